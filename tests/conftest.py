@@ -1,0 +1,18 @@
+"""What every test runs under: shapes in the types are checked, jax stays strict."""
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("jaxpose", "beartype.beartype")
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def real_data():
+    """Folder of third-party recordings that are not part of the project; the test skips without."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("no real data beside the project")
+    return REAL_DATA
