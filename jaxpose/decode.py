@@ -1,0 +1,150 @@
+"""Confidence maps [h w maps] -> candidates (x, y, score) of each map, best first (Sec. II-B).
+
+Points are (x, y) in pixels of the map; (0, 0) is the centre of the top-left pixel. A blob may be
+a Gaussian, a flat disc or a net's idea of either, may be cut by the border, and is searched for
+at the scale of the masks: a map's own maximum says little, as on a flat disc the first of the
+tied pixels lies a whole radius off.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+
+MEAN_SHIFTS = 6
+"""Each at least halves what is left of the error, on a whole flat disc as on a Gaussian."""
+
+BACKGROUND = 0.25
+"""Share of a window's maximum below which a pixel has no weight in its centroid."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """How maps become poses.
+
+    Attributes:
+        radius_px: the masks' radius r; blobs are sought at this scale, closer ones are merged.
+        min_score: a map's value below which nothing is a candidate; a perfect peak is about 1.
+        max_candidates: best ones kept per joint map.
+        points: points of a candidate segment at which its connection map is read.
+    """
+
+    radius_px: float
+    min_score: float = 0.1
+    max_candidates: int = 5
+    points: int = 10
+
+
+class Peaks(NamedTuple):
+    """The candidates of every map, and for each map the one place to fall back to."""
+
+    candidates: list[Float[np.ndarray, "k 3"]]  # per map (x, y, score), best first, k may be 0
+    fallback: Float[np.ndarray, "maps 3"]  # (x, y, score) of the map's maximum, whatever its value
+
+
+def sample(
+    maps: Float[np.ndarray, "h w maps"],
+    channel: Int[np.ndarray, "*#n"] | int,
+    xy: Float[np.ndarray, "*#n 2"],
+) -> Float[np.ndarray, "*n"]:
+    """Value of one map at each point: bilinear, and outside the map that of the nearest border."""
+    h, w, c = maps.shape
+    x, y = np.clip(xy[..., 0], 0, w - 1), np.clip(xy[..., 1], 0, h - 1)
+    left, top = np.minimum(x.astype(int), w - 2), np.minimum(y.astype(int), h - 2)
+    x, y = x - left, y - top
+    flat, corner = maps.reshape(-1), (top * w + left) * c + channel
+    upper = flat[corner] * (1 - x) + flat[corner + c] * x
+    corner = corner + w * c
+    lower = flat[corner] * (1 - x) + flat[corner + c] * x
+    return upper * (1 - y) + lower * y
+
+
+def find_peaks(maps: Float[np.ndarray, "h w maps"], decoding: Decoding) -> Peaks:
+    """Non-maximum suppression of every map (Sec. II-B; steps of Du et al. 2018).
+
+    A candidate is a maximum among its 4 neighbours that reaches half of the map's own maximum,
+    both in the map smoothed to the masks' scale; it is then moved to the centroid around it and
+    kept if the map, as it came, is at least `min_score` there (its score) and no better candidate
+    lies within `radius_px`. The fallback is the smoothed map's maximum, moved likewise.
+    """
+    maps = np.ascontiguousarray(maps)
+    xy, channel = _smoothed_maxima(maps, decoding)
+    xy = _centroids(maps, channel, xy, decoding.radius_px)
+    peaks = np.column_stack([xy, sample(maps, channel, xy)])
+    ends = np.searchsorted(channel, np.arange(maps.shape[2] + 1))
+    per_map = [peaks[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return Peaks(
+        candidates=[suppress(p[p[:, 2] >= decoding.min_score], decoding) for p in per_map],
+        fallback=peaks[ends[:-1]],
+    )
+
+
+def suppress(peaks: Float[np.ndarray, "k 3"], decoding: Decoding) -> Float[np.ndarray, "kept 3"]:
+    """Best first, without those within `radius_px` of a better one; at most `max_candidates`."""
+    kept: list[np.ndarray] = []
+    for peak in peaks[np.argsort(-peaks[:, 2], kind="stable")]:
+        if all(np.hypot(*(peak - other)[:2]) > decoding.radius_px for other in kept):
+            kept.append(peak)
+    return np.array(kept[: decoding.max_candidates]).reshape(-1, 3)
+
+
+def _smoothed_maxima(
+    maps: Float[np.ndarray, "h w maps"], decoding: Decoding
+) -> tuple[Float[np.ndarray, "k 2"], Int[np.ndarray, "k"]]:
+    """Pixels (x, y) and maps of the smoothed local maxima, by map, highest first.
+
+    Every map has at least one, its maximum; only that one if the map stays below `min_score`.
+    """
+    sigma = decoding.radius_px / 2  # along one axis, the standard deviation of the disc
+    kernel = cv2.getGaussianKernel(2 * round(decoding.radius_px) + 1, sigma)
+    # Zeros beyond the border: repeating the border would draw the blobs that it cuts to it.
+    smooth = cv2.sepFilter2D(maps, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    smooth = smooth.reshape(maps.shape)  # cv2 drops the axis of a single map
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    maximal = smooth == cv2.dilate(smooth, cross).reshape(maps.shape)
+
+    count = maps.shape[2]
+    flat = smooth.reshape(-1, count)
+    top = flat.argmax(axis=0), np.arange(count)
+    empty = maps.max(axis=0).max(axis=0) < decoding.min_score  # faster than axis=(0, 1)
+    maximal &= smooth >= np.where(empty, np.inf, flat[top] / 2).astype(smooth.dtype)
+    maximal.reshape(-1, count)[top] = True
+
+    index = np.flatnonzero(maximal)
+    pixel, channel = np.divmod(index, count)
+    order = np.lexsort((-smooth.reshape(-1)[index], channel))
+    pixel, channel = pixel[order], channel[order]
+    # An untrained net's maps are nearly constant, and hold a maximum at every other pixel.
+    rank = np.arange(len(channel)) - np.searchsorted(channel, channel)
+    few = rank < 4 * decoding.max_candidates
+    pixel, channel = pixel[few], channel[few]
+    y, x = np.divmod(pixel, maps.shape[1])
+    return np.column_stack([x, y]).astype(np.float64), channel
+
+
+def _centroids(
+    maps: Float[np.ndarray, "h w maps"],
+    channel: Int[np.ndarray, "k"],
+    xy: Float[np.ndarray, "k 2"],
+    radius_px: float,
+) -> Float[np.ndarray, "k 2"]:
+    """Moves each point to the centroid of the disc of radius `radius_px` around it, repeatedly.
+
+    A pixel whose mirror image about the point lies outside the map does not count: what is left
+    of a blob cut by the border is then still symmetric about the blob's centre.
+    """
+    half = int(radius_px)
+    offsets = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1).T[:, ::-1]
+    offsets = offsets[(offsets**2).sum(axis=1) <= radius_px**2].astype(np.float64)
+    last = np.array([maps.shape[1], maps.shape[0]]) - 1.0
+    for _ in range(MEAN_SHIFTS):
+        reach = np.minimum(xy, last - xy) + 0.5  # to the nearer edge of the border pixels
+        inside = (np.abs(offsets) <= reach[:, None]).all(axis=2)
+        values = sample(maps, channel[:, None], xy[:, None] + offsets) * inside
+        weights = np.maximum(values - BACKGROUND * values.max(axis=1, keepdims=True), 0)
+        mass = weights.sum(axis=1, keepdims=True)
+        shift = weights @ offsets / np.where(mass > 0, mass, 1)
+        xy = np.clip(xy + shift, 0, last)
+    return xy

@@ -1,0 +1,78 @@
+"""Camera pixels to the net's grid and back: depth by area mean, joints by the half-pixel rule.
+
+On both grids (0, 0) is the centre of the top-left pixel, x points right and y down. A crop
+(x, y, width, height) covers the pixels x ... x + width - 1, that is the stretch from x - 0.5 to
+x + width - 0.5. Scaling is therefore about corners, as in `cv2.resize`; plain multiplication
+would shift every joint by 0.4 px of a grid five times coarser.
+
+`data_pipeline.clips` does the same in TensorFlow; a test holds the two equal.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int, Num, UInt16
+
+
+def cell_weights(start: int, length: int, cells: int, size: int) -> Float[np.ndarray, "cells size"]:
+    """Share of each of `size` pixels that falls into each cell, when the pixels
+    start ... start + length - 1 of an axis are divided into `cells` equal cells."""
+    edges = start + length * np.arange(cells + 1) / cells
+    pixel = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return np.clip(overlap, 0, None).astype(np.float32)
+
+
+def depth_to_grid(
+    depth_mm: UInt16[np.ndarray, "n h w"],
+    crop: tuple[int, int, int, int],
+    grid: tuple[int, int],
+    background_mm: float = 0.0,
+) -> Float[np.ndarray, "n rows cols"]:
+    """Area-weighted mean over the valid (non-zero) pixels of every cell, in mm.
+
+    A cell without a valid pixel gets the image's lower median cell + `background_mm`: 0 where a
+    hole is a gap in a surface, more where a removed background was further away.
+    """
+    x, y, width, height = crop
+    rows = cell_weights(y, height, grid[0], depth_mm.shape[1])
+    cols = cell_weights(x, width, grid[1], depth_mm.shape[2])
+    depth = depth_mm.astype(np.float32)
+    weight = rows @ (depth > 0).astype(np.float32) @ cols.T
+    empty = weight < 1e-6
+    mean = rows @ depth @ cols.T / np.where(empty, 1, weight)
+    return np.where(empty, _lower_median(mean, empty)[:, None, None] + background_mm, mean)
+
+
+def _lower_median(mean: Float[np.ndarray, "n rows cols"], empty) -> Float[np.ndarray, " n"]:
+    """Per image, over the cells that are not empty; 0 where all are."""
+    ordered = np.sort(np.where(empty, np.inf, mean).reshape(len(mean), -1), axis=1)
+    middle = np.maximum(np.sum(~empty, axis=(1, 2)) - 1, 0) // 2
+    median = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
+    return np.where(np.isfinite(median), median, 0).astype(np.float32)
+
+
+def joints_to_grid(
+    xy: Num[np.ndarray, "*n 2"], crop: Int[np.ndarray, "*m 4"], grid: tuple[int, int]
+) -> Float[np.ndarray, "*n 2"]:
+    """Camera pixels (x, y) to pixels of the grid (rows, cols)."""
+    corner, size = crop[..., :2], crop[..., 2:]
+    cells = np.array(grid[::-1], np.float32)
+    return ((xy + 0.5 - corner) * (cells / size) - 0.5).astype(np.float32)
+
+
+def joints_from_grid(
+    xy: Num[np.ndarray, "*n 2"], crop: Int[np.ndarray, "*m 4"], grid: tuple[int, int]
+) -> Float[np.ndarray, "*n 2"]:
+    """Pixels of the grid back to camera pixels: the inverse of `joints_to_grid`."""
+    corner, size = crop[..., :2], crop[..., 2:]
+    cells = np.array(grid[::-1], np.float32)
+    return ((xy + 0.5) * (size / cells) + corner - 0.5).astype(np.float32)
+
+
+def inside(xy: Float[np.ndarray, "*n 2"], grid: tuple[int, int]):
+    """Whether a point lies on the grid, half a pixel of border included. bool [*n]"""
+    return np.all((xy >= -0.5) & (xy < np.array(grid[::-1]) - 0.5), axis=-1)
+
+
+def standardise(grid_mm: Float[np.ndarray, "n h w"], scale_mm: float) -> Float[np.ndarray, "n h w"]:
+    """Each image minus its own mean (the paper, Sec. III-B), in units of `scale_mm`."""
+    return (grid_mm - grid_mm.mean(axis=(1, 2), keepdims=True)) / np.float32(scale_mm)

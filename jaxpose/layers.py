@@ -1,0 +1,91 @@
+"""A layer's description -> the module that computes it: convolution, batch norm, ReLU.
+
+Nets are lists of `Layer`s; the same lists are counted by `jaxpose.accounting`.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxpose.convolution import Lowering, convolve, upsample
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One convolution and what follows it."""
+
+    name: str
+    cin: int
+    cout: int
+    kernel: tuple[int, int, int] = (1, 1, 1)
+    """(t, y, x) extent."""
+    stride: tuple[int, int, int] = (1, 1, 1)
+    """(t, y, x); where it is not 1 it equals the kernel, and nothing is padded."""
+    transposed: bool = False
+    """The stride enlarges instead of reducing."""
+    groups: int = 1
+    norm: bool = True
+    """Batch norm follows. The convolution has a bias all the same, as in Keras."""
+    relu: bool = True
+    shrink: int = 1
+    """Rows and columns of the *input* are this factor smaller than the clip's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Numerics:
+    """How a net is computed, as opposed to what it is."""
+
+    lowering: Lowering = "folded"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of activations and products; parameters and statistics are always float32."""
+    bn_momentum: float = 0.99
+    """Share of the running mean and variance kept at every step."""
+    bn_epsilon: float = 1e-3
+
+
+class Conv(nnx.Module):
+    """A `Layer` with its weights: kernel [kt kh kw ci/groups co], bias [co], batch norm."""
+
+    def __init__(self, layer: Layer, numerics: Numerics, *, rngs: nnx.Rngs, zero: bool = False):
+        self.layer, self.numerics = layer, numerics
+        shape = (*layer.kernel, layer.cin // layer.groups, layer.cout)
+        init = nnx.initializers.zeros if zero else nnx.initializers.glorot_uniform()
+        self.kernel = nnx.Param(init(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(layer.cout, jnp.float32))
+        self.norm = (
+            nnx.BatchNorm(
+                layer.cout,
+                momentum=numerics.bn_momentum,
+                epsilon=numerics.bn_epsilon,
+                dtype=jnp.dtype(numerics.dtype),
+                rngs=rngs,
+            )
+            if layer.norm
+            else None
+        )
+
+    def __call__(self, x: Float[Array, "b t h w ci"], *, train: bool):
+        layer, dtype = self.layer, jnp.dtype(self.numerics.dtype)
+        x, kernel = x.astype(dtype), self.kernel[...].astype(dtype)
+        if layer.transposed:
+            x = upsample(x, kernel, lowering=self.numerics.lowering)
+        else:
+            x = convolve(
+                x,
+                kernel,
+                stride=layer.stride,
+                groups=layer.groups,
+                lowering=self.numerics.lowering,
+            )
+        bias = self.bias[...].astype(dtype)
+        if self.norm is None:
+            x = x + bias
+        else:
+            # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam
+            # would blow up to full steps.
+            x = self.norm(x + jax.lax.stop_gradient(bias), use_running_average=not train)
+        return nnx.relu(x) if layer.relu else x

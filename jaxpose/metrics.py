@@ -1,0 +1,163 @@
+"""Poses and maps against the truth -> RMSD (eq. 1), missed rate, PCK, Dice, and baselines.
+
+Positions are (x, y) in px of the grid on which they were decoded, [n 12 2]; only `limb_rmsd` can
+change the unit. A number that nothing was counted for is NaN in an array, None in a dictionary.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from jaxpose.skeleton import HIPS, JOINTS, LIMBS, SHOULDERS
+
+Positions = Float[np.ndarray, "n 12 2"]
+Flags = Bool[np.ndarray, "n 12"]
+
+_LIMB_JOINTS = np.array(list(LIMBS.values()))
+
+
+def limb_rmsd(
+    predicted_xy: Positions, true_xy: Positions, counted: Flags, px_scale: float = 1.0
+) -> Float[np.ndarray, "n 4"]:
+    """Root-mean-square distance per frame and limb (eq. 1), over the limb's counted joints.
+
+    `px_scale` is the side of a grid pixel in px of the paper's 128x96 (2 for a grid of 64x48);
+    five times the result is in px of the camera's 640x480. NaN where none of the joints counts.
+    """
+    squared = ((predicted_xy - true_xy).astype(np.float64) ** 2).sum(axis=-1)
+    total = np.where(counted, squared, 0)[:, _LIMB_JOINTS].sum(axis=-1)
+    return px_scale * np.sqrt(_ratio(total, counted[:, _LIMB_JOINTS].sum(axis=-1)))
+
+
+def error_table(rmsd: Float[np.ndarray, "n 4"]) -> dict[str, dict[str, float | None]]:
+    """Median, interquartile range (p75 - p25) and mean per limb; `all` pools the limbs."""
+    columns = dict(zip(LIMBS, rmsd.T, strict=True)) | {"all": rmsd.ravel()}
+    return {name: _spread(values[~np.isnan(values)]) for name, values in columns.items()}
+
+
+def _spread(values: Float[np.ndarray, "n"]) -> dict[str, float | None]:
+    if not len(values):
+        return {"median": None, "iqr": None, "mean": None}
+    low, median, high = np.percentile(values, (25, 50, 75))
+    return {"median": float(median), "iqr": float(high - low), "mean": float(values.mean())}
+
+
+def missed_rate(found: Flags, visible: Flags) -> float | None:
+    """Share of the visible joints that were not found."""
+    return _share(~found[visible])
+
+
+def hidden_found_rate(found: Flags, visible: Flags) -> float | None:
+    """Share of the joints without truth that were found nevertheless."""
+    return _share(found[~visible])
+
+
+def pck(
+    predicted_xy: Positions, true_xy: Positions, counted: Flags, torso_px: Float[np.ndarray, "n"]
+) -> dict[str, float | None]:
+    """Share of the counted joints within half, and within a quarter, of the torso's length.
+
+    Frames whose torso length is NaN do not count. Joints that were not found belong here with
+    their fallback position: leaving them out would reward silence.
+    """
+    distance = np.linalg.norm(predicted_xy - true_xy, axis=-1)
+    counted = counted & ~np.isnan(torso_px)[:, None]
+    return {
+        name: _share((distance <= part * torso_px[:, None])[counted])
+        for name, part in (("half_torso", 0.5), ("quarter_torso", 0.25))
+    }
+
+
+def torso_length(
+    true_xy: Positions, visible: Flags, subject: Shaped[np.ndarray, "n"]
+) -> Float[np.ndarray, "n"]:
+    """Distance from mid-shoulders to mid-hips: per frame, its subject's median, in px.
+
+    A median because in a frame with a missing shoulder or hip there is nothing to measure. A
+    subject without any complete frame gets the median of the other subjects' lengths; if none
+    has one, all are NaN.
+    """
+    shoulders, hips = (true_xy[:, list(pair)].mean(axis=1) for pair in (SHOULDERS, HIPS))
+    length = np.linalg.norm(shoulders - hips, axis=-1).astype(np.float64)
+    complete = visible[:, list(SHOULDERS + HIPS)].all(axis=1)
+    medians = {s: np.median(length[complete & (subject == s)]) for s in set(subject[complete])}
+    other = np.median(list(medians.values())) if medians else np.nan
+    return np.array([medians.get(s, other) for s in subject], dtype=np.float64)
+
+
+def map_counts(
+    predicted: Bool[np.ndarray, "*frames maps"], truth: Bool[np.ndarray, "*frames maps"]
+) -> Int[np.ndarray, "3 maps"]:
+    """Pixels per map that are true positives, false positives, false negatives.
+
+    Counts of several batches add up; `dice_recall` turns their sum into scores.
+    """
+    axes = tuple(range(truth.ndim - 1))
+    parts = (predicted & truth, predicted & ~truth, ~predicted & truth)
+    return np.stack([part.sum(axis=axes) for part in parts])
+
+
+def dice_recall(counts: Int[np.ndarray, "3 20"]) -> dict[str, dict[str, float | None]]:
+    """Dice 2tp / (2tp + fp + fn) and recall tp / (tp + fn), each {"joints", "connections"}.
+
+    Per map over all its pixels, then the mean over the joint maps and over the connection maps;
+    a map without any pixel to score is left out.
+    """
+    tp, fp, fn = counts
+    scores = {"dice": _ratio(2 * tp, 2 * tp + fp + fn), "recall": _ratio(tp, tp + fn)}
+    return {
+        name: {
+            "joints": _share(score[: len(JOINTS)]),
+            "connections": _share(score[len(JOINTS) :]),
+        }
+        for name, score in scores.items()
+    }
+
+
+def mean_pose(xy: Positions, visible: Flags) -> Float[np.ndarray, "12 2"]:
+    """The constant answer: each joint's mean over the frames in which it is visible.
+
+    A joint that is never visible gets the mean of the other joints' means: something must be
+    predicted. NaN if no joint is ever visible.
+    """
+    total = np.where(visible[..., None], xy, 0).sum(axis=0, dtype=np.float64)
+    count = visible.sum(axis=0)[:, None]
+    seen = count > 0
+    means = total / np.maximum(count, 1)
+    return np.where(seen, means, _ratio(means.sum(axis=0, where=seen), seen.sum(axis=0)))
+
+
+def subject_mean_poses(
+    xy: Positions, visible: Flags, subject: Shaped[np.ndarray, "n"]
+) -> dict[str | int, Float[np.ndarray, "12 2"]]:
+    """`mean_pose` of each subject, by subject."""
+    return {
+        s: mean_pose(xy[subject == s], visible[subject == s]) for s in np.unique(subject).tolist()
+    }
+
+
+def previous_pose(
+    xy: Positions, visible: Flags, starts: Bool[np.ndarray, "n"]
+) -> tuple[Positions, Flags]:
+    """Each joint's last truth before the frame, in the same sequence, and whether there is one.
+
+    Frames are in time order within each sequence; `starts` marks the first of each. An oracle:
+    it has seen the truth one frame ago. NaN where there is no earlier truth.
+    """
+    frame = np.arange(len(xy))
+    seen = np.maximum.accumulate(np.where(visible, frame[:, None], -1), axis=0)
+    before = np.concatenate([np.full((1, len(JOINTS)), -1), seen])[:-1]
+    first = np.maximum.accumulate(np.where(starts, frame, 0))[:, None]
+    known = before >= first
+    previous = np.take_along_axis(xy, np.maximum(before, 0)[..., None], axis=0)
+    return np.where(known[..., None], previous, np.asarray(np.nan, xy.dtype)), known
+
+
+def _ratio(part: Shaped[np.ndarray, "*n"], whole: Shaped[np.ndarray, "*#n"]) -> np.ndarray:
+    """Elementwise part / whole, NaN where the whole is 0."""
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _share(values: Shaped[np.ndarray, "n"]) -> float | None:
+    """Mean of the values that are not NaN."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else None
