@@ -136,7 +136,7 @@ def _centroids(
     of a blob cut by the border is then still symmetric about the blob's centre.
     """
     half = int(radius_px)
-    offsets = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1).T[:, ::-1]
+    offsets = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1).T
     offsets = offsets[(offsets**2).sum(axis=1) <= radius_px**2].astype(np.float64)
     last = np.array([maps.shape[1], maps.shape[0]]) - 1.0
     for _ in range(MEAN_SHIFTS):

@@ -1,0 +1,140 @@
+"""babyPose folder -> TFDS data set of raw annotated frames (`data_pipeline.schema`).
+
+    cd data_pipeline/babypose && tfds build --manual_dir DIR
+
+or, without apache-beam and mlcroissant, which that command of TFDS 4.9.10 imports,
+
+    import data_pipeline.babypose.babypose_dataset_builder
+    config = tfds.download.DownloadConfig(manual_dir=DIR)
+    tfds.builder("babypose").download_and_prepare(download_config=config)
+
+DIR is described in `data_pipeline.babypose.frames`; `python -m data_pipeline.check DIR` lists
+everything that would stop the build.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from etils import epath
+from tqdm import tqdm
+
+from data_pipeline.babypose.frames import (
+    Infant,
+    hide_outside,
+    read_depth,
+    read_frames,
+    read_infants,
+)
+from data_pipeline.schema import frame_features
+
+_KEYS = 2**128  # TFDS sorts by key in buckets that divide this range
+
+
+@dataclasses.dataclass
+class BabyPoseConfig(tfds.core.BuilderConfig):
+    """row_order: frames as the sheet's rows have them, which are sorted as strings, not in time.
+
+    The authors may have cut their clips from those rows; this shows what that would do.
+    """
+
+    row_order: bool = False
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """One split, `train`, with every infant in it: how to divide them is the user's choice.
+
+    (TFDS reserves the name `all`; asking for `split="all"` gives the same frames.)
+    """
+
+    # TFDS would look this up through importlib_resources, which it does not install.
+    code_path = epath.Path(__file__)
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Raw annotated frames, 12 joints."}
+    BUILDER_CONFIGS = [
+        BabyPoseConfig(name="time_order", description="Frames sorted by their number."),
+        BabyPoseConfig(
+            name="row_order",
+            description="Frames in the order of the sheet's rows, which is not time order.",
+            row_order=True,
+        ),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Download babyPose from https://zenodo.org/records/3891404 and give the folder that holds
+    result_pz<ID>.csv (or .xlsx) and pz<ID>/<n>_16bit.png as --manual_dir.
+    """
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=frame_features(),
+            description=(
+                "Depth video of preterm infants in their cribs (uint16 mm, 640x480) with the 12 "
+                "joints of their limbs, annotated in every fifth frame."
+            ),
+            homepage="https://zenodo.org/records/3891404",
+            citation="""@article{migliorelli2020babypose,
+  title={The babyPose dataset},
+  author={Migliorelli, Lucia and Moccia, Sara and Pietrini, Rocco and
+          Carnielli, Virgilio Paolo and Frontoni, Emanuele},
+  journal={Data in Brief},
+  volume={33},
+  pages={106329},
+  year={2020},
+  doi={10.1016/j.dib.2020.106329}
+}""",
+            disable_shuffling=True,
+            supervised_keys=None,
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        """Reads everything once before the first example is written; raises DataError."""
+        root = Path(dl_manager.manual_dir)
+        infants = read_infants(root, row_order=self.builder_config.row_order)
+        for infant in infants:
+            if infant.bits == 8:
+                warnings.warn(
+                    f"{infant.images[0].parent} has no 16-bit images: the depth of infant "
+                    f"{infant.sheet.subject} will be grey levels (0-255), not millimetres",
+                    stacklevel=2,
+                )
+        total = sum(len(infant.images) for infant in infants)
+        for _, _, depth in tqdm(
+            read_frames(infants), "Checking images", total=total, unit=" frames", leave=False
+        ):
+            size = depth.shape
+        return {"train": self._generate_examples(infants, size)}
+
+    def _generate_examples(
+        self, infants: list[Infant], size: tuple[int, int]
+    ) -> Iterator[tuple[int, dict]]:
+        h, w = size
+        # Small keys would all fall into the first bucket, which is sorted in memory: 3 GB.
+        spread = _KEYS // sum(len(infant.images) for infant in infants)
+        key = 0
+        for infant in infants:
+            sheet = infant.sheet
+            joints, visible = hide_outside(sheet.joints, size)
+            for index in range(len(infant.images)):
+                yield (
+                    key * spread,
+                    {
+                        "depth": _depth(infant, index),
+                        "joints": joints[index],
+                        "visible": visible[index],
+                        "subject": sheet.subject,
+                        "sequence": "",
+                        "frame": int(sheet.frames[index]),
+                        "crop": np.array((0, 0, w, h), np.int32),
+                    },
+                )
+                key += 1
+
+
+def _depth(infant: Infant, index: int) -> str | np.ndarray:
+    """The PNG's path where TFDS can store its bytes as they are; 8 bits it would stretch to 16."""
+    image = infant.images[index]
+    return str(image) if infant.bits == 16 else read_depth(image, 8).astype(np.uint16)[..., None]

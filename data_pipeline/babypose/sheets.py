@@ -1,0 +1,225 @@
+"""babyPose annotation sheets (`result_pz<ID>.csv` or `.xlsx`) -> joints per frame.
+
+Every function takes `report`, which it calls once per problem: `raise_first` stops there, the
+`append` of a list collects them all. A reader goes on after a report with what is still sound.
+"""
+
+import csv
+import re
+from collections.abc import Callable
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from data_pipeline.errors import DataError
+from jaxpose.skeleton import JOINTS
+
+COLUMNS = tuple(j.replace("wrist", "hand").replace("ankle", "foot") for j in JOINTS)
+"""Columns of a sheet in the order of `JOINTS`: its hands are wrists, its feet are ankles."""
+
+IGNORED = ("head", "neck")
+FEWEST_FRAMES = 3  # a clip
+SHEET_NAME = re.compile(r"result_pz([0-9]+)\.(csv|xlsx)", re.IGNORECASE)
+_IMAGE_NAME = re.compile(r"([0-9]{1,9})_(?:8|16)bit\.png")  # 9 digits fit the schema's int32
+_NUMBER = r"\s*(-?[0-9]+(?:\.[0-9]*)?)\s*"
+_CELL = re.compile(f"{_NUMBER},{_NUMBER}")
+
+
+class Problem(NamedTuple):
+    """What is wrong, where, and what to do.
+
+    file: the sheet (or the folder), as the user's path leads there
+    row:  as a spreadsheet program numbers it, the header being row 1; None = the whole file
+    """
+
+    file: str
+    row: int | None
+    what: str
+
+    def __str__(self) -> str:
+        where = self.file if self.row is None else f"{self.file}, row {self.row}"
+        return f"{where}: {self.what}"
+
+
+Report = Callable[[Problem], None]
+
+
+def raise_first(problem: Problem) -> NoReturn:
+    """The `report` of a reader that must not go on: raises `DataError`."""
+    raise DataError(str(problem))
+
+
+class Sheet(NamedTuple):
+    """The annotated frames of one infant.
+
+    subject: the infant's id, without the "pz"
+    rows:    row of each frame in the file, see `Problem`
+    numbers: each frame's number in the recording, as written in its image's name
+    joints:  (x, y) px of the image, order of `JOINTS`, (-1, -1) where missing; may lie outside
+             of the image, whose size a sheet does not tell
+    """
+
+    path: Path
+    subject: str
+    rows: Int[np.ndarray, " n"]
+    numbers: tuple[str, ...]
+    joints: Float[np.ndarray, "n 12 2"]
+
+    @property
+    def frames(self) -> Int[np.ndarray, " n"]:
+        return np.array([int(n) for n in self.numbers], np.int32)
+
+    @property
+    def visible(self) -> Bool[np.ndarray, "n 12"]:
+        return (self.joints != -1).any(-1)
+
+    def take(self, order: Int[np.ndarray, " k"]) -> "Sheet":
+        return self._replace(
+            rows=self.rows[order],
+            numbers=tuple(self.numbers[k] for k in order),
+            joints=self.joints[order],
+        )
+
+    def in_time_order(self) -> "Sheet":
+        """The same frames sorted by number; the rows of the published sheets are not."""
+        return self.take(np.argsort(self.frames))
+
+
+def read_sheet(path: Path, report: Report) -> Sheet | None:
+    """Reads one sheet in the order of its rows; None where nothing in it can be used.
+
+    Of a workbook, the first worksheet is read. Rows with a problem are left out.
+    """
+
+    def wrong(what: str, row: int | None = None) -> None:
+        report(Problem(str(path), row, what))
+
+    named = SHEET_NAME.fullmatch(path.name)
+    if not named:
+        wrong("not a sheet's name; name it result_pz<ID>.csv or result_pz<ID>.xlsx")
+        return None
+    try:
+        table = _xlsx_rows(path) if named[2].lower() == "xlsx" else _csv_rows(path)
+    except DataError as error:
+        wrong(str(error))
+        return None
+    filled = [(row, cells) for row, cells in enumerate(table, start=1) if any(cells)]
+    if not filled:
+        wrong("the sheet is empty; export it again with its header and its frames")
+        return None
+    header_row, header = filled[0]
+    columns = _columns(header, lambda what: wrong(what, header_row))
+    if columns is None:
+        return None
+
+    rows, numbers, joints = [], [], []
+    seen: dict[int, int] = {}
+    for row, cells in filled[1:]:
+        try:
+            number, xy = _read_row(cells, columns, header)
+        except DataError as error:
+            wrong(str(error), row)
+            continue
+        first = seen.setdefault(int(number), row)
+        if first != row:
+            wrong(f"frame {int(number)} is already in row {first}; remove one of the two", row)
+            continue
+        rows.append(row)
+        numbers.append(number)
+        joints.append(xy)
+
+    # Rows reported above count here, lest each bad row of a short sheet be reported twice.
+    if len(filled) - 1 < FEWEST_FRAMES:
+        wrong(
+            f"{len(filled) - 1} annotated frames, at least {FEWEST_FRAMES} (one clip) are wanted; "
+            "add frames or remove the sheet"
+        )
+    if not rows:
+        return None
+    sheet = Sheet(path, named[1], np.array(rows), tuple(numbers), np.array(joints, np.float32))
+    if not sheet.visible.any():
+        wrong("every joint of every frame is missing (-1,-1); annotate it or remove the sheet")
+    return sheet
+
+
+def _columns(header: list[str], wrong: Callable[[str], None]) -> dict[str, int] | None:
+    """Column name -> index, for `image` and the 12 joints; None where any of them is not clear."""
+    names = [name.lower() for name in header]
+    if len(names) == 1:
+        wrong(f"one column only, {header[0][:40]!r}; separate the columns by ';'")
+        return None
+    wanted = ("image", *COLUMNS)
+    sound = True
+    for name in wanted:
+        if names.count(name) != 1:
+            found = "missing" if name not in names else f"there {names.count(name)} times"
+            wrong(f"column {name!r} is {found}; wanted once each: {', '.join(wanted)}")
+            sound = False
+    for name in names:
+        if name and name not in (*wanted, *IGNORED):
+            wrong(f"unknown column {name!r}; rename or remove it")
+            sound = False
+    return {name: names.index(name) for name in wanted} if sound else None
+
+
+def _read_row(
+    cells: list[str], columns: dict[str, int], header: list[str]
+) -> tuple[str, Float[np.ndarray, "12 2"]]:
+    """One row -> (frame number as written, joints); DataError says what is wrong with it."""
+    if len(cells) < len(header):
+        raise DataError(f"{len(cells)} cells, the header has {len(header)}; restore the whole row")
+    for cell, name in zip_longest(cells, header, fillvalue=""):
+        if cell and not name:
+            raise DataError(f"cell {cell!r} is in a column without a name; remove it")
+    name = cells[columns["image"]]
+    image = _IMAGE_NAME.fullmatch(name)
+    if not image:
+        raise DataError(
+            f"{name!r} is not an image name; wanted <number>_8bit.png or <number>_16bit.png, "
+            "without a folder"
+        )
+    joints = np.full((len(COLUMNS), 2), -1, np.float32)
+    for joint, column in enumerate(COLUMNS):
+        if cell := cells[columns[column]]:
+            xy = _CELL.fullmatch(cell)
+            if not xy:
+                raise DataError(
+                    f"{column} is {cell!r}; wanted x,y in pixels such as 280,346, "
+                    "or -1,-1 where missing"
+                )
+            joints[joint] = float(xy[1]), float(xy[2])
+    return image[1], joints
+
+
+def _csv_rows(path: Path) -> list[list[str]]:
+    try:
+        # utf-8-sig: spreadsheet programs put a byte-order mark before the first header
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return [[c.strip() for c in row] for row in csv.reader(file, delimiter=";")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"not a text table ({error}); save it as CSV, UTF-8, with ';'") from error
+
+
+def _xlsx_rows(path: Path) -> list[list[str]]:
+    import openpyxl  # only here, so that .csv needs no spreadsheet library
+
+    try:
+        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        worksheet = workbook.worksheets[0]
+        # Some programs write a wrong extent into the file, which openpyxl would believe.
+        worksheet.reset_dimensions()
+        table = [
+            ["" if value is None else str(value).strip() for value in row]
+            for row in worksheet.iter_rows(values_only=True)
+        ]
+        workbook.close()
+    except Exception as error:  # openpyxl lets zip, zlib, XML and key errors of any kind through
+        raise DataError(
+            "not an Excel workbook; save it as .xlsx, or as .csv with columns separated by ';'"
+        ) from error
+    # Excel does not store empty cells at the end of a row; in a .csv they are always there.
+    width = max(map(len, table), default=0)
+    return [row + [""] * (width - len(row)) for row in table]

@@ -1,0 +1,39 @@
+"""Frames -> batches of clips with their masks, built by tf.data beside the training step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+import tensorflow.experimental.numpy as tnp
+from jaxtyping import Int
+
+from data_pipeline.clips import clip_frames
+from data_pipeline.feed import Batch, Feed, Target
+from data_pipeline.frames import Frames
+
+tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
+
+
+def feed(frames: Frames, scale_mm: float, target: Target | None) -> Feed:
+    """The same batches as `data_pipeline.feed.feed`, prepared in parallel and ahead of time."""
+    depth_mm = tf.constant(frames.depth_mm)
+    xy, visible = tf.constant(frames.xy), tf.constant(frames.visible)
+
+    def clip(index) -> dict[str, tf.Tensor]:
+        depth = tf.gather(depth_mm, index)
+        depth = (depth - tf.reduce_mean(depth, axis=(1, 2), keepdims=True)) / scale_mm
+        example = {
+            "depth": depth[..., None],
+            "xy": tf.gather(xy, index),
+            "visible": tf.gather(visible, index),
+        }
+        if target is not None:
+            example["masks"] = target.draw(tnp, example["xy"], example["visible"], frames.grid)
+        return example
+
+    def batches(starts: Int[np.ndarray, " clips"], batch_size: int) -> Iterator[Batch]:
+        dataset = tf.data.Dataset.from_tensor_slices(clip_frames(starts))
+        dataset = dataset.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return dataset.batch(batch_size).prefetch(2).as_numpy_iterator()
+
+    return batches

@@ -1,0 +1,41 @@
+"""Frames -> clips: which runs of three consecutive frames are trained and tested on."""
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from data_pipeline.frames import Frames
+
+CLIP = 3
+"""Frames of a clip (the paper, Sec. III-A)."""
+
+
+def clip_starts(
+    frames: Frames, used: Bool[np.ndarray, " n"], shift: int
+) -> Int[np.ndarray, " clips"]:
+    """Index of the first frame of every clip that lies wholly in `used`, none across a gap or the
+    end of a recording. Within a run of consecutive frames clips start every `shift` frames: 1 for
+    training, 3 for testing, so that no test frame counts twice (the paper, Sec. III-A)."""
+    joined = frames.follows() & used & np.concatenate([[False], used[:-1]])
+    starts = []
+    run_start = 0
+    for index in range(1, len(used) + 1):
+        if index == len(used) or not joined[index]:
+            if used[run_start]:
+                starts.append(np.arange(run_start, index - CLIP + 1, shift))
+            run_start = index
+    return np.concatenate(starts).astype(np.int64) if starts else np.zeros(0, np.int64)
+
+
+def clip_frames(starts: Int[np.ndarray, " clips"]) -> Int[np.ndarray, "clips 3"]:
+    """Indices of the frames of each clip."""
+    return starts[:, None] + np.arange(CLIP)
+
+
+def order(
+    starts: Int[np.ndarray, " clips"], seed: tuple[int, ...], count: int
+) -> Int[np.ndarray, " count"]:
+    """`count` clips in random order, every clip once before any comes again; depends on the seed
+    alone, so a resumed epoch sees what the interrupted one would have seen."""
+    random = np.random.default_rng(seed)
+    rounds = -(-count // len(starts))
+    return np.concatenate([random.permutation(starts) for _ in range(rounds)])[:count]

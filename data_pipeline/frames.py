@@ -1,0 +1,105 @@
+"""Frames on the net's grid, in memory and as one file: what everything after the builders reads.
+
+    python -m data_pipeline.prepare writes such a file; this module needs no TensorFlow, so a
+    machine that has JAX alone trains from it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from data_pipeline.errors import DataError
+
+FORMAT = "jaxpose frames 1"
+UNIT_MM = 0.1
+"""Depth is stored in tenths of a millimetre, far below any sensor's noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """Annotated frames of one data set, in time order within each recording."""
+
+    dataset: str
+    depth_mm: Float[np.ndarray, "n h w"]
+    """Area mean over valid pixels; no holes."""
+    xy: Float[np.ndarray, "n 12 2"]
+    """Joints (x, y), px of the grid, (0, 0) is the centre of the top-left pixel; (-1, -1) if not
+    visible."""
+    visible: Bool[np.ndarray, "n 12"]
+    subject: np.ndarray
+    """str [n], the infant or person."""
+    sequence: np.ndarray
+    """str [n], the recording within the subject."""
+    frame: Int[np.ndarray, " n"]
+    """Number of the raw frame within the recording."""
+    crop: Int[np.ndarray, "n 4"]
+    """(x, y, width, height) px of the sensor's image that became the grid."""
+    step: int
+    """Raw frames between annotated neighbours; 0 where every next row counts as a neighbour."""
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.depth_mm.shape[1:]
+
+    def follows(self) -> Bool[np.ndarray, " n"]:
+        """Whether a frame comes right after the one before it: same recording, no gap."""
+        same = (self.subject[1:] == self.subject[:-1]) & (self.sequence[1:] == self.sequence[:-1])
+        near = np.diff(self.frame) == self.step if self.step else True
+        return np.concatenate([[False], same & near])
+
+    def digest(self) -> str:
+        """Hash of the contents: what a trained net depends on."""
+        state = hashlib.sha256(f"{self.dataset} {self.step}".encode())
+        for name in ("depth_mm", "xy", "visible", "frame", "crop"):
+            state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for name in ("subject", "sequence"):
+            state.update("\n".join(getattr(self, name)).encode())
+        return state.hexdigest()[:16]
+
+
+def save(frames: Frames, path: Path) -> None:
+    """Writes beside `path`, then renames: a file that is there is whole."""
+    arrays = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}
+    depth = np.round(arrays.pop("depth_mm") / UNIT_MM)
+    if depth.max() > np.iinfo(np.uint16).max:
+        raise DataError(
+            f"{path}: depth reaches {depth.max() * UNIT_MM:.0f} mm; wanted at most 6553 mm; "
+            "is the depth in millimetres?"
+        )
+    header = {"format": FORMAT, "dataset": arrays.pop("dataset"), "step": arrays.pop("step")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with open(beside, "wb") as file:
+        np.savez_compressed(
+            file, header=json.dumps(header), depth=depth.astype(np.uint16), **arrays
+        )
+    beside.rename(path)
+
+
+def load(path: Path) -> Frames:
+    """Reads what `save` wrote; a `DataError` names the file where it is something else."""
+    wanted = "wanted a file written by `python -m data_pipeline.prepare`"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        header = json.loads(str(arrays.pop("header")))
+        if header.pop("format") != FORMAT:
+            raise DataError(f"{path}: of another format; {wanted} of this version; write it again")
+        depth_mm = arrays.pop("depth").astype(np.float32) * np.float32(UNIT_MM)
+        return Frames(**header, depth_mm=depth_mm, **arrays)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; {wanted}") from None
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cannot be read ({error}); {wanted}; write it again") from error

@@ -1,0 +1,14 @@
+"""Simulated ward: a seeded infant on a mattress under a depth camera, in babyPose's own layout.
+
+    body       crown-heel length and proportions  -> MJCF infant (metres, world frame)
+    movement   random stream, seconds              -> joint targets at 30 Hz (radians)
+    scene      infant, mattress, walls, carer      -> MuJoCo model, one physical step per raw frame
+    camera     pinhole camera above the mattress   -> rays; noise-free depth; projected joints
+    cloth      depth of what lies below            -> depth of a cloth draped over it
+    sensor     noise-free depth (mm)               -> uint16 mm with noise, shadows and holes
+    annotation joints and the surface seen         -> visible or hidden by what; clicked pixels
+    recording  (seed, infant)                      -> one infant's folder and sheet
+
+World: metres, the mattress is z = 0, x to the right of the image, -y down the image, z up to the
+camera. Everything random comes from (seed, infant) alone.
+"""

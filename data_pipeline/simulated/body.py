@@ -1,0 +1,199 @@
+"""Sizes of a preterm infant -> the infant as MJCF: bodies, joints with ranges, motors.
+
+Body frame, metres: x to the infant's right, y towards the feet, z to the front (up, when supine).
+A limb's angles have the same meaning on both sides, zero is straight along the trunk: `abduct`
+takes it away from the midline in the frontal plane, `lift` takes it to the front, `twist` turns it
+outwards about itself, `bend` flexes the elbow (to the front) or the knee (to the back).
+"""
+
+import dataclasses
+
+import numpy as np
+
+LIMB_DOFS = ("abduct", "lift", "twist", "bend", "end")
+"""Angles of a limb from the trunk outwards; `end` is the wrist or the ankle."""
+
+ROOT_DOFS = ("x", "y", "yaw", "roll", "side_bend", "waist_twist", "head_turn", "head_tilt")
+"""Angles of the trunk that have a motor; height and pitch are left to gravity and contact."""
+
+LIMB_NAMES = ("right_arm", "left_arm", "right_leg", "left_leg")
+
+MOTORS = ROOT_DOFS + tuple(f"{limb}_{dof}" for limb in LIMB_NAMES for dof in LIMB_DOFS)
+"""Order of the joint targets, everywhere; x and y in metres, the rest in radians."""
+
+PARTS = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}
+"""Names of a limb's joints; a joint is the origin of the body that hangs on it."""
+
+RANGES_DEG = {
+    "arm": ((-25, 165), (-35, 120), (-90, 95), (0, 145), (-40, 50)),
+    "leg": ((-10, 80), (-15, 115), (-35, 90), (0, 135), (-20, 50)),
+}
+"""Passive ranges in the order of `LIMB_DOFS`, as tabulated for newborns, rounded to 5 degrees:
+their hips abduct and turn outwards further than an adult's."""
+
+STIFFNESS = {"arm": (0.9, 0.9, 0.3, 0.6, 0.05), "leg": (2.5, 2.5, 1.0, 1.5, 0.1)}
+"""Nm/rad of each motor, enough to lift a limb (0.08 and 0.25 Nm) with 0.1 rad of sag."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Metres. Lengths run between joint centres.
+
+    Means are fractions of the crown-heel length, chosen so that the projected segments have the
+    ratios of the 14 babyPose sheets (trunk 28, shoulders 16, hips 12, upper arm 10, forearm 10,
+    thigh 9 and shank 11 px of 128x96).
+    """
+
+    crown_heel: float
+    shoulder_width: float
+    hip_width: float
+    trunk: float
+    upper_arm: float
+    forearm: float
+    thigh: float
+    shank: float
+    girth: float
+    """Thickness of everything, as a multiple of the mean infant's, times the crown-heel length."""
+
+    def radius(self, joint: str) -> float:
+        """Radius of the limb around one of `jaxpose.skeleton.JOINTS`."""
+        return self.girth * RADII[joint.split("_")[1]]
+
+
+FRACTIONS = {
+    "shoulder_width": 0.245,
+    "hip_width": 0.170,
+    "trunk": 0.375,
+    "upper_arm": 0.160,
+    "forearm": 0.150,
+    "thigh": 0.165,
+    "shank": 0.180,
+    "girth": 1.0,
+}
+
+RADII = {
+    "shoulder": 0.036, "elbow": 0.030, "wrist": 0.024,
+    "hip": 0.050, "knee": 0.040, "ankle": 0.028,
+}  # fmt: skip
+"""Limb radius at each joint, as a fraction of the crown-heel length; a segment has the outer
+joint's at its whole length, and its own at its inner end."""
+
+
+def draw_sizes(rng: np.random.Generator) -> Sizes:
+    """Crown-heel 35-50 cm (28 to 40 weeks), proportions with a spread of 5 %."""
+    crown_heel = rng.uniform(0.35, 0.50)
+    factors = np.clip(rng.normal(1, 0.05, len(FRACTIONS)), 0.88, 1.12)
+    lengths = zip(FRACTIONS.items(), factors, strict=True)
+    return Sizes(crown_heel, **{name: crown_heel * f * x for (name, f), x in lengths})
+
+
+def infant_xml(sizes: Sizes) -> str:
+    """`<body>` of a supine infant whose pelvis is at the origin, 1.2 trunk depths above z = 0."""
+    g = sizes.girth
+    waist, shoulders = -0.25 * sizes.trunk, -0.75 * sizes.trunk
+    neck = shoulders - 0.03 * g
+    return f"""
+<body name="pelvis" pos="0 0 {0.1 * g:.5f}">
+  <joint name="x" type="slide" axis="1 0 0" damping="90"/>
+  <joint name="y" type="slide" axis="0 1 0" damping="90"/>
+  <joint name="z" type="slide" axis="0 0 1" damping="5"/>
+  <joint name="yaw" axis="0 0 1" damping="0.5"/>
+  <joint name="roll" axis="0 1 0" damping="0.3"/>
+  <joint name="pitch" axis="1 0 0" damping="0.1" stiffness="0.5"/>
+  {_ellipsoid("nappy", (0, -0.01 * g, 0), (0.68 * sizes.hip_width, 0.095 * g, 0.085 * g))}
+  {_limb("right", "leg", sizes, (0.5 * sizes.hip_width, 0, 0.01 * g))}
+  {_limb("left", "leg", sizes, (-0.5 * sizes.hip_width, 0, 0.01 * g))}
+  <body name="thorax" pos="0 {waist:.5f} 0">
+    <joint name="side_bend" axis="0 0 1" range="-25 25" damping="0.2"/>
+    <joint name="waist_twist" axis="0 1 0" range="-25 25" damping="0.2"/>
+    {_ellipsoid("belly", (0, 0, 0.005 * g), (0.128 * g, 0.45 * sizes.trunk, 0.088 * g))}
+    {
+        _ellipsoid(
+            "chest",
+            (0, 0.58 * shoulders, 0),
+            (0.50 * sizes.shoulder_width, 0.44 * sizes.trunk, 0.084 * g),
+        )
+    }
+    {_capsule("neck", (0, neck + 0.08 * g, 0), (0, neck, 0.01 * g), 0.05 * g)}
+    {_limb("right", "arm", sizes, (0.5 * sizes.shoulder_width, shoulders, 0))}
+    {_limb("left", "arm", sizes, (-0.5 * sizes.shoulder_width, shoulders, 0))}
+    <body name="head" pos="0 {neck:.5f} {0.02 * g:.5f}">
+      <joint name="head_turn" axis="0 1 0" range="-80 80" damping="0.05"/>
+      <joint name="head_tilt" axis="0 0 1" range="-25 25" damping="0.05"/>
+      <joint name="head_nod" axis="1 0 0" range="-20 20" damping="0.05" stiffness="0.3"/>
+      {_ellipsoid("skull", (0, -0.095 * g, 0), (0.112 * g, 0.135 * g, 0.115 * g))}
+      {_ellipsoid("nose", (0, -0.075 * g, 0.114 * g), (0.013 * g, 0.018 * g, 0.016 * g))}
+    </body>
+  </body>
+</body>"""
+
+
+def contacts_xml() -> str:
+    """`<contact>`: thighs overlap the belly at the hips, which must not push them apart."""
+    pairs = "".join(f'<exclude body1="{side}_hip" body2="thorax"/>' for side in ("right", "left"))
+    return f"<contact>{pairs}</contact>"
+
+
+def motors_xml() -> str:
+    """`<actuator>` with one position motor per entry of `MOTORS`, in that order."""
+    trunk = (1500, 1500, 8.0, 6.0, 5.0, 5.0, 0.8, 0.8)
+    stiffness = dict(zip(ROOT_DOFS, trunk, strict=True))
+    for limb in LIMB_NAMES:
+        for dof, k in zip(LIMB_DOFS, STIFFNESS[limb.split("_")[1]], strict=True):
+            stiffness[f"{limb}_{dof}"] = k
+    return "<actuator>{}</actuator>".format(
+        "".join(f'<position joint="{m}" kp="{stiffness[m]}" name="{m}"/>' for m in MOTORS)
+    )
+
+
+def _limb(side: str, kind: str, sizes: Sizes, root: tuple[float, float, float]) -> str:
+    """Three nested bodies whose origins are the limb's joints; see the module for the angles."""
+    s = 1 if side == "right" else -1
+    arm = kind == "arm"
+    upper, lower = (sizes.upper_arm, sizes.forearm) if arm else (sizes.thigh, sizes.shank)
+    inner, middle, outer = (f"{side}_{part}" for part in PARTS[kind])
+    axes = ((0, 0, -s), (1, 0, 0), (0, s, 0), (1 if arm else -1, 0, 0), (1, 0, 0))
+    hinges = [
+        f'<joint name="{side}_{kind}_{dof}" axis="{axis[0]} {axis[1]} {axis[2]}" '
+        f'range="{low} {high}" damping="{0.06 * k:.4f}"/>'
+        for dof, axis, (low, high), k in zip(
+            LIMB_DOFS, axes, RANGES_DEG[kind], STIFFNESS[kind], strict=True
+        )
+    ]
+    g = sizes.girth
+    if arm:
+        end = _ellipsoid(f"{side}_hand", (0, 0.05 * g, 0), (0.030 * g, 0.058 * g, 0.020 * g))
+    else:
+        end = _ellipsoid(
+            f"{side}_foot", (0, 0.022 * g, 0.035 * g), (0.028 * g, 0.025 * g, 0.078 * g)
+        )
+    r0, r1, r2 = (sizes.radius(joint) for joint in (inner, middle, outer))
+    return f"""
+<body name="{inner}" pos="{_vector(root)}">
+  {"".join(hinges[:3])}
+  {_capsule(f"{inner}_upper", (0, 0, 0), (0, 0.5 * upper, 0), r0)}
+  {_capsule(f"{inner}_lower", (0, 0.3 * upper, 0), (0, upper, 0), r1)}
+  <body name="{middle}" pos="0 {upper:.5f} 0">
+    {hinges[3]}
+    {_capsule(f"{middle}_upper", (0, 0, 0), (0, 0.6 * lower, 0), 0.5 * (r1 + r2))}
+    {_capsule(f"{middle}_lower", (0, 0.3 * lower, 0), (0, lower, 0), r2)}
+    <body name="{outer}" pos="0 {lower:.5f} 0">
+      {hinges[4]}
+      {end}
+    </body>
+  </body>
+</body>"""
+
+
+def _capsule(name: str, start, end, radius: float) -> str:
+    ends = f"{_vector(start)} {_vector(end)}"
+    return f'<geom name="{name}" type="capsule" fromto="{ends}" size="{radius:.5f}"/>'
+
+
+def _ellipsoid(name: str, centre, semi_axes) -> str:
+    where = f'pos="{_vector(centre)}" size="{_vector(semi_axes)}"'
+    return f'<geom name="{name}" type="ellipsoid" {where}/>'
+
+
+def _vector(v) -> str:
+    return " ".join(f"{x:.5f}" for x in v)

@@ -1,0 +1,129 @@
+"""A pinhole camera above the mattress: rays, noise-free depth, projection.
+
+Camera frame: x right, y down, z away, as in the images. Pixel (0, 0) is the centre of the top-left
+pixel; u = fx X/Z + cx with cx = (width - 1) / 2. Depth is z, not the length of the ray.
+"""
+
+import dataclasses
+
+import mujoco
+import numpy as np
+
+FOCAL_AT_640 = 570.0
+"""px; a structured-light camera of 58 degrees (Astra, Xtion, Kinect v1)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """Intrinsics in px, pose in the world: a point p (metres) is `rotation @ (p - position)` here.
+
+    Attributes:
+      rotation: [3 3], rows are the camera's x, y and z axes in the world.
+    """
+
+    width: int
+    height: int
+    focal: float
+    position: np.ndarray
+    rotation: np.ndarray
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.width - 1) / 2, (self.height - 1) / 2
+
+    def intrinsics(self) -> dict[str, float]:
+        """What `camera.json` holds."""
+        cx, cy = self.centre
+        size = {"width": self.width, "height": self.height}
+        return {"fx": self.focal, "fy": self.focal, "cx": cx, "cy": cy, **size}
+
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """World metres [*n 3] -> camera metres [*n 3]."""
+        return (points - self.position) @ self.rotation.T
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Camera frame [*n 3], any unit -> (x, y) px [*n 2]."""
+        return self.focal * points[..., :2] / points[..., 2:] + np.array(self.centre)
+
+    def rays(self) -> np.ndarray:
+        """[h w 3] unit vectors in the world, one through the centre of every pixel."""
+        u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
+        cx, cy = self.centre
+        x, y = (u - cx) / self.focal, (v - cy) / self.focal
+        directions = np.stack([x, y, np.ones_like(x)], axis=-1) @ self.rotation
+        return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+
+def draw_camera(
+    rng: np.random.Generator, size: tuple[int, int], crown_heel: float, look_at: np.ndarray
+) -> Camera:
+    """Hangs 0.6 to 0.9 m above the mattress, such that the infant fills the image.
+
+    0.71 m for an infant of 42.5 cm gives babyPose's segment lengths. `look_at` (metres, world) is
+    the point in the middle of the image.
+    """
+    width, height = size
+    focal = FOCAL_AT_640 * width / 640 * rng.uniform(0.98, 1.02)
+    distance = np.clip(0.71 * crown_heel / 0.425 * rng.normal(1, 0.05), 0.6, 0.9)
+    tilt, lean, roll = np.radians(rng.normal(0, (5, 4, 6)).clip(-12, 12))
+    # Looking straight down: the image's x is the world's, y and z are the opposite.
+    down = np.diag([1.0, -1.0, -1.0])
+    rotation = _about(2, roll) @ _about(1, lean) @ _about(0, tilt) @ down
+    return Camera(width, height, focal, look_at - distance * rotation[2], rotation)
+
+
+def cast(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    camera: Camera,
+    rays: np.ndarray,
+    geoms: np.ndarray,
+    group: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depth of one group's geoms: z in metres [h w], inf where no ray hits, and geom ids (or -1).
+
+    Only the rays within the box of `geoms` on the image are cast.
+    """
+    h, w = rays.shape[:2]
+    depth, hit = np.full((h, w), np.inf), np.full((h, w), -1, np.int32)
+    rows, columns = _patch(model, data, camera, geoms)
+    patch = np.ascontiguousarray(rays[rows, columns])
+    n = patch.shape[0] * patch.shape[1]
+    if n == 0:
+        return depth, hit
+    only = np.zeros(6, np.uint8)
+    only[group] = 1
+    distance, ids = np.empty(n), np.empty(n, np.int32)
+    mujoco.mj_multiRay(
+        model, data, camera.position, patch.reshape(-1), only, 1, -1, ids, distance, None, n, 1e3
+    )
+    z = distance.reshape(patch.shape[:2]) * (patch @ camera.rotation[2])
+    ids = ids.reshape(z.shape)
+    depth[rows, columns] = np.where(ids >= 0, z, np.inf)
+    hit[rows, columns] = ids
+    return depth, hit
+
+
+def _patch(model, data, camera: Camera, geoms: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the image that hold the geoms' bounding spheres."""
+    centre = camera.to_camera(data.geom_xpos[geoms])
+    radius = model.geom_rbound[geoms]
+    near = np.maximum(centre[:, 2] - radius, 0.05)
+    px = camera.project(centre)
+    # A sphere off the axis projects to an ellipse, at most this wide in the image's middle degrees.
+    reach = (1.2 * camera.focal * radius / near)[:, None] + 1
+    low = np.floor((px - reach).min(0)).astype(int)
+    high = np.ceil((px + reach).max(0)).astype(int) + 1
+    (left, top), (right, bottom) = (
+        np.clip(v, 0, (camera.width, camera.height)) for v in (low, high)
+    )
+    return slice(top, bottom), slice(left, right)
+
+
+def _about(axis: int, angle: float) -> np.ndarray:
+    """Rotation matrix [3 3] about the axis x, y or z."""
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    m = np.eye(3)
+    m[i, i] = m[j, j] = np.cos(angle)
+    m[i, j], m[j, i] = -np.sin(angle), np.sin(angle)
+    return m

@@ -1,0 +1,109 @@
+"""Frames -> training, validation and test frames: by infant, or within each infant in time."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool
+
+from data_pipeline.errors import DataError
+from data_pipeline.frames import Frames
+
+Kind = Literal["by_infant", "within_infant"]
+PARTS = ("train", "val", "test")
+
+TRAIN_SHARE = 751 / 1000
+"""Of each infant's frames, the first in time (the paper, Sec. III-A)."""
+VAL_SHARE = 150 / 751
+"""Of those, the last."""
+GAP = 2
+"""Frames left out between training and validation, so that no clip shares a frame with both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which frames are for what; a frame may be in no part."""
+
+    kind: Kind
+    subjects: dict[str, list[str]]
+    """Part -> ids of the infants with a frame in it."""
+    used: dict[str, Bool[np.ndarray, " n"]]
+    """Part -> whether each frame belongs to it."""
+
+    def as_json(self, frames: Frames) -> dict:
+        """Everything that says which frame is where, by names that outlive array positions."""
+        ranges = {}
+        for part in PARTS:
+            ranges[part] = {}
+            for subject in self.subjects[part]:
+                mine = np.flatnonzero(self.used[part] & (frames.subject == subject))
+                first, last = mine[0], mine[-1]
+                ranges[part][subject] = {
+                    "frames": len(mine),
+                    "first": [str(frames.sequence[first]), int(frames.frame[first])],
+                    "last": [str(frames.sequence[last]), int(frames.frame[last])],
+                }
+        return {"kind": self.kind, "data": frames.digest(), "parts": ranges}
+
+
+def split_frames(
+    frames: Frames, kind: Kind, ids: dict[str, tuple[str, ...] | None] | None = None
+) -> Split:
+    """`ids` names the subjects of each part (`None`: chosen here; nothing is drawn at random).
+
+    by_infant: held-out test subjects, validation subjects apart; by default the last fifth of the
+    ids and the fifth's half before it. within_infant: of every subject the first 75.1 % of the
+    frames in time train, their last fifth validates, the rest tests.
+    """
+    ids = {part: (ids or {}).get(part) for part in PARTS}
+    known = sorted(set(frames.subject.tolist()), key=lambda s: (len(s), s))
+    for part, chosen in ids.items():
+        for subject in chosen or ():
+            if subject not in known:
+                raise DataError(
+                    f"--{part}_ids: unknown id {subject!r}; ids here: {', '.join(known)}"
+                )
+    return (_by_infant if kind == "by_infant" else _within_infant)(frames, known, ids)
+
+
+def _by_infant(frames: Frames, known: list[str], ids) -> Split:
+    for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+        if both := sorted(set(ids[a] or ()) & set(ids[b] or ())):
+            raise DataError(
+                f"--{a}_ids and --{b}_ids both name {', '.join(both)}; an infant belongs to one "
+                "part, or the test frames are no longer unseen; name it once"
+            )
+    free = [s for s in known if not any(s in (chosen or ()) for chosen in ids.values())]
+    subjects = {part: list(chosen or ()) for part, chosen in ids.items()}
+    for part, share in (("test", 5), ("val", 10)):
+        if ids[part] is None:
+            count = max(1, round(len(known) / share))
+            subjects[part], free = free[-count:], free[:-count]
+    if ids["train"] is None:
+        subjects["train"] = free
+    for part, chosen in subjects.items():
+        if not chosen:
+            raise DataError(
+                f"--{part}_ids: no subject left for it; ids here: {', '.join(known)}; "
+                "wanted at least three, or --split=within_infant"
+            )
+    used = {part: np.isin(frames.subject, chosen) for part, chosen in subjects.items()}
+    return Split("by_infant", subjects, used)
+
+
+def _within_infant(frames: Frames, known: list[str], ids) -> Split:
+    if ids["val"] is not None or ids["test"] is not None:
+        raise DataError(
+            "--val_ids and --test_ids have no meaning with --split=within_infant, where every "
+            "infant is in every part; use --train_ids alone to choose the infants"
+        )
+    chosen = list(ids["train"] or known)
+    used = {part: np.zeros(len(frames), bool) for part in PARTS}
+    for subject in chosen:
+        mine = np.flatnonzero(frames.subject == subject)
+        train = round(len(mine) * TRAIN_SHARE)
+        val = round(train * VAL_SHARE)
+        used["train"][mine[: max(0, train - val - GAP)]] = True
+        used["val"][mine[train - val : train]] = True
+        used["test"][mine[train:]] = True
+    return Split("within_infant", {part: chosen for part in PARTS}, used)

@@ -1,0 +1,282 @@
+"""`python -m data_pipeline.check`: what it finds in a folder, and how it says so."""
+
+import json
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from babypose_folder import HEADER, numbers, read_csv, write_cells, write_folder
+
+from data_pipeline.babypose.frames import hide_outside
+from data_pipeline.babypose.sheets import raise_first, read_sheet
+from data_pipeline.babypose.swaps import LEFT, RIGHT, TRUNK, exchanged_pairs, looks_mirrored
+from data_pipeline.check import check, main
+from jaxpose.skeleton import JOINTS, MIRROR
+
+COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(tmp_path / "data", {"2": 12, "10": 5})
+
+
+def edit(path, change):
+    rows = read_csv(path)
+    change(rows)
+    write_cells(path, rows)
+
+
+def exchange(row, *parts):
+    """Exchanges the cells of both sides in one row of a sheet."""
+    for part in parts:
+        a, b = COLUMN[f"right_{part}"], COLUMN[f"left_{part}"]
+        row[a], row[b] = row[b], row[a]
+
+
+def test_a_sound_folder_has_neither_problems_nor_remarks(folder):
+    report = check(folder)
+    assert report.problems == []
+    assert report.remarks == []
+    assert list(report.infants) == ["2", "10"]
+    infant = report.infants["2"]
+    assert (infant.frames, infant.first, infant.last, infant.step) == (12, 1, 56, 5)
+    assert (infant.gaps, infant.missing_share, infant.outside, infant.swaps) == (0, 0, 0, 0)
+    assert (infant.bits, infant.size) == (16, (64, 48))
+
+
+def test_depth_range_and_holes_are_counted_exactly_over_all_frames(folder):
+    values = np.zeros((48, 64), np.uint16)  # 3072 pixels, of which 1000 are 1001 ... 2000 mm
+    values.ravel()[:1000] = np.arange(1001, 2001)
+    for n in numbers(5):
+        cv2.imwrite(str(folder / "pz10" / f"{n}_16bit.png"), values)
+    infant = check(folder).infants["10"]
+    # the smallest values that 1 % and 99 % of the 5000 pixels with a return do not exceed
+    assert infant.depth_mm == (1010, 1990)
+    assert infant.hole_share == round(2072 / 3072, 4)
+
+
+def test_gaps_are_counted_in_time_not_in_row_order_and_are_no_problem(folder):
+    def drop_frames_16_21_and_41(rows):
+        rows[:] = [r for r in rows if r[0] not in ("16_8bit.png", "21_8bit.png", "41_8bit.png")]
+
+    edit(folder / "result_pz2.csv", drop_frames_16_21_and_41)
+    report = check(folder)
+    assert report.infants["2"].frames == 9
+    assert report.infants["2"].gaps == 2
+    assert report.problems == report.remarks == []
+
+
+def test_missing_joints_are_shares_of_all_joints(folder):
+    def hide(rows):
+        for row in rows[1:4]:
+            row[COLUMN["left_hand"]] = "-1,-1"
+        rows[5][COLUMN["right_knee"]] = ""
+        rows[5][COLUMN["neck"]] = "-1,-1"  # not one of the 12
+
+    edit(folder / "result_pz2.csv", hide)
+    assert check(folder).infants["2"].missing_share == round(4 / (12 * 12), 4)
+
+
+def test_a_joint_outside_of_the_image_is_a_remark_with_its_row_and_counts_as_missing(folder):
+    path = folder / "result_pz10.csv"
+
+    def move_out(rows):
+        rows[3][COLUMN["right_foot"]] = "64,3"
+
+    edit(path, move_out)
+    report = check(folder)
+    (remark,) = report.remarks
+    assert (remark.file, remark.row) == (str(path), 4)
+    assert "right_ankle at 64,3 is outside" in remark.what
+    assert report.infants["10"].outside == 1
+    assert report.infants["10"].missing_share == round(1 / (5 * 12), 4)
+    assert report.problems == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        (("shoulder", "elbow", "hand"), "shoulder, elbow, wrist"),
+        (("hip", "knee", "foot"), "hip, knee, ankle"),
+        (("hand",), "wrist"),
+    ],
+)
+def test_an_exchanged_limb_or_joint_is_a_remark_with_its_row(folder, parts, named):
+    path = folder / "result_pz2.csv"
+    edit(path, lambda rows: exchange(rows[6], *parts))
+    report = check(folder)
+    (remark,) = report.remarks
+    assert (remark.file, remark.row) == (str(path), 7)
+    assert f"exchanged: {named};" in remark.what
+    assert report.infants["2"].swaps == 1
+    assert report.problems == []
+
+
+def test_an_exchanged_limb_at_either_end_of_the_recording_is_found(folder):
+    path = folder / "result_pz2.csv"
+    rows = [row[0] for row in read_csv(path)]
+    for n in (1, 56):
+        index = rows.index(f"{n}_8bit.png")
+        edit(path, lambda rows, k=index: exchange(rows[k], "shoulder", "elbow", "hand"))
+    assert [r.row for r in check(folder).remarks] == [
+        rows.index("1_8bit.png") + 1,
+        rows.index("56_8bit.png") + 1,
+    ]
+
+
+def test_a_run_of_exchanged_frames_is_found_by_its_trunk(folder):
+    path = folder / "result_pz2.csv"
+    names = [f"{n}_8bit.png" for n in (16, 21, 26, 31)]
+
+    def exchange_run(rows):
+        for row in rows:
+            if row[0] in names:
+                exchange(row, "shoulder", "elbow", "hand", "hip", "knee", "foot")
+
+    edit(path, exchange_run)
+    rows = [row[0] for row in read_csv(path)]
+    found = {r.row for r in check(folder).remarks}
+    assert found == {rows.index(name) + 1 for name in names}
+
+
+def test_a_sheet_with_all_sides_exchanged_is_remarked_once(folder):
+    path = folder / "result_pz2.csv"
+
+    def exchange_all(rows):
+        for row in rows[1:]:
+            exchange(row, "shoulder", "elbow", "hand", "hip", "knee", "foot")
+
+    edit(path, exchange_all)
+    (remark,) = check(folder).remarks
+    assert (remark.file, remark.row) == (str(path), None)
+    assert "most frames" in remark.what
+
+
+@pytest.mark.parametrize("quarter_turns", range(4))
+def test_turning_the_image_never_looks_like_mirroring_it(folder, quarter_turns):
+    sheet = read_sheet(folder / "result_pz2.csv", raise_first)
+    turn = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), quarter_turns)
+    turned = sheet.joints @ turn.T + 100
+    assert not looks_mirrored(turned, sheet.visible)
+    assert looks_mirrored(turned * (-1, 1), sheet.visible)
+
+
+def test_neighbours_across_a_gap_do_not_count():
+    """The infant turns over within a gap: the frames on both sides are right as they are."""
+    joints = np.zeros((12, 12, 2), np.float32)
+    joints[:, RIGHT] = (400, 200)
+    joints[:, LEFT] = (200, 200)
+    joints[5:] = joints[5:, MIRROR]
+    frames = np.arange(12) * 5
+    visible = np.ones((12, 12), bool)
+    limbs = [p for p in range(6) if p not in TRUNK]
+    frames[5:] += 500
+    assert not exchanged_pairs(joints, visible, frames, 640)[:, limbs].any()
+
+
+def test_grey_levels_are_a_remark_and_have_no_range_in_mm(folder):
+    for n in numbers(5):
+        (folder / "pz10" / f"{n}_16bit.png").unlink()
+        cv2.imwrite(str(folder / "pz10" / f"{n}_8bit.png"), np.full((48, 64), 9, np.uint8))
+    report = check(folder)
+    (remark,) = report.remarks
+    assert "grey levels" in remark.what
+    assert report.infants["10"].bits == 8
+    assert report.infants["10"].depth_mm is None
+
+
+def test_problems_of_several_files_are_all_reported_and_the_rest_is_described(folder):
+    edit(folder / "result_pz10.csv", lambda rows: rows[2].__setitem__(4, "7"))
+    image = folder / "pz2" / "1_16bit.png"
+    image.write_bytes(image.read_bytes()[:99])
+    (folder / "pz2" / "56_16bit.png").unlink()
+    report = check(folder)
+    rows = [row[0] for row in read_csv(folder / "result_pz2.csv")]
+    assert {(p.file, p.row) for p in report.problems} == {
+        (str(folder / "result_pz10.csv"), 3),
+        (str(folder / "result_pz2.csv"), rows.index("1_8bit.png") + 1),
+        (str(folder / "result_pz2.csv"), rows.index("56_8bit.png") + 1),
+    }
+    assert {k: v.frames for k, v in report.infants.items()} == {"2": 11, "10": 4}
+
+
+def test_the_last_line_is_json_with_every_problem_and_the_table_goes_to_stderr(folder, capsys):
+    assert main([str(folder)]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out.splitlines()[-1])
+    assert set(result) == {"infants", "problems", "remarks"}
+    assert result["problems"] == []
+    assert result["infants"]["10"]["frames"] == 5
+    assert re.search(r"^ +10 +5 +1-21 ", err, re.MULTILINE)
+
+    path = folder / "result_pz10.csv"
+    edit(path, lambda rows: rows[2].__setitem__(4, "7"))
+    assert main([str(folder)]) == 1
+    out, err = capsys.readouterr()
+    (problem,) = json.loads(out.splitlines()[-1])["problems"]
+    assert (problem["file"], problem["row"]) == (str(path), 3)
+    assert "right_shoulder is '7'" in problem["what"]
+    assert f"{path}, row 3: right_shoulder is '7'" in err
+
+
+def test_an_empty_folder_is_a_problem(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["infants"] == {}
+    assert [p["file"] for p in result["problems"]] == [str(tmp_path)]
+
+
+def test_no_such_folder_and_no_argument_exit_with_2(tmp_path):
+    for arguments in ([str(tmp_path / "nowhere")], []):
+        command = [sys.executable, "-m", "data_pipeline.check", *arguments]
+        run = subprocess.run(command, capture_output=True, text=True)
+        assert run.returncode == 2
+        assert run.stdout == ""
+        assert "nowhere" in run.stderr or "DIR" in run.stderr
+
+
+# ---------------------------------------------------------------- the published sheets
+
+
+@pytest.fixture
+def real_tracks(real_data):
+    """(joints, visible, frames) of the 14 sheets, in time order."""
+    tracks = []
+    for path in sorted((real_data / "babypose_annotations").glob("result_pz*.csv")):
+        sheet = read_sheet(path, raise_first).in_time_order()
+        tracks.append((*hide_outside(sheet.joints, (480, 640)), sheet.frames))
+    return tracks
+
+
+def test_no_frame_of_the_14_real_sheets_is_suspected(real_tracks):
+    assert len(real_tracks) == 14
+    for joints, visible, frames in real_tracks:
+        assert not exchanged_pairs(joints, visible, frames, 640).any()
+        assert not looks_mirrored(joints, visible)
+
+
+@pytest.mark.parametrize("limb", ["arm", "leg"])
+def test_99_percent_of_limbs_exchanged_in_single_real_frames_are_found(real_tracks, limb):
+    start = JOINTS.index("right_shoulder" if limb == "arm" else "right_hip")
+    right, left = np.arange(start, start + 3), np.arange(start + 3, start + 6)
+    exchanged = found = false = 0
+    for joints, visible, frames in real_tracks:
+        chosen = np.arange(5, len(joints) - 5, 12)
+        chosen = chosen[(visible[chosen][:, right] & visible[chosen][:, left]).sum(1) >= 2]
+        wrong = joints.copy()
+        wrong[np.ix_(chosen, right)] = joints[np.ix_(chosen, left)]
+        wrong[np.ix_(chosen, left)] = joints[np.ix_(chosen, right)]
+        wrong_visible = visible.copy()
+        wrong_visible[np.ix_(chosen, right)] = visible[np.ix_(chosen, left)]
+        wrong_visible[np.ix_(chosen, left)] = visible[np.ix_(chosen, right)]
+        flags = exchanged_pairs(wrong, wrong_visible, frames, 640).any(1)
+        exchanged += len(chosen)
+        found += flags[chosen].sum()
+        false += np.delete(flags, chosen).sum()
+    assert exchanged > 500
+    assert found >= 0.99 * exchanged
+    assert false <= 0.01 * exchanged

@@ -1,0 +1,405 @@
+"""Simulated recordings: exact truth, honest visibility, the same bytes for the same seed."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import mujoco
+import numpy as np
+import pytest
+
+from data_pipeline import simulate as command
+from data_pipeline.errors import DataError
+from data_pipeline.simulate import simulate
+from data_pipeline.simulated import annotation, camera, movement, scene, sensor
+from data_pipeline.simulated.body import LIMB_DOFS, MOTORS, draw_sizes
+from data_pipeline.simulated.cover import Cloth, draw_mattress
+from data_pipeline.simulated.recording import MATTRESS, Recording
+from data_pipeline.simulated.scene import Scene
+from jaxpose.skeleton import JOINTS
+
+SIZE = (160, 120)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("recordings") / "sim"
+    simulate(out, infants=3, frames=12, seed=3, size=SIZE, processes=1)
+    return out
+
+
+def read_sheet(out: Path, infant: int) -> tuple[list[str], np.ndarray]:
+    """Image names and clicked joints [n 12 2] in the project's order."""
+    header, *rows = (out / f"result_pz{infant}.csv").read_text().splitlines()
+    columns = header.split(";")
+    wanted = [j.replace("wrist", "hand").replace("ankle", "foot") for j in JOINTS]
+    cells = [row.split(";") for row in rows]
+    xy = [[[int(v) for v in c[columns.index(w)].split(",")] for w in wanted] for c in cells]
+    return [c[0] for c in cells], np.array(xy)
+
+
+def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(recordings, tmp_path):
+    simulate(tmp_path / "two", infants=3, frames=12, seed=3, size=SIZE, processes=2)
+    assert hashes(tmp_path / "two") == hashes(recordings)
+
+
+def test_an_infant_does_not_depend_on_how_many_are_asked_for(recordings, tmp_path):
+    simulate(tmp_path / "one", infants=1, frames=12, seed=3, size=SIZE, processes=1)
+    alone = {k: v for k, v in hashes(tmp_path / "one").items() if "pz1" in k}
+    assert len(alone) == 12 + 3
+    assert alone == {k: v for k, v in hashes(recordings).items() if "pz1" in k}
+
+
+def test_infants_and_seeds_differ(recordings, tmp_path):
+    simulate(tmp_path / "other", infants=1, frames=12, seed=4, size=SIZE, processes=1)
+    first = [recordings / "pz1", recordings / "pz2", tmp_path / "other" / "pz1"]
+    assert len({hashes(folder)["1_16bit.png"] for folder in first}) == 3
+
+
+def test_the_layout_is_babyposes(recordings):
+    names = {p.name for p in recordings.iterdir()}
+    assert names == {"README.md", "simulation.json"} | {
+        f for k in (1, 2, 3) for f in (f"pz{k}", f"result_pz{k}.csv")
+    }
+    numbers = range(1, 60, 5)
+    assert {p.name for p in (recordings / "pz2").iterdir()} == {"camera.json", "truth.npz"} | {
+        f"{n}_16bit.png" for n in numbers
+    }
+    images, xy = read_sheet(recordings, 2)
+    assert images == [f"{n}_8bit.png" for n in numbers]
+    assert xy.shape == (12, 12, 2)
+    assert "simulated" in (recordings / "README.md").read_text().lower()
+
+
+@pytest.mark.parametrize("infant", [1, 2, 3])
+def test_frames_are_16_bit_millimetres_of_a_mattress_0_6_to_0_9_m_away(recordings, infant):
+    image = cv2.imread(str(recordings / f"pz{infant}" / "6_16bit.png"), cv2.IMREAD_UNCHANGED)
+    assert image.dtype == np.uint16 and image.shape == (120, 160)
+    # Tilted by up to 12 degrees, an image 0.76 m high spans 0.08 m of depth to either side.
+    assert 500 < np.median(image[image > 0]) < 1000
+    assert 0.0005 < (image == 0).mean() < 0.15
+
+
+@pytest.mark.parametrize("infant", [1, 2, 3])
+def test_truth_in_pixels_is_truth_in_millimetres_through_the_camera(recordings, infant):
+    c = json.loads((recordings / f"pz{infant}" / "camera.json").read_text())
+    assert (c["width"], c["height"], c["cx"], c["cy"]) == (160, 120, 79.5, 59.5)
+    truth = np.load(recordings / f"pz{infant}" / "truth.npz", allow_pickle=False)
+    x, y, z = np.moveaxis(truth["joints_mm"], -1, 0)
+    px = np.stack([c["fx"] * x / z + c["cx"], c["fy"] * y / z + c["cy"]], axis=-1)
+    np.testing.assert_allclose(truth["joints_px"], px, atol=1e-9)
+    assert truth["visible"].shape == (12, 12)
+    np.testing.assert_array_equal(truth["visible"], truth["hidden_by"] == "")
+
+
+@pytest.mark.parametrize("infant", [1, 2, 3])
+def test_cells_are_clicked_within_4_px_of_640_or_missing(recordings, infant):
+    _, xy = read_sheet(recordings, infant)
+    truth = np.load(recordings / f"pz{infant}" / "truth.npz")
+    missing = (xy == -1).all(-1)
+    np.testing.assert_array_equal(missing, ~truth["visible"])
+    error = np.linalg.norm(xy - truth["joints_px"], axis=-1)[~missing]
+    # 3.2 px of 640 are 0.8 px here; rounding to integers adds at most sqrt(1/2) px.
+    assert error.max() <= 0.8 + np.sqrt(0.5)
+    assert 0.2 < np.median(error) < 0.8
+
+
+def test_clicks_scale_with_the_image_and_never_leave_it():
+    rng = np.random.default_rng(0)
+    px = np.full((5000, 2), (639.4, 0.0))
+    clicked = annotation.click(rng, px, np.ones(5000, bool), (640, 480))
+    assert clicked.min() >= 0 and clicked[:, 0].max() == 639
+    middle = np.full((5000, 2), 200.0)
+    error = annotation.click(rng, middle, np.ones(5000, bool), (640, 480)) - middle
+    assert 1.5 < np.median(np.linalg.norm(error, axis=-1)) < 2.5
+    assert np.linalg.norm(error, axis=-1).max() <= 3.2 + np.sqrt(0.5)
+
+
+@pytest.fixture(scope="module")
+def played():
+    """[(recording, [(frame, causes, lowest joint m)])] of six infants, half a minute together."""
+    out = []
+    for infant in range(1, 7):
+        recording = Recording(11, infant, (320, 240), 30)
+        out.append((recording, [(f, recording.causes(f)) for f in recording.frames()]))
+    return out
+
+
+def test_a_visible_joint_lies_within_its_limb_behind_the_surface_never_in_front(played):
+    for recording, frames in played:
+        radii_mm = [1000 * recording.sizes.radius(joint) for joint in JOINTS]
+        for frame, causes in frames:
+            px = np.rint(recording.camera.project(frame.joints)).astype(int)
+            for j in np.flatnonzero(causes == ""):
+                u, v = px[j]
+                behind_mm = 1000 * (frame.joints[j, 2] - frame.depth[v, u])
+                assert -5 <= behind_mm <= radii_mm[j] + 15
+
+
+def test_a_hidden_joint_names_something_between_it_and_the_camera(played):
+    seen = set()
+    for recording, frames in played:
+        for frame, causes in frames:
+            px = recording.camera.project(frame.joints)
+            for j in np.flatnonzero(causes != ""):
+                seen.add(str(causes[j]))
+                u, v = np.rint(px[j]).astype(int)
+                if causes[j] == "outside":
+                    assert not (0 <= u < 320 and 0 <= v < 240)
+                else:
+                    assert frame.depth[v, u] < frame.joints[j, 2]
+                    assert frame.hit[v, u] != MATTRESS
+    assert len(seen) >= 3
+
+
+def test_missing_joints_are_some_but_not_many(played):
+    missing = np.mean([causes != "" for _, frames in played for _, causes in frames])
+    assert 0.02 < missing < 0.35
+
+
+def test_limbs_lie_on_the_mattress_and_not_in_it(played):
+    """Joint centres, in the world, are a limb's radius above z = 0, give or take 5 mm."""
+    for recording, frames in played:
+        c = recording.camera
+        radii = np.array([recording.sizes.radius(joint) for joint in JOINTS])
+        for frame, _ in frames:
+            world = frame.joints @ c.rotation + c.position
+            assert (world[:, 2] > radii - 0.005).mean() > 0.99
+            assert world[:, 2].min() > 0.5 * radii.min()
+
+
+def test_the_infant_lies_head_down_with_its_right_at_larger_x(played):
+    px = np.array([r.camera.project(f.joints) for r, frames in played for f, _ in frames])
+    joint = {name: px[:, k] for k, name in enumerate(JOINTS)}
+    for kind in ("shoulder", "hip"):
+        assert (joint[f"right_{kind}"][:, 0] > joint[f"left_{kind}"][:, 0]).all()
+    assert (joint["right_shoulder"][:, 1] > joint["right_hip"][:, 1]).all()
+    assert np.median(joint["right_wrist"][:, 0] - joint["left_wrist"][:, 0]) > 0
+
+
+def test_segments_have_the_lengths_of_the_babypose_sheets(played):
+    """Medians at 128x96 (px / 2.5): upper arm 10, forearm 10, thigh 9, shank 11, within 25 %."""
+    px = np.array([r.camera.project(f.joints) for r, frames in played for f, _ in frames]) / 2.5
+    for (a, b), wanted in {(0, 1): 10, (1, 2): 10, (6, 7): 9, (7, 8): 11}.items():
+        lengths = [np.linalg.norm(px[:, a + s] - px[:, b + s], axis=-1) for s in (0, 3)]
+        assert np.median(lengths) == pytest.approx(wanted, rel=0.25)
+
+
+def test_poses_differ_more_between_infants_than_within_one(played):
+    px = np.array([[r.camera.project(f.joints) for f, _ in frames] for r, frames in played]) / 2.5
+    within = px.std(axis=1).mean()
+    between = px.mean(axis=1).std(axis=0).mean()
+    assert between > 2 * within > 0.5
+
+
+def test_rays_pass_through_the_pixels_that_points_project_to():
+    view = camera.draw_camera(np.random.default_rng(2), (64, 48), 0.42, np.zeros(3))
+    points = view.position + 0.7 * view.rays()
+    u, v = np.meshgrid(np.arange(64), np.arange(48))
+    px = view.project(view.to_camera(points))
+    np.testing.assert_allclose(px, np.stack([u, v], axis=-1), atol=1e-6)
+    assert np.linalg.det(view.rotation) == pytest.approx(1)
+
+
+def test_cast_depth_is_z_of_a_sphere_and_not_the_length_of_the_ray():
+    """A sphere of 0.1 m, 1 m below and 0.3 m beside a camera that looks straight down."""
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><geom name='ball' size='0.1' pos='0.3 0 0'/></worldbody></mujoco>"
+    )
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    position = np.array([0, 0, 1.0])
+    view = camera.Camera(101, 75, 100.0, position, np.diag([1.0, -1.0, -1.0]))
+    rays = view.rays()
+    depth, hit = camera.cast(model, data, view, rays, np.array([0]), 0)
+    inside = hit == 0
+    assert not np.isfinite(depth[~inside]).any()
+    points = position + rays * (depth / (rays @ view.rotation[2]))[..., None]
+    np.testing.assert_allclose(
+        np.linalg.norm(points[inside] - (0.3, 0, 0), axis=-1), 0.1, atol=1e-6
+    )
+    # Its silhouette is centred between the two tangents, at tan(atan(0.3) -+ asin(0.1/|d|)).
+    a, b = np.arctan(0.3), np.arcsin(0.1 / np.hypot(0.3, 1))
+    columns = np.flatnonzero(inside.any(0))
+    assert columns[0] == np.ceil(50 + 100 * np.tan(a - b))
+    assert columns[-1] == np.floor(50 + 100 * np.tan(a + b))
+
+
+def test_the_mattress_is_met_where_its_own_height_says():
+    rng = np.random.default_rng(5)
+    sheet, view = draw_mattress(rng), camera.draw_camera(rng, (64, 48), 0.42, np.zeros(3))
+    rays = view.rays()
+    distance = sheet.depth(view, rays) / (rays @ view.rotation[2])
+    x, y, z = np.moveaxis(view.position + rays * distance[..., None], -1, 0)
+    np.testing.assert_allclose(z, sheet.height(x, y), atol=2e-5)
+    assert -0.012 <= z.min() < z.max() <= 0
+
+
+def test_a_cloth_lies_above_whatever_is_under_it():
+    rng = np.random.default_rng(1)
+    view = camera.draw_camera(rng, (160, 120), 0.42, np.zeros(3))
+    corners = np.array([(-0.1, -0.1), (0.1, -0.1), (0.1, 0.1), (-0.1, 0.1)])
+    cloth = Cloth(corners, np.ones(1, bool), rng.normal(0, 0.003, (12, 16)))
+    below = rng.uniform(0.6, 0.75, (120, 160))
+    draped = cloth.drape(below, view)
+    covered = np.isfinite(draped)
+    # 0.2 m at about 0.7 m and a focal length of 142 px are 40 px; seen at a tilt, somewhat less.
+    assert 0.5 * 40**2 < covered.sum() < 1.6 * 40**2
+    assert (draped[covered] < below[covered] - 0.003).all()
+
+
+def test_the_sensor_is_exact_on_the_average_and_shades_one_side_of_a_step():
+    depth = np.full((240, 320), 0.75)
+    depth[60:180, 140:180] = 0.65
+    seen = sensor.sense(np.random.default_rng(0), depth, 285.0)
+    flat = seen[5:50, 5:300].astype(float)
+    assert flat[flat > 0].mean() == pytest.approx(750, abs=0.1)
+    assert 1.0 < flat[flat > 0].std() < 1.5
+    # Step of 0.1 m: f b (1/0.65 - 1/0.75) = 285 x 0.05 x 0.205 = 2.9 px of shadow, right side only.
+    lost = (seen[70:170] == 0).mean(0)
+    assert lost[181] == 1 and lost[136] < 0.1 and lost[186] < 0.1
+
+
+def test_minimum_jerk_passes_its_knots_at_rest():
+    knots_t, knots = np.array([0.0, 1.0, 3.0]), np.array([[0.0], [2.0], [-1.0]])
+    t = np.array([-5, 0, 0.5, 1 - 1e-4, 1, 1 + 1e-4, 2, 3, 9])
+    y = movement.minimum_jerk(knots_t, knots, t)[:, 0]
+    np.testing.assert_allclose(y, [0, 0, 1, 2, 2, 2, 0.5, -1, -1], atol=1e-7)
+
+
+def test_targets_are_mostly_slow_with_bursts_and_the_sides_differ():
+    for seed in range(3):
+        targets = movement.joint_targets(np.random.default_rng(seed), 3000)
+        assert targets.shape == (3000, len(MOTORS))
+        speed = np.degrees(np.abs(np.diff(targets, axis=0))) * movement.HZ
+        elbow = speed[:, MOTORS.index("right_arm_bend")]
+        assert np.median(elbow) < 20 and np.percentile(elbow, 99) > 60
+        arms = [speed[:, MOTORS.index(f"{s}_arm_bend")] for s in ("right", "left")]
+        assert np.corrcoef(arms)[0, 1] < 0.8
+
+
+def test_the_same_angles_mirror_the_pose_on_the_other_side():
+    sizes = draw_sizes(np.random.default_rng(0))
+    still = Scene(sizes, 0.6, 0.7)
+    for kind in ("arm", "leg"):
+        for dof, angle in zip(LIMB_DOFS, (0.5, 0.2, 0.6, 0.7, 0.1), strict=True):
+            for side in ("right", "left"):
+                still.data.joint(f"{side}_{kind}_{dof}").qpos[0] = angle
+    mujoco.mj_kinematics(still.model, still.data)
+    joints = still.joints
+    left = [JOINTS.index(j.replace("right", "left")) for j in JOINTS[:3] + JOINTS[6:9]]
+    np.testing.assert_allclose(joints[[0, 1, 2, 6, 7, 8]] * (-1, 1, 1), joints[left], atol=1e-9)
+    assert joints[1, 0] > joints[0, 0] and joints[1, 2] > joints[0, 2]
+
+
+def test_the_carers_arm_is_cast_apart_from_the_infant():
+    still = Scene(draw_sizes(np.random.default_rng(0)), 0.6, 0.7)
+    assert {still.name(g) for g in still.geoms(scene.CARER)} == {"carer"}
+    assert not set(still.geoms(scene.CARER)) & set(still.geoms(scene.INFANT))
+
+
+def test_finished_infants_are_kept_and_unfinished_ones_made_again(recordings, tmp_path):
+    out = tmp_path / "sim"
+    settings = dict(frames=12, seed=3, size=SIZE, processes=1)
+    simulate(out, infants=2, **settings)
+    (out / "result_pz2.csv").unlink()
+    (out / "pz2" / "1_16bit.png").write_bytes(b"half")
+    (out / "pz3.partial").mkdir()
+    kept = (out / "pz1" / "1_16bit.png").stat()
+    simulate(out, infants=3, **settings)
+    assert (out / "pz1" / "1_16bit.png").stat().st_mtime_ns == kept.st_mtime_ns
+    assert hashes(out) == hashes(recordings)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(recordings, tmp_path):
+    out = tmp_path / "sim"
+    argv = [sys.executable, "-m", "data_pipeline.simulate", "--infants=3", "--frames=12"]
+    argv += ["--seed=3", "--size=160,120", "--processes=1", f"--out={out}"]
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (out / "result_pz1.csv").exists() and time.monotonic() < until:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    first = (out / "result_pz1.csv").stat().st_mtime_ns
+    assert not (out / "result_pz3.csv").exists()
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert (out / "result_pz1.csv").stat().st_mtime_ns == first
+    assert json.loads(done.stdout.splitlines()[-1])["frames"] == 36
+    assert hashes(out) == hashes(recordings)
+
+
+def test_a_folder_with_another_simulation_is_refused_and_left_alone(recordings):
+    before = hashes(recordings)
+    for changed in (dict(seed=4), dict(frames=13), dict(size=(320, 240))):
+        settings = dict(infants=3, frames=12, seed=3, size=SIZE, processes=1) | changed
+        with pytest.raises(DataError, match="holds another simulation"):
+            simulate(recordings, **settings)
+    with pytest.raises(DataError, match=r"more than the 2 infants.*result_pz3\.csv"):
+        simulate(recordings, infants=2, frames=12, seed=3, size=SIZE, processes=1)
+    assert hashes(recordings) == before
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(DataError, match="holds something else"):
+        simulate(tmp_path, infants=1, frames=2, seed=0, size=SIZE, processes=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--infants=0", "infants is 0; it must be at least 1"),
+        ("--frames=0", "frames is 0; it must be at least 1"),
+        ("--seed=-1", "seed is -1; it must be at least 0"),
+        ("--size=640,400", "must be 4:3"),
+        ("--size=640", "not WIDTH,HEIGHT"),
+        ("--processes=0", "processes is 0; it must be at least 1"),
+        ("--frame=3", "unrecognized arguments"),
+    ],
+)
+def test_a_bad_value_exits_with_2_and_a_message_and_makes_no_folder(
+    option, message, tmp_path, capsys
+):
+    argv = [f"--out={tmp_path / 'sim'}", option]
+    try:
+        code = command.main(argv)
+    except SystemExit as exit_:
+        code = exit_.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "sim").exists()
+
+
+def test_a_disk_that_fills_up_leaves_no_sheet(tmp_path, capsys, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    argv = ["--infants=1", "--frames=2", "--size=160,120", f"--out={tmp_path / 'sim'}"]
+    assert command.main(argv) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list((tmp_path / "sim").glob("result_*"))
+    assert not (tmp_path / "sim" / "pz1").exists()
+
+
+def test_nothing_of_it_imports_tensorflow_or_jax():
+    code = (
+        "import sys, data_pipeline.simulate; "
+        "sys.exit(str({'tensorflow', 'jax', 'tensorflow_datasets'} & set(sys.modules) or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
