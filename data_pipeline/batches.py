@@ -8,8 +8,9 @@ import tensorflow.experimental.numpy as tnp
 from jaxtyping import Int
 
 from data_pipeline.clips import clip_frames
-from data_pipeline.feed import Batch, Feed, Target
+from data_pipeline.feed import Batch, Feed
 from data_pipeline.frames import Frames
+from jaxpose.masks import Target
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 

@@ -34,7 +34,7 @@ class InfantReport:
     outside:       joints outside of the image
     swaps:         frames in which right and left look exchanged
     bits:          16 = depth in mm, 8 = grey levels
-    depth_mm:      1st and 99th percentile of the depth above 0 (null for grey levels)
+    depth_mm:      1st and 99th percentile of the depth above 0; null where there is none in mm
     hole_share:    pixels that are 0
     size:          (width, height) px
     """
@@ -136,7 +136,7 @@ def _describe(
         outside=int(outside.sum()),
         swaps=int(swapped.any(1).sum()),
         bits=infant.bits,
-        depth_mm=_range(values) if infant.bits == 16 else None,
+        depth_mm=_range(values) if infant.bits == 16 and values.any() else None,
         hole_share=round(float(values[0] / max(1, values.sum())), 4),
         size=(size[1], size[0]),
     )

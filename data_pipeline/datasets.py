@@ -27,7 +27,9 @@ DATASETS = {
     "simulated": Dataset(
         0, 200, "as babypose, written by `python -m data_pipeline.simulate`", ("time_order",)
     ),
-    "utd_mhad": Dataset(600, 500, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1")),
+    "utd_mhad": Dataset(
+        600, 500, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1")
+    ),
     "babypose": Dataset(
         0, 200, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", ("time_order", "row_order")
     ),

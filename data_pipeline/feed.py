@@ -9,7 +9,6 @@ batches with tf.data, several at a time, and a test holds the two equal.
     masks    float32 [b 3 h w 20], if `Target` is given and drawn here
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,22 +17,9 @@ from jaxtyping import Int
 from data_pipeline.clips import clip_frames
 from data_pipeline.frames import Frames
 from jaxpose.geometry import standardise
-from jaxpose.masks import draw
+from jaxpose.masks import Target
 
 Batch = dict[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """How the masks of a stage are drawn; px of the grid."""
-
-    radius_px: float
-    std_px: float | None = None
-    """None: binary."""
-
-    def draw(self, xp, xy, visible, grid: tuple[int, int]):
-        """float32 [... h w 20]; `xp` is numpy, jax.numpy or tf.experimental.numpy."""
-        return draw(xp, xy, visible, grid, self.radius_px, self.std_px)
 
 
 Feed = Callable[[Int[np.ndarray, " clips"], int], Iterator[Batch]]

@@ -1,7 +1,7 @@
 """Frames on the net's grid, in memory and as one file: what everything after the builders reads.
 
-    python -m data_pipeline.prepare writes such a file; this module needs no TensorFlow, so a
-    machine that has JAX alone trains from it.
+python -m data_pipeline.prepare writes such a file; this module needs no TensorFlow, so a
+machine that has JAX alone trains from it.
 """
 
 import dataclasses

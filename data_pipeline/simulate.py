@@ -11,8 +11,10 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 
 import cv2
@@ -86,7 +88,7 @@ def _check(infants, frames, seed, size, processes) -> None:
         ("seed", seed, 0),
         ("width", size[0], 64),
         ("height", size[1], 48),
-        ("processes", processes or 1, 1),
+        ("processes", 1 if processes is None else processes, 1),
     ):
         if value < least:
             raise DataError(f"{name} is {value}; it must be at least {least}")
@@ -130,12 +132,17 @@ def _spread(jobs: list, processes: int | None, bar: tqdm) -> None:
     done = context.Value("q", 0)
     workers = min(processes or _cores(), len(jobs))
     start = bar.n
-    with context.Pool(workers, _initialise, (done,)) as pool:
-        result = pool.map_async(_write_counted, jobs, chunksize=1)
-        while not result.ready():
-            result.wait(0.2)
-            bar.update(start + done.value - bar.n)
-        result.get()
+    with futures.ProcessPoolExecutor(workers, context, _initialise, (done,)) as pool:
+        running = [pool.submit(_write_counted, job) for job in jobs]
+        try:
+            waiting = running
+            while waiting:
+                finished, waiting = futures.wait(running, 0.2, futures.FIRST_EXCEPTION)
+                bar.update(start + done.value - bar.n)
+                for future in finished:
+                    future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _cores() -> int:
@@ -147,6 +154,13 @@ def _initialise(done) -> None:
     global _done
     _done = done
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would go on writing to what the next run is making."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _write_counted(job) -> None:
@@ -185,8 +199,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--size", type=_size, default="640,480", help="WIDTH,HEIGHT of an image, px"
     )
-    parser.add_argument("--processes", type=int, help="at once; by default one per core")
-    parser.add_argument("--out", type=Path, required=True, help="folder to make, or to complete")
+    parser.add_argument(
+        "--processes", type=int, default=argparse.SUPPRESS, help="at once (default: one per core)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        default=argparse.SUPPRESS,
+        help="folder to make, or to complete",
+    )
     options = parser.parse_args(argv)
     start = time.perf_counter()
     try:
@@ -194,6 +216,9 @@ def main(argv: list[str] | None = None) -> int:
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except futures.process.BrokenProcessPool:
+        print("error: a process was killed (memory?); run again to go on", file=sys.stderr)
+        return 1
     summary = {"infants": options.infants, "frames": options.infants * options.frames}
     summary |= {"seconds": round(time.perf_counter() - start, 2), "out": str(options.out)}
     print(json.dumps(summary))

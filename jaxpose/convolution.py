@@ -60,7 +60,10 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def _xla(x, kernel, *, stride=(1, 1, 1), groups=1):
-    padding = [((k - 1) // 2, k // 2) if s == 1 else (0, 0) for k, s in zip(kernel.shape, stride)]
+    padding = [
+        ((k - 1) // 2, k // 2) if s == 1 else (0, 0)
+        for k, s in zip(kernel.shape[:3], stride, strict=True)
+    ]
     return lax.conv_general_dilated(
         x, kernel, stride, padding, dimension_numbers=_NDHWC, feature_group_count=groups
     )

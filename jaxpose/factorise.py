@@ -36,7 +36,7 @@ def asy(cin: int, cout: int):
 
 
 def r2plus1d(cin: int, cout: int):
-    """Space, then time, through as many channels as keep the weights of 3x3x3 (Tran et al. 2018)."""
+    """Space, then time, through as many channels as 3x3x3 has weights (Tran et al. 2018)."""
     between = 27 * cin * cout // (9 * cin + 3 * cout)
     return Stage((1, 3, 3), between), Stage((3, 1, 1), cout)
 

@@ -4,7 +4,21 @@ One definition for numpy, `jax.numpy` and `tf.experimental.numpy`: the array mod
 argument, so that the input pipeline and the jitted training step cannot draw different targets.
 """
 
+import dataclasses
+
 from jaxpose.skeleton import CONNECTIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The masks that one stage is trained on; px of the net's grid."""
+
+    radius_px: float
+    std_px: float | None = None
+    """None: binary masks, for the detection net; else Gaussian ones, for the regression net."""
+
+    def draw(self, xp, xy, visible, grid: tuple[int, int]):
+        return draw(xp, xy, visible, grid, self.radius_px, self.std_px)
 
 
 def draw(xp, xy, visible, grid: tuple[int, int], radius_px: float, std_px: float | None = None):

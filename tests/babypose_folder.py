@@ -77,7 +77,7 @@ def to_xlsx(path: Path) -> Path:
     """Replaces a .csv by a workbook with the same cells as text, and returns the new path."""
     workbook = openpyxl.Workbook()
     for row in read_csv(path):
-        workbook.active.append(row)
+        workbook.active.append([cell or None for cell in row])
     path.unlink()
     workbook.save(path.with_suffix(".xlsx"))
     return path.with_suffix(".xlsx")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -110,6 +111,19 @@ def test_a_workbook_reads_as_the_csv_does(folder, sheet_path):
     assert (from_xlsx.rows == from_csv.rows).all()
     assert (from_xlsx.joints == from_csv.joints).all()
     assert problems(folder) == []
+
+
+def test_a_workbook_that_understates_its_extent_is_read_whole(sheet_path):
+    workbook = to_xlsx(sheet_path)
+    with zipfile.ZipFile(workbook) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    inside = "xl/worksheets/sheet1.xml"
+    assert b'ref="A1:O7"' in files[inside]
+    files[inside] = files[inside].replace(b'ref="A1:O7"', b'ref="A1"')
+    with zipfile.ZipFile(workbook, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    assert len(read_sheet(workbook, raise_first).rows) == 6
 
 
 def test_minus_one_and_empty_cells_are_missing_and_nothing_else_is(sheet_path):
@@ -299,6 +313,14 @@ def test_no_infant_is_given_the_images_of_another(tmp_path):
     (folder / "pz2").rmdir()
     astray = (folder / "result_pz2.csv").rename(folder / "pz1" / "result_pz2.csv")
     assert_refused(folder, astray, None, "none of its images")
+
+
+def test_images_beside_two_sheets_belong_to_neither(tmp_path):
+    folder = write_folder(tmp_path, {"1": 3, "2": 3})
+    for image in (folder / "pz2").iterdir():
+        image.rename(folder / image.name)
+    (folder / "pz2").rmdir()
+    assert_refused(folder, folder / "result_pz2.csv", None, "none of its images")
 
 
 def test_a_missing_image_is_refused_at_its_row(folder, sheet_path):

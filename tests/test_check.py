@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -64,8 +65,12 @@ def test_gaps_are_counted_in_time_not_in_row_order_and_are_no_problem(folder):
         rows[:] = [r for r in rows if r[0] not in ("16_8bit.png", "21_8bit.png", "41_8bit.png")]
 
     edit(folder / "result_pz2.csv", drop_frames_16_21_and_41)
+    # a frame between two others is no gap
+    edit(folder / "result_pz2.csv", lambda rows: rows.append(["3_8bit.png", *rows[1][1:]]))
+    (folder / "pz2" / "1_16bit.png").rename(folder / "pz2" / "3_16bit.png")
+    shutil.copy(folder / "pz2" / "3_16bit.png", folder / "pz2" / "1_16bit.png")
     report = check(folder)
-    assert report.infants["2"].frames == 9
+    assert report.infants["2"].frames == 10
     assert report.infants["2"].gaps == 2
     assert report.problems == report.remarks == []
 
@@ -165,17 +170,38 @@ def test_turning_the_image_never_looks_like_mirroring_it(folder, quarter_turns):
     assert looks_mirrored(turned * (-1, 1), sheet.visible)
 
 
+def still(frames=12, apart=200):
+    """An infant that does not move: its right side at x = 400, its left `apart` px from there."""
+    joints = np.zeros((frames, 12, 2), np.float32)
+    joints[:, RIGHT] = (400, 200)
+    joints[:, LEFT] = (400 - apart, 200)
+    return joints, np.ones((frames, 12), bool), np.arange(frames) * 5
+
+
 def test_neighbours_across_a_gap_do_not_count():
     """The infant turns over within a gap: the frames on both sides are right as they are."""
-    joints = np.zeros((12, 12, 2), np.float32)
-    joints[:, RIGHT] = (400, 200)
-    joints[:, LEFT] = (200, 200)
-    joints[5:] = joints[5:, MIRROR]
-    frames = np.arange(12) * 5
-    visible = np.ones((12, 12), bool)
-    limbs = [p for p in range(6) if p not in TRUNK]
-    frames[5:] += 500
-    assert not exchanged_pairs(joints, visible, frames, 640)[:, limbs].any()
+    joints, visible, frames = still()
+    joints[1:] = joints[1:, MIRROR]
+    beyond_trunk = [p for p in range(6) if p not in TRUNK]
+    assert exchanged_pairs(joints, visible, frames, 640)[0, beyond_trunk].all()
+    frames[1:] += 500
+    assert not exchanged_pairs(joints, visible, frames, 640)[:, beyond_trunk].any()
+
+
+def test_one_exchanged_frame_does_not_hide_the_next_nor_accuse_its_neighbours():
+    joints, visible, frames = still()
+    joints[6:8] = joints[6:8, MIRROR]
+    flags = exchanged_pairs(joints, visible, frames, 640)
+    assert np.flatnonzero(flags.any(1)).tolist() == [6, 7]
+    assert flags[6:8].all()
+
+
+@pytest.mark.parametrize(("apart", "found"), [(9, False), (11, True)])
+def test_sides_closer_than_a_64th_of_the_width_cannot_be_told_apart(apart, found):
+    # an exchange moves both joints of a pair by `apart`; 2 * 10 px is 1/32 of 640
+    joints, visible, frames = still(apart=apart)
+    joints[6] = joints[6, MIRROR]
+    assert exchanged_pairs(joints, visible, frames, 640).any() == found
 
 
 def test_grey_levels_are_a_remark_and_have_no_range_in_mm(folder):

@@ -225,6 +225,7 @@ def test_cast_depth_is_z_of_a_sphere_and_not_the_length_of_the_ray():
     depth, hit = camera.cast(model, data, view, rays, np.array([0]), 0)
     inside = hit == 0
     assert not np.isfinite(depth[~inside]).any()
+    depth[~inside] = 0
     points = position + rays * (depth / (rays @ view.rotation[2]))[..., None]
     np.testing.assert_allclose(
         np.linalg.norm(points[inside] - (0.3, 0, 0), axis=-1), 0.1, atol=1e-6
@@ -323,22 +324,28 @@ def test_finished_infants_are_kept_and_unfinished_ones_made_again(recordings, tm
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(recordings, tmp_path):
-    out = tmp_path / "sim"
-    argv = [sys.executable, "-m", "data_pipeline.simulate", "--infants=3", "--frames=12"]
-    argv += ["--seed=3", "--size=160,120", "--processes=1", f"--out={out}"]
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(processes, tmp_path):
+    out, whole = tmp_path / "sim", tmp_path / "whole"
+    simulate(whole, infants=3, frames=40, seed=3, size=(320, 240), processes=1)
+    argv = [sys.executable, "-m", "data_pipeline.simulate", "--infants=3", "--frames=40"]
+    argv += ["--seed=3", "--size=320,240", f"--processes={processes}", f"--out={out}"]
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not (out / "result_pz1.csv").exists() and time.monotonic() < until:
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    time.sleep(0.5)  # for the other processes to notice
+    sheets = len(list(out.glob("result_*.csv")))
+    time.sleep(1.5)
+    assert len(list(out.glob("result_*.csv"))) == sheets
     first = (out / "result_pz1.csv").stat().st_mtime_ns
     assert not (out / "result_pz3.csv").exists()
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert (out / "result_pz1.csv").stat().st_mtime_ns == first
-    assert json.loads(done.stdout.splitlines()[-1])["frames"] == 36
-    assert hashes(out) == hashes(recordings)
+    assert json.loads(done.stdout.splitlines()[-1])["frames"] == 120
+    assert hashes(out) == hashes(whole)
 
 
 def test_a_folder_with_another_simulation_is_refused_and_left_alone(recordings):
@@ -399,7 +406,7 @@ def test_a_disk_that_fills_up_leaves_no_sheet(tmp_path, capsys, monkeypatch):
 def test_nothing_of_it_imports_tensorflow_or_jax():
     code = (
         "import sys, data_pipeline.simulate; "
-        "sys.exit(str({'tensorflow', 'jax', 'tensorflow_datasets'} & set(sys.modules) or ''))"
+        "print({'tensorflow', 'jax', 'tensorflow_datasets'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "set()", done.stderr

@@ -1,10 +1,10 @@
 """Simulated ward: a seeded infant on a mattress under a depth camera, in babyPose's own layout.
 
-    body       crown-heel length and proportions  -> MJCF infant (metres, world frame)
+    body       crown-heel length and proportions   -> MJCF infant (metres, world frame)
     movement   random stream, seconds              -> joint targets at 30 Hz (radians)
     scene      infant, mattress, walls, carer      -> MuJoCo model, one physical step per raw frame
     camera     pinhole camera above the mattress   -> rays; noise-free depth; projected joints
-    cloth      depth of what lies below            -> depth of a cloth draped over it
+    cover      what lies below, the first pose     -> mattress, draped cloths, a carer's visits
     sensor     noise-free depth (mm)               -> uint16 mm with noise, shadows and holes
     annotation joints and the surface seen         -> visible or hidden by what; clicked pixels
     recording  (seed, infant)                      -> one infant's folder and sheet

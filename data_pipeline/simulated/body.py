@@ -1,6 +1,7 @@
 """Sizes of a preterm infant -> the infant as MJCF: bodies, joints with ranges, motors.
 
-Body frame, metres: x to the infant's right, y towards the feet, z to the front (up, when supine).
+Body frame, metres: x to the infant's right, y towards the feet, z to the front (up, when supine):
+the same as the world's, as the infant lies with its head to the lower edge of the image.
 A limb's angles have the same meaning on both sides, zero is straight along the trunk: `abduct`
 takes it away from the midline in the frontal plane, `lift` takes it to the front, `twist` turns it
 outwards about itself, `bend` flexes the elbow (to the front) or the knee (to the back).
@@ -28,8 +29,8 @@ RANGES_DEG = {
     "arm": ((-25, 165), (-35, 120), (-90, 95), (0, 145), (-40, 50)),
     "leg": ((-10, 80), (-15, 115), (-35, 90), (0, 135), (-20, 50)),
 }
-"""Passive ranges in the order of `LIMB_DOFS`, as tabulated for newborns, rounded to 5 degrees:
-their hips abduct and turn outwards further than an adult's."""
+"""In the order of `LIMB_DOFS`. Set by hand after what is known of newborns: elbows, hips and knees
+do not extend further than straight, hips abduct and turn outwards further than an adult's."""
 
 STIFFNESS = {"arm": (0.9, 0.9, 0.3, 0.6, 0.05), "leg": (2.5, 2.5, 1.0, 1.5, 0.1)}
 """Nm/rad of each motor, enough to lift a limb (0.08 and 0.25 Nm) with 0.1 rad of sag."""
@@ -53,7 +54,7 @@ class Sizes:
     thigh: float
     shank: float
     girth: float
-    """Thickness of everything, as a multiple of the mean infant's, times the crown-heel length."""
+    """Crown-heel length times how stout the infant is: the unit of all thicknesses."""
 
     def radius(self, joint: str) -> float:
         """Radius of the limb around one of `jaxpose.skeleton.JOINTS`."""

@@ -86,10 +86,10 @@ def draw_cloths(rng: np.random.Generator, frames: int, joints: np.ndarray) -> li
     if lower < 0.12:  # a blanket from somewhere between belly and knees down past the feet
         top = hips[1] + rng.uniform(-0.05, 0.08)
         cloths.append(((hips[0], top + 0.17), (rng.uniform(0.12, 0.2), 0.17)))
-    elif lower < 0.26:  # a nappy cloth or a folded sheet over the hips or a thigh
+    elif lower < 0.23:  # a nappy cloth or a folded sheet over the hips or a thigh
         centre = hips + rng.uniform((-0.05, -0.03), (0.05, 0.03))
         cloths.append((centre, (rng.uniform(0.05, 0.10), rng.uniform(0.025, 0.05))))
-    elif lower < 0.34:  # one foot or both
+    elif lower < 0.29:  # one foot or both
         centre = xy[[8, 11]][rng.integers(2)] + rng.normal(0, 0.015, 2)
         cloths.append((centre, rng.uniform(0.035, 0.08, 2)))
     if rng.uniform() < 0.35:  # a bib or a swaddle over a part of an arm

@@ -1,0 +1,166 @@
+"""Results -> pictures: box plots per limb (the paper's Fig. 4), losses, poses drawn on depth."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from data_pipeline.frames import Frames
+from experiments.evaluation import Tested
+from jaxpose.skeleton import CONNECTIONS, LIMBS
+
+COLOURS = {
+    "right_arm": "#ff8c42",
+    "left_arm": "#2ec4b6",
+    "right_leg": "#e84855",
+    "left_leg": "#5b8def",
+}
+"""Per limb, readable on dark depth."""
+
+
+def draw_run(
+    folder: Path, frames: Frames, tested: Tested, errors: dict[str, np.ndarray]
+) -> list[Path]:
+    """The three figures of a run, in `folder`/figures."""
+    into = folder / "figures"
+    into.mkdir(exist_ok=True)
+    box_plot(
+        into / "fig4.png",
+        {
+            "regression": errors["regression_fallback"],
+            "detection alone": errors["detection_fallback"],
+            "mean pose": errors["mean_pose"],
+            "previous frame": errors["previous_frame"],
+        },
+    )
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    loss_curves(into / "losses.png", rows)
+    pose_sheet(into / "poses.png", frames, tested, errors["regression_fallback"])
+    return sorted(into.iterdir())
+
+
+def box_plot(path: Path, errors: dict[str, np.ndarray]) -> None:
+    """Per limb, one box a method: errors [n 4], px of 128x96. Whiskers at 5 and 95 %."""
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    width = 0.8 / len(errors)
+    for k, (name, rmsd) in enumerate(errors.items()):
+        boxes = axes.boxplot(
+            [column[np.isfinite(column)] for column in rmsd.T],
+            positions=np.arange(len(LIMBS)) + (k - (len(errors) - 1) / 2) * width,
+            widths=0.85 * width,
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            medianprops={"color": "black"},
+        )
+        for box in boxes["boxes"]:
+            box.set_facecolor(plt.cm.Set2(k))
+        axes.plot([], [], "s", color=plt.cm.Set2(k), markersize=9, label=name)
+    axes.set_xticks(range(len(LIMBS)), [limb.replace("_", " ") for limb in LIMBS])
+    axes.set_ylabel("RMSD, px of 128x96")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, ncols=len(errors), loc="upper center", bbox_to_anchor=(0.5, 1.12))
+    _save(figure, path)
+
+
+def loss_curves(path: Path, rows: list[dict]) -> None:
+    """Loss and validation measure of both stages, epoch by epoch; the best epoch is marked."""
+    figure, all_axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    for axes, (stage, measure, best) in zip(
+        all_axes,
+        (("detection", "val_accuracy", np.argmax), ("regression", "val_error", np.argmin)),
+        strict=True,
+    ):
+        mine = [row for row in rows if row["stage"] == stage]
+        epochs = [row["epoch"] for row in mine]
+        axes.plot(epochs, [row["loss"] for row in mine], ".-", color="#33658a")
+        axes.set(title=stage, xlabel="epoch", yscale="log")
+        axes.set_ylabel("training loss", color="#33658a")
+        values = [1 - row[measure] if stage == "detection" else row[measure] for row in mine]
+        name = "wrong pixels" if stage == "detection" else "mean absolute error"
+        right = axes.twinx()
+        right.plot(epochs, values, ".-", color="#f26419")
+        right.axvline(
+            epochs[int(best([row[measure] for row in mine]))], color="#f26419", ls=":", lw=1
+        )
+        right.set_ylabel(f"validation: {name}", color="#f26419")
+        right.set_yscale("log")
+    _save(figure, path)
+
+
+def pose_sheet(path: Path, frames: Frames, tested: Tested, errors: np.ndarray) -> None:
+    """Twelve test frames with true (white, dotted) and predicted (coloured) limbs on depth: four
+    typical ones, four at the 90th percentile, the four worst."""
+    worst_limb = np.nanmax(np.where(np.isnan(errors), -1, errors), axis=1)
+    ranked = np.argsort(worst_limb, kind="stable")
+    count = len(ranked)
+    chosen = []
+    for title, centre in (("typical", 0.5), ("90th percentile", 0.9), ("worst", 1.0)):
+        # spread out, so that four neighbouring frames of one recording do not fill a row
+        span = max(4, count // 25)
+        first = int(np.clip(round(centre * count - span / 2), 0, max(0, count - span)))
+        picks = np.linspace(first, min(count, first + span) - 1, 4).round().astype(int)
+        if centre == 1.0:
+            picks = _apart(ranked[::-1], tested.index, 4)
+            picks = [int(np.flatnonzero(ranked == p)[0]) for p in picks]
+        chosen += [(title, ranked[p]) for p in picks]
+    figure, all_axes = plt.subplots(3, 4, figsize=(13, 8), layout="constrained")
+    poses = tested.poses["regression"]
+    for axes, (title, k) in zip(all_axes.flat, chosen, strict=True):
+        index = tested.index[k]
+        draw_pose(
+            axes, frames.depth_mm[index], poses.xy[k], poses.found[k], frames.xy[index],
+            frames.visible[index],
+        )  # fmt: skip
+        axes.set_title(
+            f"{title}: {frames.subject[index]} {frames.sequence[index]} #{frames.frame[index]}, "
+            f"worst limb {worst_limb[k]:.1f} px",
+            fontsize=8,
+        )
+    figure.suptitle(
+        f"{frames.dataset}: predicted limbs (coloured; hollow = not found) and true ones "
+        "(white dotted); px of 128x96",
+        fontsize=10,
+    )
+    _save(figure, path)
+
+
+def _apart(ranked: np.ndarray, index: np.ndarray, count: int) -> list[int]:
+    """The first `count` that lie at least 10 frames from each other."""
+    picks = []
+    for k in ranked:
+        if all(abs(int(index[k]) - int(index[p])) >= 10 for p in picks):
+            picks.append(int(k))
+        if len(picks) == count:
+            return picks
+    return [*picks, *(int(k) for k in ranked if int(k) not in picks)][:count]
+
+
+def draw_pose(axes, depth_mm, xy, found, true_xy=None, visible=None) -> None:
+    """One frame [h w] with its limbs; joints in px of that frame."""
+    low, high = np.percentile(depth_mm, (1, 99))
+    axes.imshow(depth_mm, cmap="gray_r", vmin=low, vmax=max(high, low + 1))
+    limb_of = [limb for limb, joints in LIMBS.items() for _ in joints]
+    for a, b in CONNECTIONS:
+        if true_xy is not None and visible[a] and visible[b]:
+            axes.plot(*true_xy[[a, b]].T, ":", color="white", lw=1.6, zorder=3)
+        style = "-" if found[a] and found[b] else "--"
+        axes.plot(*xy[[a, b]].T, style, color=COLOURS[limb_of[a]], lw=2, zorder=2)
+    for joint, limb in enumerate(limb_of):
+        face = COLOURS[limb] if found[joint] else "none"
+        axes.plot(*xy[joint], "o", mfc=face, mec=COLOURS[limb], ms=5, zorder=4)
+    rows, cols = depth_mm.shape
+    axes.set(xlim=(-0.5, cols - 0.5), ylim=(rows - 0.5, -0.5), xticks=[], yticks=[])
+
+
+def _save(figure, path: Path) -> None:
+    beside = path.with_name(f".{path.name}")
+    figure.savefig(beside, dpi=110, format="png")
+    plt.close(figure)
+    beside.rename(path)

@@ -1,0 +1,269 @@
+"""Data set -> trained nets -> poses -> tables, pictures, one line of JSON.
+
+    python -m experiments.run --variant=asy                       # simulated infants, minutes
+    python -m experiments.run --variant=asy --dataset=utd_mhad --data_dir=DIR \\
+        --train_ids=1,2,3,4 --val_ids=5 --test_ids=6              # real Kinect depth
+    python -m experiments.run --preset=paper --dataset=babypose --data_dir=DIR
+
+Killed and started again with the same command, it goes on from the last epoch and ends with the
+same weights and numbers. Two runs that share what determines the detection net share the net.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
+
+import jax
+from flax import nnx
+
+import jaxpose
+from data_pipeline import clips
+from data_pipeline.datasets import DATASETS
+from data_pipeline.errors import DataError
+from data_pipeline.feed import Feed
+from data_pipeline.feed import feed as numpy_feed
+from data_pipeline.frames import Frames, load
+from data_pipeline.splits import Split, split_frames
+from experiments import evaluation, figures, rundir, tables
+from experiments.config import Config, ConfigError, parse
+from jaxpose import cascade, detection, regression
+from jaxpose.accounting import net_cost
+from jaxpose.checkpoints import Checkpoints
+from jaxpose.decode import Decoding
+from jaxpose.factorise import VARIANTS
+from jaxpose.layers import Numerics
+from jaxpose.masks import Target
+from jaxpose.training import DivergedError, Optimisation, Stage, Weights, fit, split_net
+
+DEFAULT_SIMULATION = {"infants": 16, "frames": 100, "seed": 0, "size": (320, 240)}
+
+
+def run(config: Config) -> dict:
+    """Everything, in order; returns what `result.json` holds."""
+    seconds = dict.fromkeys(("data", "detection", "regression", "evaluation"), 0.0)
+    grid = config.rows_cols
+    folder = config.run_dir
+
+    # ---- the folder, before any work ----
+    nets = [*detection.layers(config.width).values()]
+    nets += regression.layers(VARIANTS[config.variant], config.width)
+    weights_bytes = 4 * net_cost(nets, (clips.CLIP, *grid)).parameters
+    # weights and two moments, in the newest, the best and the one being written
+    rundir.claim(folder, 9 * weights_bytes + 50_000_000)
+    config = resolve(config, folder)
+    rundir.settle(folder, "config.json", rundir.config_json(config), "configuration")
+
+    # ---- data, split ----
+    began = time.perf_counter()
+    frames = read_frames(config)
+    split = split_frames(frames, config.split, config.ids())
+    rundir.settle(folder, "split.json", split.as_json(frames), "split or data set")
+    for part in ("train", "val", "test"):
+        if not len(clips.clip_starts(frames, split.used[part], 1)):
+            raise DataError(
+                f"--{part}_ids: no clip of {clips.CLIP} consecutive frames in "
+                f"{', '.join(split.subjects[part])}; choose others"
+            )
+    seconds["data"] = time.perf_counter() - began
+
+    # ---- stage 1: the detection net, shared by all runs that would train the same ----
+    numerics = Numerics(config.lowering, config.precision, config.bn_momentum, config.bn_epsilon)
+    scale_mm = DATASETS[config.dataset].scale_mm
+    binary = Target(config.radius)
+    detector, weights = split_net(
+        detection.DetectionNet(
+            width=config.width,
+            output_bias=config.detection.output_bias,
+            numerics=numerics,
+            rngs=nnx.Rngs(config.seed),
+        )
+    )
+    facts = detector_facts(config, frames, split)
+    shared = Path(config.runs_dir) / "detectors" / rundir.short_hash(facts)
+    rundir.claim(shared, 9 * weights_bytes)
+    with rundir.locked(shared):
+        rundir.settle(shared, "config.json", facts, "configuration")
+        detection_weights, rows, seconds["detection"] = train(
+            cascade.detection_stage(detector, binary),
+            *(weights, None, config.detection, shared / "checkpoints"),
+            *(config, frames, split, make_feed(config, frames, scale_mm, binary)),
+            on_epoch=lambda history: rundir.write_history(folder, history),
+        )
+
+    # ---- stage 2: the regression net on top of it ----
+    gaussian = Target(config.radius, config.radius * config.regression.std_over_radius)
+    scale = config.regression.target_scale
+    graph, weights = split_net(
+        regression.RegressionNet(
+            VARIANTS[config.variant],
+            width=config.width,
+            zero_output=config.regression.zero_output,
+            numerics=numerics,
+            rngs=nnx.Rngs(config.seed + 1),
+        )
+    )
+    regression_weights, _, seconds["regression"] = train(
+        cascade.regression_stage(graph, detector, gaussian, scale),
+        *(weights, detection_weights, config.regression, folder / "checkpoints"),
+        *(config, frames, split, make_feed(config, frames, scale_mm, gaussian)),
+        on_epoch=lambda history: rundir.write_history(folder, rows + history),
+    )
+
+    # ---- test ----
+    began = time.perf_counter()
+    tested = evaluation.test_nets(
+        frames,
+        split,
+        cascade.make_predict(detector, detection_weights, graph, regression_weights, scale),
+        scale_mm=scale_mm,
+        target=binary,
+        decoding=Decoding(config.radius, config.min_score),
+        batch_size=config.detection.batch_size,
+    )
+    accuracy, errors = evaluation.report(frames, split, tested)
+    evaluation.save_predictions(folder / "predictions.npz", frames, tested, errors)
+    seconds["evaluation"] = time.perf_counter() - began
+
+    # ---- what is left behind ----
+    cost = net_cost(regression.layers(VARIANTS[config.variant], config.width), (clips.CLIP, *grid))
+    result = {
+        "variant": config.variant,
+        "dataset": frames.dataset,
+        "split": config.split,
+        "preset": config.preset,
+        "seed": config.seed,
+        "device": jax.devices()[0].device_kind,
+        "versions": {"jaxpose": jaxpose.__version__, "jax": jax.__version__},
+        "date": date.today().isoformat(),
+        "width": config.width,
+        "grid": [*grid],
+        "subjects": split.subjects,
+        **accuracy,
+        "kernel_weights": cost.kernel_weights,
+        "parameters": cost.parameters,
+        "macs_nominal": cost.macs_nominal,
+        "macs_useful": cost.macs_useful,
+        "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
+        "lowering": config.lowering,
+        "detector": str(shared),
+        "run_dir": str(folder),
+    }
+    rundir.write_json(folder / "result.json", result)
+    rundir.write_text(folder / "table2.md", tables.table2([result]))
+    figures.draw_run(folder, frames, tested, errors)
+    return result
+
+
+def resolve(config: Config, folder: Path) -> Config:
+    """What is chosen automatically is chosen once: a resumed run keeps its config's choice."""
+    there = folder / "config.json"
+    kept = json.loads(there.read_text()) if there.exists() else {}
+    choices = {}
+    if config.lowering == "auto":
+        on_cpu = jax.default_backend() == "cpu"
+        choices["lowering"] = kept.get("lowering", "folded" if on_cpu else "conv3d")
+    if config.feed == "auto":
+        prepared = (config.data_dir or "").endswith(".npz")
+        choices["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
+    return dataclasses.replace(config, **choices)
+
+
+def read_frames(config: Config) -> Frames:
+    """The data set on the net's grid, from its own files or from a prepared one."""
+    if config.data_dir and config.data_dir.endswith(".npz"):
+        frames = load(Path(config.data_dir))
+        if frames.grid != config.rows_cols or frames.dataset != config.dataset:
+            raise DataError(
+                f"{config.data_dir}: holds {frames.dataset} on {frames.grid[1]}x{frames.grid[0]}, "
+                f"wanted --dataset={config.dataset} --grid={config.grid}; change the options or "
+                "prepare the data again"
+            )
+        return frames
+    data_dir = Path(config.data_dir or "data/simulated")
+    if config.dataset == "simulated" and config.data_dir is None:
+        from data_pipeline.simulate import simulate
+
+        simulate(data_dir, **DEFAULT_SIMULATION)
+    from data_pipeline.load import load_frames  # TensorFlow, only where it is needed
+
+    return load_frames(
+        config.dataset, data_dir, config.rows_cols, Path(config.cache_dir), config.builder
+    )
+
+
+def make_feed(config: Config, frames: Frames, scale_mm: float, target: Target) -> Feed:
+    drawn = target if config.masks == "pipeline" else None
+    if config.feed == "numpy":
+        return numpy_feed(frames, scale_mm, drawn)
+    from data_pipeline.batches import feed  # TensorFlow, only where it is needed
+
+    return feed(frames, scale_mm, drawn)
+
+
+def detector_facts(config: Config, frames: Frames, split: Split) -> dict:
+    """All that determines the detection net, and nothing else."""
+    values = rundir.config_json(config)
+    for later in ("variant", "preset", "regression", "min_score", "test_ids", "split", "builder"):
+        values.pop(later)
+    known = split.as_json(frames)
+    used = {part: known["parts"][part] for part in ("train", "val")}
+    return {**values, "data": known["data"], "split": used, "version": jaxpose.__version__}
+
+
+def train(
+    stage: Stage,
+    weights: Weights,
+    frozen: Weights | None,
+    optimisation: Optimisation,
+    checkpoints: Path,
+    config: Config,
+    frames: Frames,
+    split: Split,
+    feed: Feed,
+    on_epoch: Callable[[list[dict]], None],
+) -> tuple[Weights, list[dict], float]:
+    """One stage on the split's clips: every frame starts a training clip, every third a
+    validation clip."""
+    batch = optimisation.batch_size
+    starts = clips.clip_starts(frames, split.used["train"], shift=1)
+    checked = clips.clip_starts(frames, split.used["val"], shift=clips.CLIP)
+    steps = optimisation.steps_per_epoch or max(1, len(starts) // batch)
+    number = ("detection", "regression").index(stage.name)
+
+    def train_batches(epoch: int):
+        # the epoch's clips follow from the seed alone, so a resumed epoch sees the same
+        order = clips.order(starts, (config.seed, number, epoch), steps * batch)
+        return feed(order, batch)
+
+    return fit(
+        stage,
+        *(weights, frozen, optimisation, steps),
+        train_batches,
+        lambda: feed(checked, batch),
+        Checkpoints(checkpoints, highest=stage.highest),
+        on_epoch,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        result = run(parse(arguments))
+    except (ConfigError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except DivergedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""A run's folder: claimed before any work, written whole or not at all.
+
+runs/<name>/   config.json, split.json, checkpoints/, metrics.jsonl, tensorboard/,
+               result.json, predictions.npz, table2.md, figures/
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorboardX
+
+from experiments.config import Config, ConfigError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Beside, then renamed: a reader never meets half a file."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text)
+    beside.rename(path)
+
+
+def write_json(path: Path, value) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def claim(folder: Path, needed_bytes: int) -> None:
+    """Makes the folder and makes sure that it can be written and has room, before training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe.{os.getpid()}"
+        probe.write_bytes(b"0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be written ({error.strerror}); choose another --runs_dir or --name, "
+            "or mend the folder's permissions"
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise ConfigError(
+            f"{folder}: {free / 1e6:.0f} MB free, the run needs about {needed_bytes / 1e6:.0f} MB "
+            "for its checkpoints; make room or choose another --runs_dir"
+        )
+
+
+def settle(folder: Path, name: str, wanted: dict, what: str) -> None:
+    """Writes the facts that a run stands on, or makes sure that they are what they were.
+
+    Raises `ConfigError` that names what differs, so that a resumed run cannot quietly become
+    another one.
+    """
+    path = folder / name
+    if not path.exists():
+        write_json(path, wanted)
+        return
+    try:
+        there = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{path}: is not JSON ({error}); delete {folder} to start anew") from None
+    wanted = json.loads(json.dumps(wanted))
+    if there != wanted:
+        differing = "; ".join(_differences(there, wanted))
+        raise ConfigError(
+            f"{folder} holds a run with another {what}: {differing}; choose another --name, or "
+            "delete the folder to start anew"
+        )
+
+
+def _differences(there, wanted, where: str = "") -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for key in sorted(there.keys() | wanted.keys()):
+            yield from _differences(there.get(key), wanted.get(key), f"{where}.{key}".lstrip("."))
+    elif there != wanted:
+        yield f"{where} was {_short(there)}, now {_short(wanted)}"
+
+
+def _short(value) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def config_json(config: Config) -> dict:
+    """What determines a run; where it is kept does not."""
+    values = dataclasses.asdict(config)
+    for place in ("name", "runs_dir", "cache_dir", "data_dir"):
+        values.pop(place)
+    return values
+
+
+def short_hash(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time trains in a folder; another waits, or goes on when that one dies."""
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for the process that is working in {folder}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_history(folder: Path, rows: list[dict]) -> None:
+    """All measures so far, one row a line, and the same for TensorBoard."""
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    board = folder / "tensorboard"
+    shutil.rmtree(board, ignore_errors=True)
+    with tensorboardX.SummaryWriter(str(board)) as writer:
+        for row in rows:
+            for name, value in row.items():
+                if isinstance(value, float):
+                    writer.add_scalar(f"{row['stage']}/{name}", value, row["epoch"])

@@ -1,0 +1,222 @@
+"""Runs of the same data and split, side by side: Table I, Table II and Fig. 4, ours and theirs.
+
+python -m experiments.tables runs/asy runs/full --out=runs/tables
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from data_pipeline.clips import CLIP
+from experiments import figures
+from experiments.config import ConfigError
+from experiments.rundir import write_text
+from jaxpose import regression
+from jaxpose.accounting import layer_cost, net_cost
+from jaxpose.factorise import VARIANTS
+from jaxpose.skeleton import LIMBS
+
+PAPER_TABLE2 = {
+    "Asy-regression": ((16.90, 2.71), (16.59, 2.43), (16.27, 2.97), (13.99, 4.60)),
+    "Moccia et al. 2020": ((16.59, 3.49), (16.59, 3.45), (16.10, 3.49), (11.95, 5.76)),
+}  # fmt: skip
+"""Median and IQR per limb, in the paper's unit, on 22 infants that cannot be had here."""
+
+OURS = {
+    "rmsd_fallback_px": "regression, chain linking",
+    "bipartite_fallback_px": "regression, bipartite linking (the paper's)",
+    "detector_fallback_px": "detection alone, chain linking",
+    "detector_bipartite_fallback_px": "detection alone, bipartite linking",
+    "rmsd_px": "regression, chain linking, found joints only",
+    "bipartite_rmsd_px": "regression, bipartite linking, found joints only",
+    "detector_rmsd_px": "detection alone, chain linking, found joints only",
+    "detector_bipartite_rmsd_px": "detection alone, bipartite linking, found joints only",
+}
+BASELINES = {
+    "mean_pose": "no net: mean pose of the training frames",
+    "infant_mean": "no net: mean pose of the same infant's training frames",
+    "previous_frame": "no net: true pose one frame before (an oracle)",
+}
+TO_CAMERA = 5
+"""px of a 640x480 image in one px of 128x96."""
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Markdown."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _cells(errors: dict, factor: float = 1.0) -> list[str]:
+    """Median (IQR) / mean of every limb, then of all limbs pooled."""
+    cells = []
+    for limb in (*LIMBS, "all"):
+        median, iqr, mean = (errors[limb][k] for k in ("median", "iqr", "mean"))
+        cells.append(
+            "-"
+            if median is None
+            else f"{median * factor:.2f} ({iqr * factor:.2f}) / {mean * factor:.2f}"
+        )
+    return cells
+
+
+def table2(results: list[dict]) -> str:
+    """The paper's Table II for these runs, with what the paper left out beside it."""
+    first = results[0]
+    limbs = [limb.replace("_", " ") for limb in LIMBS]
+    parts = [
+        f"# Table II: {first['dataset']}, split {first['split']}\n\n"
+        f"RMSD per limb, median (IQR) / mean over {first['n_frames']} test frames of "
+        f"{', '.join(first['subjects']['test'])}. A joint that the decoder did not find counts at "
+        "its map's maximum, unless a row says otherwise.\n"
+    ]
+    for title, factor in (("px of 128x96", 1), ("px of 640x480", TO_CAMERA)):
+        rows = []
+        for result in results:
+            name = f"{result['variant']}, width {result['width']:g}"
+            rows += [
+                [f"{name}: {what}", *_cells(result[key], factor)] for key, what in OURS.items()
+            ]
+        for key, what in BASELINES.items():
+            if key in first["baselines"]:
+                rows.append([what, *_cells(first["baselines"][key], factor)])
+        parts.append(f"\n## {title}\n\n" + table(["", *limbs, "all limbs"], rows))
+    rows = [
+        [name, *(f"{median:.2f} ({iqr:.2f})" for median, iqr in cells), "-"]
+        for name, cells in PAPER_TABLE2.items()
+    ]
+    parts.append(
+        '\n## The paper, median (IQR), "pixels for the 128x96 images"\n\n'
+        + table(["", *limbs, "all limbs"], rows)
+        + "\nOther infants, another camera and a unit in doubt: not comparable row by row. A limb "
+        "segment is 9 to 11 px of 128x96 there.\n"
+    )
+    rows = []
+    for r in results:
+        rows.append(
+            [
+                f"{r['variant']}, width {r['width']:g}",
+                *(_percent(r[k]) for k in ("missed_rate", "bipartite_missed_rate")),
+                _percent(r["hidden_found_rate"]),
+                *(_percent(r["pck"][k]) for k in ("half_torso", "quarter_torso")),
+                *(_percent(r[k]["joints"]) for k in ("dice", "recall")),
+                f"{r['parameters']:,}",
+                f"{r['macs_nominal'] / 1e9:.3f}",
+                f"{r['macs_useful'] / 1e9:.3f}",
+                f"{r['predict_ms']:.0f}",
+                f"{r['decode_ms']:.1f}",
+            ]
+        )
+    header = ["", "missed", "missed, bipartite", "hidden yet found", "PCK 1/2 torso", "1/4 torso"]
+    header += ["Dice, detected joints", "recall", "parameters", "GMAC nominal", "useful"]
+    header += ["predict, ms/clip", "decode"]
+    parts.append("\n## Beside the error\n\n" + table(header, rows))
+    parts.append(
+        "\nParameters and MACs are the regression net's alone, per clip; times include the "
+        "detection net and are no benchmark: the machine may have been busy.\n"
+    )
+    return "".join(parts)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def table1(results: list[dict]) -> str:
+    """The paper's Table I for these runs, layer by layer, with weights and MACs."""
+    parts = ["# Table I: regression nets, layer by layer\n"]
+    for result in results:
+        layers = regression.layers(VARIANTS[result["variant"]], result["width"])
+        clip = (CLIP, *result["grid"])
+        rows = [["Input", "-", f"{CLIP}x{layers[0].cin}", "", "", ""]]
+        for layer in layers:
+            cost = layer_cost(layer, clip)
+            kernel = "x".join(map(str, layer.kernel))
+            groups = f", {layer.groups} groups" if layer.groups > 1 else ""
+            rows.append(
+                [
+                    layer.name,
+                    f"{kernel} / {'x'.join(map(str, layer.stride))}{groups}",
+                    f"{CLIP}x{layer.cout}",
+                    f"{cost.kernel_weights:,}",
+                    f"{cost.macs_nominal / 1e6:,.1f}",
+                    f"{cost.macs_useful / 1e6:,.1f}",
+                ]
+            )
+        total = net_cost(layers, clip)
+        sums = [f"{total.kernel_weights:,}"]
+        sums += [f"{macs / 1e6:,.1f}" for macs in (total.macs_nominal, total.macs_useful)]
+        rows.append(["sum", "", "", *sums])
+        header = ["name", "kernel (size / stride)", "channels", "weights", "MMAC nominal", "useful"]
+        parts.append(
+            f"\n## {result['variant']}, width {result['width']:g}, clip "
+            f"{'x'.join(map(str, clip))}\n\n" + table(header, rows)
+        )
+    return "".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Puts finished runs of the same data and split side by side."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders, such as runs/asy runs/full."""
+    out: str = "runs/tables"
+    """Folder to write table1.md, table2.md and fig4.png to."""
+
+
+def read_runs(folders: tuple[str, ...]) -> list[dict]:
+    """Results of finished runs; raises `ConfigError` if they cannot be compared."""
+    if not folders:
+        raise ConfigError("no run named; wanted run folders, such as runs/asy runs/full")
+    results, splits = [], []
+    for folder in map(Path, folders):
+        for name in ("result.json", "split.json", "predictions.npz"):
+            if not (folder / name).is_file():
+                raise ConfigError(
+                    f"{folder}: has no {name}; wanted the folder of a finished run; finish it with "
+                    "the command that began it"
+                )
+        results.append(json.loads((folder / "result.json").read_text()) | {"folder": str(folder)})
+        splits.append(json.loads((folder / "split.json").read_text()))
+        if splits[-1] != splits[0]:
+            raise ConfigError(
+                f"{folder} and {folders[0]} were tested on other data or another split; only runs "
+                "of the same frames can stand side by side"
+            )
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = tyro.cli(Options, args=arguments, prog="python -m experiments.tables")
+    began = time.perf_counter()
+    try:
+        results = read_runs(options.runs)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "table1.md", table1(results))
+    write_text(out / "table2.md", table2(results))
+    errors = {}
+    for result in results:
+        with np.load(Path(result["folder"]) / "predictions.npz", allow_pickle=False) as stored:
+            errors[f"{result['variant']}, width {result['width']:g}"] = stored[
+                "error_regression_fallback"
+            ]
+            errors["mean pose"] = stored["error_mean_pose"]
+    figures.box_plot(out / "fig4.png", errors)
+    print((out / "table2.md").read_text(), file=sys.stderr)
+    written = [str(out / name) for name in ("table1.md", "table2.md", "fig4.png")]
+    print(json.dumps({"written": written, "seconds": round(time.perf_counter() - began, 1)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

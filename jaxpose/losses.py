@@ -1,0 +1,35 @@
+"""Maps and their targets -> one number: the paper's losses and validation measures, Sec. III-B.
+
+paper: unclear, "adapted for multiple maps" taken as the mean over maps, frames and pixels.
+"""
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+Maps = Float[Array, "b t h w maps"]
+
+
+def cross_entropy(logits: Maps, target: Maps) -> Float[Array, ""]:
+    """Binary cross-entropy per pixel, in nats; trains the detection net."""
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, target))
+
+
+def squared_error(maps: Maps, target: Maps) -> Float[Array, ""]:
+    """Mean squared error; trains the regression net."""
+    return jnp.mean((maps - target) ** 2)
+
+
+def pixel_accuracy(logits: Maps, target: Maps) -> Float[Array, " b"]:
+    """Share of pixels on the right side of probability 1/2, per clip; the best detection epoch is
+    the highest.
+
+    paper: unclear, "detection accuracy" taken as Keras's binary accuracy. Some 99 % of the pixels
+    are background, so read its distance from 1.
+    """
+    return jnp.mean((logits > 0) == (target > 0.5), axis=(1, 2, 3, 4))
+
+
+def absolute_error(maps: Maps, target: Maps) -> Float[Array, " b"]:
+    """Mean absolute error per clip; the best regression epoch is the lowest."""
+    return jnp.mean(jnp.abs(maps - target), axis=(1, 2, 3, 4))
