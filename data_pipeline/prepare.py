@@ -1,0 +1,68 @@
+"""A data set's own files -> one file of frames on the net's grid, to train from without TensorFlow.
+
+python -m data_pipeline.prepare --dataset=utd_mhad --data_dir=DIR --out=utd.npz
+python -m experiments.run --dataset=utd_mhad --data_dir=utd.npz
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from data_pipeline.datasets import DATASETS
+from data_pipeline.errors import DataError
+from data_pipeline.frames import save
+
+
+def prepare(
+    dataset: str, data_dir: Path, grid: tuple[int, int], out: Path, config: str | None = None
+) -> dict:
+    """Writes `out`; returns what it holds. Raises `DataError` for unusable data."""
+    from data_pipeline.load import load_frames  # TensorFlow, only where it is needed
+
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as cache:
+        frames = load_frames(dataset, data_dir, grid, Path(cache), config)
+    save(frames, out)
+    return {
+        "dataset": dataset,
+        "frames": len(frames),
+        "subjects": len(set(frames.subject.tolist())),
+        "grid": list(grid),
+        "bytes": out.stat().st_size,
+        "seconds": round(time.perf_counter() - began, 1),
+        "out": str(out),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
+    parser = argparse.ArgumentParser(prog="python -m data_pipeline.prepare", description=__doc__)
+    parser.add_argument("--dataset", required=True, help=", ".join(DATASETS))
+    parser.add_argument("--data_dir", required=True, type=Path, help="folder with its own files")
+    parser.add_argument("--out", required=True, type=Path, help="file to write, .npz")
+    parser.add_argument("--grid", default="64x48", help="columns x rows (default: %(default)s)")
+    parser.add_argument("--builder", help="configuration of the data set, such as row_order")
+    options = parser.parse_args(arguments)
+    try:
+        cols, rows = (int(n) for n in options.grid.split("x"))
+        if options.out.suffix != ".npz":
+            raise DataError(f"--out={options.out}: wanted a name that ends in .npz")
+        done = prepare(
+            options.dataset, options.data_dir, (rows, cols), options.out, options.builder
+        )
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ValueError:
+        print(f"error: --grid={options.grid}: wanted COLUMNSxROWS, such as 64x48", file=sys.stderr)
+        return 2
+    print(json.dumps(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
