@@ -1,0 +1,36 @@
+# Two commands: `make run` trains, tests and draws the system on simulated infants; `make test`.
+# Everything runs in .venv, which is made here, and made anew when its two files change.
+
+PYTHON ?= python3
+ARGS ?= --variant=asy
+EXTRAS ?= data,test
+
+.PHONY: run test test-all lint clean .venv
+
+run: .venv
+	@.venv/bin/python -m experiments.run $(ARGS)
+
+test: .venv
+	.venv/bin/python -m pytest
+
+test-all: .venv
+	.venv/bin/python -m pytest -m "slow or not slow"
+
+lint: .venv
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+.venv: .venv/.made
+
+# The stamp comes last, so an install that failed is done again. Talk goes to stderr: the last
+# line of `make run` on stdout is the run's result.
+.venv/.made: pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'wanted Python 3.11 or newer; set PYTHON=...')"
+	@echo "making .venv (a minute or two)" >&2
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv >&2
+	@.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' >&2
+	@touch .venv/.made
+
+clean:
+	rm -rf .venv runs data
