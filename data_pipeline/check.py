@@ -3,8 +3,8 @@
     python -m data_pipeline.check DIR
 
 The table goes to stderr; the last line of stdout is one JSON object with `infants`, `problems`
-and `remarks`. A problem is what `tfds build` would stop at (exit code 1); a remark is worth a
-look, but the frame can be used.
+and `remarks`. A problem is to be mended or looked at before anyone trains (exit code 1): what the
+importer would stop at, joints outside of the image, right and left exchanged. A remark is not.
 """
 
 import argparse
@@ -94,35 +94,36 @@ def check(folder: Path, *, progress: bool = False) -> Report:
     if size is not None:
         for infant in infants:
             subject = infant.sheet.subject
-            report.infants[subject] = _describe(infant, values[subject], size, report.remarks)
+            report.infants[subject] = _describe(infant, values[subject], size, report)
     return report
 
 
 def _describe(
-    infant: Infant, values: np.ndarray, size: tuple[int, int], remarks: list[Problem]
+    infant: Infant, values: np.ndarray, size: tuple[int, int], report: Report
 ) -> InfantReport:
     """One infant's line of the table; `values` counts the pixels of each depth value."""
     sheet = infant.sheet
 
-    def remark(what: str, row: int | None = None) -> None:
-        remarks.append(Problem(str(sheet.path), row, what))
+    def problem(what: str, row: int | None = None) -> None:
+        report.problems.append(Problem(str(sheet.path), row, what))
 
     joints, visible = hide_outside(sheet.joints, size)
     outside = sheet.visible & ~visible
     for k, joint in zip(*np.nonzero(outside), strict=True):
         x, y = sheet.joints[k, joint]
         what = f"{JOINTS[joint]} at {x:g},{y:g} is outside of the image; it counts as missing"
-        remark(what, int(sheet.rows[k]))
+        problem(what, int(sheet.rows[k]))
     swapped = exchanged_pairs(joints, visible, sheet.frames, size[1])
     for k in np.flatnonzero(swapped.any(1)):
         pairs = ", ".join(
             JOINTS[RIGHT[p]].removeprefix("right_") for p in np.flatnonzero(swapped[k])
         )
-        remark(f"right and left look exchanged: {pairs}; look at the image", int(sheet.rows[k]))
+        problem(f"right and left look exchanged: {pairs}; look at the image", int(sheet.rows[k]))
     if looks_mirrored(joints, visible):
-        remark("right and left look exchanged in most frames, or the infant lies on its belly")
+        problem("right and left look exchanged in most frames, or the infant lies on its belly")
     if infant.bits == 8:
-        remark("8-bit images only: their values are grey levels, not millimetres")
+        what = "8-bit images only: their values are grey levels, not millimetres"
+        report.remarks.append(Problem(str(sheet.path), None, what))
 
     steps = np.diff(sheet.frames)
     step = int(np.median(steps)) if len(steps) else 0

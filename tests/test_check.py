@@ -86,7 +86,7 @@ def test_missing_joints_are_shares_of_all_joints(folder):
     assert check(folder).infants["2"].missing_share == round(4 / (12 * 12), 4)
 
 
-def test_a_joint_outside_of_the_image_is_a_remark_with_its_row_and_counts_as_missing(folder):
+def test_a_joint_outside_of_the_image_is_a_problem_with_its_row_and_counts_as_missing(folder):
     path = folder / "result_pz10.csv"
 
     def move_out(rows):
@@ -94,12 +94,12 @@ def test_a_joint_outside_of_the_image_is_a_remark_with_its_row_and_counts_as_mis
 
     edit(path, move_out)
     report = check(folder)
-    (remark,) = report.remarks
-    assert (remark.file, remark.row) == (str(path), 4)
-    assert "right_ankle at 64,3 is outside" in remark.what
+    (problem,) = report.problems
+    assert (problem.file, problem.row) == (str(path), 4)
+    assert "right_ankle at 64,3 is outside" in problem.what
     assert report.infants["10"].outside == 1
     assert report.infants["10"].missing_share == round(1 / (5 * 12), 4)
-    assert report.problems == []
+    assert report.remarks == []
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def test_a_joint_outside_of_the_image_is_a_remark_with_its_row_and_counts_as_mis
         (("hand",), "wrist"),
     ],
 )
-def test_an_exchanged_limb_or_joint_is_a_remark_with_its_row(folder, parts, named):
+def test_an_exchanged_limb_or_joint_is_a_problem_with_its_row(folder, parts, named):
     path = folder / "result_pz2.csv"
     edit(path, lambda rows: exchange(rows[6], *parts))
     report = check(folder)
-    (remark,) = report.remarks
-    assert (remark.file, remark.row) == (str(path), 7)
-    assert f"exchanged: {named};" in remark.what
+    (problem,) = report.problems
+    assert (problem.file, problem.row) == (str(path), 7)
+    assert f"exchanged: {named};" in problem.what
     assert report.infants["2"].swaps == 1
-    assert report.problems == []
+    assert report.remarks == []
 
 
 def test_an_exchanged_limb_at_either_end_of_the_recording_is_found(folder):
@@ -127,7 +127,7 @@ def test_an_exchanged_limb_at_either_end_of_the_recording_is_found(folder):
     for n in (1, 56):
         index = rows.index(f"{n}_8bit.png")
         edit(path, lambda rows, k=index: exchange(rows[k], "shoulder", "elbow", "hand"))
-    assert [r.row for r in check(folder).remarks] == [
+    assert [r.row for r in check(folder).problems] == [
         rows.index("1_8bit.png") + 1,
         rows.index("56_8bit.png") + 1,
     ]
@@ -144,11 +144,11 @@ def test_a_run_of_exchanged_frames_is_found_by_its_trunk(folder):
 
     edit(path, exchange_run)
     rows = [row[0] for row in read_csv(path)]
-    found = {r.row for r in check(folder).remarks}
+    found = {r.row for r in check(folder).problems}
     assert found == {rows.index(name) + 1 for name in names}
 
 
-def test_a_sheet_with_all_sides_exchanged_is_remarked_once(folder):
+def test_a_sheet_with_all_sides_exchanged_is_reported_once(folder):
     path = folder / "result_pz2.csv"
 
     def exchange_all(rows):
@@ -156,9 +156,9 @@ def test_a_sheet_with_all_sides_exchanged_is_remarked_once(folder):
             exchange(row, "shoulder", "elbow", "hand", "hip", "knee", "foot")
 
     edit(path, exchange_all)
-    (remark,) = check(folder).remarks
-    assert (remark.file, remark.row) == (str(path), None)
-    assert "most frames" in remark.what
+    (problem,) = check(folder).problems
+    assert (problem.file, problem.row) == (str(path), None)
+    assert "most frames" in problem.what
 
 
 @pytest.mark.parametrize("quarter_turns", range(4))
