@@ -6,7 +6,6 @@ python -m experiments.run --dataset=utd_mhad --data_dir=utd.npz
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -39,7 +38,6 @@ def prepare(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
     parser = argparse.ArgumentParser(prog="python -m data_pipeline.prepare", description=__doc__)
     parser.add_argument("--dataset", required=True, help=", ".join(DATASETS))
     parser.add_argument("--data_dir", required=True, type=Path, help="folder with its own files")

@@ -11,14 +11,11 @@ same weights and numbers. Two runs that share what determines the detection net 
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
 
 import jax
 from flax import nnx
@@ -261,6 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    print(tables.summary(result), file=sys.stderr)
     print(json.dumps(result))
     return 0
 

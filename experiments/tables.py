@@ -123,6 +123,28 @@ def table2(results: list[dict]) -> str:
     return "".join(parts)
 
 
+def summary(result: dict) -> str:
+    """What a person wants to know at once, for the terminal."""
+    rows = [
+        ("regression", result["rmsd_fallback_px"]),
+        ("detection alone", result["detector_fallback_px"]),
+        ("mean pose", result["baselines"]["mean_pose"]),
+    ]
+    lines = [
+        f"{'median RMSD, px of 128x96':<26}" + "".join(f"{limb:>11}" for limb in (*LIMBS, "all"))
+    ]
+    for name, errors in rows:
+        medians = (errors[limb]["median"] for limb in (*LIMBS, "all"))
+        lines.append(
+            f"{name:<26}" + "".join(f"{'-' if m is None else f'{m:.2f}':>11}" for m in medians)
+        )
+    lines.append(
+        f"missed {_percent(result['missed_rate'])} of the visible joints in {result['n_frames']} "
+        f"test frames; {result['run_dir']}/table2.md and {result['run_dir']}/figures/ say more"
+    )
+    return "\n".join(lines)
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
