@@ -37,5 +37,5 @@ def order(
     """`count` clips in random order, every clip once before any comes again; depends on the seed
     alone, so a resumed epoch sees what the interrupted one would have seen."""
     random = np.random.default_rng(seed)
-    rounds = -(-count // len(starts))
+    rounds = max(1, -(-count // len(starts)))
     return np.concatenate([random.permutation(starts) for _ in range(rounds)])[:count]

@@ -23,17 +23,17 @@ class Dataset:
     configs: tuple[str, ...]
 
 
+_ORDERS = ("time_order", "row_order")
+
 DATASETS = {
     "simulated": Dataset(
-        0, 200, "as babypose, written by `python -m data_pipeline.simulate`", ("time_order",)
+        0.0, 200.0, "as babypose, written by `python -m data_pipeline.simulate`", _ORDERS
     ),
     "utd_mhad": Dataset(
-        600, 500, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1")
+        600.0, 500.0, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1")
     ),
-    "babypose": Dataset(
-        0, 200, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", ("time_order", "row_order")
-    ),
-}  # fmt: skip
+    "babypose": Dataset(0.0, 200.0, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", _ORDERS),
+}
 
 
 def builder_of(dataset: str):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from jaxtyping import Bool, Float, Int
 from data_pipeline.errors import DataError
 
 FORMAT = "jaxpose frames 1"
+_DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What numpy meets in a file that is not, or no longer, what `save` wrote."""
 UNIT_MM = 0.1
 """Depth is stored in tenths of a millimetre, far below any sensor's noise."""
 
@@ -59,11 +62,11 @@ class Frames:
 
     def digest(self) -> str:
         """Hash of the contents: what a trained net depends on."""
-        state = hashlib.sha256(f"{self.dataset} {self.step}".encode())
+        names = [self.subject.tolist(), self.sequence.tolist()]
+        facts = [self.dataset, self.step, *self.depth_mm.shape, names]
+        state = hashlib.sha256(json.dumps(facts).encode())
         for name in ("depth_mm", "xy", "visible", "frame", "crop"):
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
-        for name in ("subject", "sequence"):
-            state.update("\n".join(getattr(self, name)).encode())
         return state.hexdigest()[:16]
 
 
@@ -71,19 +74,23 @@ def save(frames: Frames, path: Path) -> None:
     """Writes beside `path`, then renames: a file that is there is whole."""
     arrays = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}
     depth = np.round(arrays.pop("depth_mm") / UNIT_MM)
-    if depth.max() > np.iinfo(np.uint16).max:
+    low, high = depth.min(), depth.max()
+    if not (low >= 0 and high <= np.iinfo(np.uint16).max):
         raise DataError(
-            f"{path}: depth reaches {depth.max() * UNIT_MM:.0f} mm; wanted at most 6553 mm; "
-            "is the depth in millimetres?"
+            f"{path}: depth runs from {low * UNIT_MM:.0f} to {high * UNIT_MM:.0f} mm; wanted 0 to "
+            "6553 mm; is the depth in millimetres?"
         )
     header = {"format": FORMAT, "dataset": arrays.pop("dataset"), "step": arrays.pop("step")}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(beside, "wb") as file:
-        np.savez_compressed(
-            file, header=json.dumps(header), depth=depth.astype(np.uint16), **arrays
-        )
-    beside.rename(path)
+    try:
+        with open(beside, "wb") as file:
+            np.savez_compressed(
+                file, header=json.dumps(header), depth=depth.astype(np.uint16), **arrays
+            )
+        beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Frames:
@@ -99,7 +106,7 @@ def load(path: Path) -> Frames:
         return Frames(**header, depth_mm=depth_mm, **arrays)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {wanted}") from None
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read ({error}); {wanted}; write it again") from error

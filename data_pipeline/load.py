@@ -42,6 +42,8 @@ def load_frames(
     dataset: str, data_dir: Path, grid: tuple[int, int], cache_dir: Path, config: str | None = None
 ) -> Frames:
     """`config` is one of the builder's configurations, by default its first."""
+    builder_of(dataset)  # an unknown data set is told before a missing folder
+    config = config or DATASETS[dataset].configs[0]
     key = _fingerprint(dataset, data_dir, config)
     prepared = cache_dir / f"{dataset}-{key}-{grid[1]}x{grid[0]}.npz"
     if not prepared.exists():
@@ -50,7 +52,7 @@ def load_frames(
     return load(prepared)
 
 
-def _fingerprint(dataset: str, data_dir: Path, config: str | None) -> str:
+def _fingerprint(dataset: str, data_dir: Path, config: str) -> str:
     """Of what a data set is made from: names, sizes and times of its files, and the builder's
     version; reading the files themselves would take as long as building."""
     if not data_dir.is_dir():
@@ -59,6 +61,8 @@ def _fingerprint(dataset: str, data_dir: Path, config: str | None) -> str:
             f"{dataset}: {DATASETS[dataset].layout}"
         )
     files = sorted(p for p in data_dir.rglob("*") if p.is_file())
+    if not files:
+        raise DataError(f"{data_dir}: an empty folder; {dataset} wants {DATASETS[dataset].layout}")
     listed = [(str(p.relative_to(data_dir)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     version = str(builder_of(dataset).VERSION)
     facts = json.dumps([dataset, version, config, str(data_dir.resolve()), listed])

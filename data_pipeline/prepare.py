@@ -16,6 +16,17 @@ from data_pipeline.errors import DataError
 from data_pipeline.frames import save
 
 
+def parse_grid(text: str) -> tuple[int, int]:
+    """ "64x48" -> (48, 64): rows, columns."""
+    try:
+        cols, rows = (int(part) for part in text.split("x"))
+    except ValueError:
+        cols = rows = 0
+    if rows < 1 or cols < 1:
+        raise DataError(f"--grid={text}: wanted COLUMNSxROWS, such as 64x48")
+    return rows, cols
+
+
 def prepare(
     dataset: str, data_dir: Path, grid: tuple[int, int], out: Path, config: str | None = None
 ) -> dict:
@@ -46,17 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--builder", help="configuration of the data set, such as row_order")
     options = parser.parse_args(arguments)
     try:
-        cols, rows = (int(n) for n in options.grid.split("x"))
+        grid = parse_grid(options.grid)
+        known = DATASETS[options.dataset].configs if options.dataset in DATASETS else ()
+        if known and options.builder not in (None, *known):
+            raise DataError(f"unknown --builder {options.builder!r}; one of: {', '.join(known)}")
         if options.out.suffix != ".npz":
             raise DataError(f"--out={options.out}: wanted a name that ends in .npz")
-        done = prepare(
-            options.dataset, options.data_dir, (rows, cols), options.out, options.builder
-        )
+        done = prepare(options.dataset, options.data_dir, grid, options.out, options.builder)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ValueError:
-        print(f"error: --grid={options.grid}: wanted COLUMNSxROWS, such as 64x48", file=sys.stderr)
         return 2
     print(json.dumps(done))
     return 0

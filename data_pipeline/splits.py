@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
+from data_pipeline.clips import CLIP
 from data_pipeline.errors import DataError
 from data_pipeline.frames import Frames
 
@@ -103,7 +104,12 @@ def _within_infant(frames: Frames, known: list[str], ids) -> Split:
         mine = np.flatnonzero(frames.subject == subject)
         train = round(len(mine) * TRAIN_SHARE)
         val = round(train * VAL_SHARE)
-        used["train"][mine[: max(0, train - val - GAP)]] = True
+        if min(val, train - val - GAP, len(mine) - train) < CLIP:
+            raise DataError(
+                f"--split=within_infant: {subject} has {len(mine)} frames, too few for a clip of "
+                f"{CLIP} in every part; leave it out with --train_ids"
+            )
+        used["train"][mine[: train - val - GAP]] = True
         used["val"][mine[train - val : train]] = True
         used["test"][mine[train:]] = True
     return Split("within_infant", {part: chosen for part in PARTS}, used)

@@ -6,6 +6,7 @@ paper   every value of the paper, and its split; days on two cores
 """
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Literal
@@ -209,19 +210,30 @@ def check(config: Config) -> None:
     parse_grid(config.grid)
     if config.batch_size is not None and config.batch_size < 1:
         raise ConfigError(f"--batch_size={config.batch_size}: wanted 1 or more")
-    for option, value in (("width", config.width), ("radius", config.radius)):
-        if not value > 0:
+    for option, value in (
+        ("width", config.width),
+        ("radius", config.radius),
+        ("bn_epsilon", config.bn_epsilon),
+        ("detection.learning_rate", config.detection.learning_rate),
+        ("regression.learning_rate", config.regression.learning_rate),
+        ("regression.std_over_radius", config.regression.std_over_radius),
+        ("regression.target_scale", config.regression.target_scale),
+    ):
+        if not (0 < value < math.inf):
             raise ConfigError(f"--{option}={value:g}: wanted more than 0")
+    for option, value in (
+        ("bn_momentum", config.bn_momentum),
+        ("detection.momentum", config.detection.momentum),
+        ("regression.momentum", config.regression.momentum),
+    ):
+        if not 0 <= value < 1:
+            raise ConfigError(f"--{option}={value:g}: wanted 0 or more, and less than 1")
     for stage in ("detection", "regression"):
         settings = getattr(config, stage)
         for option in ("batch_size", "epochs", "steps_per_epoch"):
             value = getattr(settings, option)
             if value is not None and value < 1:
                 raise ConfigError(f"--{stage}.{option}={value}: wanted 1 or more")
-        if not settings.learning_rate > 0:
-            raise ConfigError(
-                f"--{stage}.learning_rate={settings.learning_rate}: wanted more than 0"
-            )
     if config.dataset != "simulated" and config.data_dir is None:
         raise ConfigError(
             f"--dataset={config.dataset} needs --data_dir, the folder with its files: "

@@ -27,7 +27,7 @@ from data_pipeline.errors import DataError
 from data_pipeline.feed import Feed
 from data_pipeline.feed import feed as numpy_feed
 from data_pipeline.frames import Frames, load
-from data_pipeline.splits import Split, split_frames
+from data_pipeline.splits import PARTS, Split, split_frames
 from experiments import evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
 from jaxpose import cascade, detection, regression
@@ -55,19 +55,16 @@ def run(config: Config) -> dict:
     # weights and two moments, in the newest, the best and the one being written
     rundir.claim(folder, 9 * weights_bytes + 50_000_000)
     config = resolve(config, folder)
-    rundir.settle(folder, "config.json", rundir.config_json(config), "configuration")
+    rundir.compare(folder, "config.json", rundir.config_json(config), "configuration")
 
     # ---- data, split ----
     began = time.perf_counter()
     frames = read_frames(config)
     split = split_frames(frames, config.split, config.ids())
+    rundir.compare(folder, "split.json", split.as_json(frames), "split or data set")
+    check_parts(frames, split)
+    rundir.settle(folder, "config.json", rundir.config_json(config), "configuration")
     rundir.settle(folder, "split.json", split.as_json(frames), "split or data set")
-    for part in ("train", "val", "test"):
-        if not len(clips.clip_starts(frames, split.used[part], 1)):
-            raise DataError(
-                f"--{part}_ids: no clip of {clips.CLIP} consecutive frames in "
-                f"{', '.join(split.subjects[part])}; choose others"
-            )
     seconds["data"] = time.perf_counter() - began
 
     # ---- stage 1: the detection net, shared by all runs that would train the same ----
@@ -160,8 +157,7 @@ def run(config: Config) -> dict:
 
 def resolve(config: Config, folder: Path) -> Config:
     """What is chosen automatically is chosen once: a resumed run keeps its config's choice."""
-    there = folder / "config.json"
-    kept = json.loads(there.read_text()) if there.exists() else {}
+    kept = rundir.read_json(folder / "config.json") or {}
     choices = {}
     if config.lowering == "auto":
         on_cpu = jax.default_backend() == "cpu"
@@ -193,6 +189,21 @@ def read_frames(config: Config) -> Frames:
     return load_frames(
         config.dataset, data_dir, config.rows_cols, Path(config.cache_dir), config.builder
     )
+
+
+def check_parts(frames: Frames, split: Split) -> None:
+    """Every part can be worked with: it has a clip, and a joint in it."""
+    for part in PARTS:
+        who = f"--{part}_ids: {', '.join(split.subjects[part])}"
+        if not len(clips.clip_starts(frames, split.used[part], 1)):
+            raise DataError(
+                f"{who}: no clip of {clips.CLIP} consecutive frames in {part}; choose others"
+            )
+        if not frames.visible[split.used[part]].any():
+            raise DataError(
+                f"{who}: no visible joint in any frame of {part}; choose others, or look at the "
+                "annotations with `python -m data_pipeline.check`"
+            )
 
 
 def make_feed(config: Config, frames: Frames, scale_mm: float, target: Target) -> Feed:

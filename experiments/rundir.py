@@ -51,27 +51,37 @@ def claim(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def settle(folder: Path, name: str, wanted: dict, what: str) -> None:
-    """Writes the facts that a run stands on, or makes sure that they are what they were.
+def read_json(path: Path) -> dict | None:
+    """What a run's folder says, or None where it does not yet."""
+    try:
+        return json.loads(path.read_text()) if path.exists() else None
+    except (ValueError, OSError) as error:
+        raise ConfigError(
+            f"{path}: is not JSON ({error}); delete {path.parent} to start anew"
+        ) from None
+
+
+def compare(folder: Path, name: str, wanted: dict, what: str) -> None:
+    """Makes sure that the facts that a run stands on are what they were, if it has begun.
 
     Raises `ConfigError` that names what differs, so that a resumed run cannot quietly become
     another one.
     """
-    path = folder / name
-    if not path.exists():
-        write_json(path, wanted)
-        return
-    try:
-        there = json.loads(path.read_text())
-    except ValueError as error:
-        raise ConfigError(f"{path}: is not JSON ({error}); delete {folder} to start anew") from None
+    there = read_json(folder / name)
     wanted = json.loads(json.dumps(wanted))
-    if there != wanted:
+    if there is not None and there != wanted:
         differing = "; ".join(_differences(there, wanted))
         raise ConfigError(
             f"{folder} holds a run with another {what}: {differing}; choose another --name, or "
             "delete the folder to start anew"
         )
+
+
+def settle(folder: Path, name: str, wanted: dict, what: str) -> None:
+    """Writes the facts that a run stands on, or makes sure that they are what they were."""
+    compare(folder, name, wanted, what)
+    if not (folder / name).exists():
+        write_json(folder / name, wanted)
 
 
 def _differences(there, wanted, where: str = "") -> Iterator[str]:

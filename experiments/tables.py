@@ -15,7 +15,7 @@ import tyro
 from data_pipeline.clips import CLIP
 from experiments import figures
 from experiments.config import ConfigError
-from experiments.rundir import write_text
+from experiments.rundir import claim, read_json, write_text
 from jaxpose import regression
 from jaxpose.accounting import layer_cost, net_cost
 from jaxpose.factorise import VARIANTS
@@ -204,8 +204,8 @@ def read_runs(folders: tuple[str, ...]) -> list[dict]:
                     f"{folder}: has no {name}; wanted the folder of a finished run; finish it with "
                     "the command that began it"
                 )
-        results.append(json.loads((folder / "result.json").read_text()) | {"folder": str(folder)})
-        splits.append(json.loads((folder / "split.json").read_text()))
+        results.append(read_json(folder / "result.json") | {"folder": str(folder)})
+        splits.append(read_json(folder / "split.json"))
         if splits[-1] != splits[0]:
             raise ConfigError(
                 f"{folder} and {folders[0]} were tested on other data or another split; only runs "
@@ -219,11 +219,11 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.perf_counter()
     try:
         results = read_runs(options.runs)
+        out = Path(options.out)
+        claim(out, needed_bytes=10_000_000)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / "table1.md", table1(results))
     write_text(out / "table2.md", table2(results))
     errors = {}

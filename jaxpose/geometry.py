@@ -5,7 +5,7 @@ On both grids (0, 0) is the centre of the top-left pixel, x points right and y d
 x + width - 0.5. Scaling is therefore about corners, as in `cv2.resize`; plain multiplication
 would shift every joint by 0.4 px of a grid five times coarser.
 
-`data_pipeline.clips` does the same in TensorFlow; a test holds the two equal.
+`data_pipeline.load` does the same in TensorFlow; a test holds the two equal.
 """
 
 import numpy as np

@@ -29,6 +29,7 @@ from data_pipeline.babypose.frames import (
     read_frames,
     read_infants,
 )
+from data_pipeline.errors import DataError
 from data_pipeline.schema import frame_features
 
 _KEYS = 2**128  # TFDS sorts by key in buckets that divide this range
@@ -92,7 +93,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         """Reads everything once before the first example is written; raises DataError."""
-        root = Path(dl_manager.manual_dir)
+        try:
+            root = Path(dl_manager.manual_dir)
+        except AssertionError as error:  # an absent or empty folder, which is the user's to mend
+            raise DataError(str(error)) from error
         infants = read_infants(root, row_order=self.builder_config.row_order)
         for infant in infants:
             if infant.bits == 8:

@@ -1,0 +1,90 @@
+"""How many clips a second the feeds make of a prepared file, at a steady pace.
+
+python -m data_pipeline.throughput FILE.npz --batch_size=16 --seconds=5
+
+The table goes to stderr, the last line of stdout is one JSON object; `n` is the number of blocks.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.clips import clip_starts, order
+from data_pipeline.datasets import DATASETS
+from data_pipeline.errors import DataError
+from data_pipeline.feed import Feed, feed
+from data_pipeline.frames import load
+from jaxpose.masks import Target
+
+WARM_UP = 10
+"""Batches left out: tracing, filling of the prefetch queue, AUTOTUNE's first guesses."""
+BLOCK_S = 0.25
+
+
+def clips_per_s(make: Feed, starts: np.ndarray, batch_size: int, seconds: float) -> np.ndarray:
+    """Of each block of at least `BLOCK_S`, batch by batch, until `seconds` are over."""
+    endless = (
+        batch
+        for epoch in range(sys.maxsize)
+        for batch in make(order(starts, (0, epoch), 1000 * batch_size), batch_size)
+    )
+    for _ in range(WARM_UP):
+        next(endless)
+    rates = []
+    end = time.perf_counter() + seconds
+    while not rates or time.perf_counter() < end:
+        clips, began = 0, time.perf_counter()
+        while (took := time.perf_counter() - began) < BLOCK_S:
+            clips += len(next(endless)["xy"])
+        rates.append(clips / took)
+    return np.array(rates)
+
+
+def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
+    """One row per feed and kind of mask; radius 6 px of 128 columns, as in the paper."""
+    from data_pipeline import batches  # TensorFlow, only where it is needed
+
+    frames = load(path)
+    starts = clip_starts(frames, np.ones(len(frames), bool), 1)
+    if not len(starts):
+        raise DataError(f"{path}: no three consecutive frames; wanted at least one clip")
+    scale_mm = float(DATASETS[frames.dataset].scale_mm)
+    radius = 6 * frames.grid[1] / 128
+    rows = []
+    for name, make in (("tf.data", batches.feed), ("numpy", feed)):
+        for masks, std in (("binary", None), ("gaussian", radius / 3)):
+            built = make(frames, scale_mm, Target(radius, std))
+            rates = clips_per_s(built, starts, batch_size, seconds)
+            p5, median, p95 = (round(float(v), 1) for v in np.percentile(rates, (5, 50, 95)))
+            row = {"feed": name, "masks": masks, "batch": batch_size, "clips_per_s_median": median}
+            rows.append(row | {"p5": p5, "p95": p95, "n": len(rates)})
+            spread = f"{median:8.1f} clips/s ({p5:.1f} ... {p95:.1f}, n {len(rates)})"
+            print(f"{name:8} {masks:9} batch {batch_size:3} {spread}", file=sys.stderr)
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
+    parser = argparse.ArgumentParser(prog="python -m data_pipeline.throughput", description=__doc__)
+    parser.add_argument("file", type=Path, help="written by `python -m data_pipeline.prepare`")
+    parser.add_argument("--batch_size", type=int, default=16, help="clips (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="a row (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.batch_size < 1:
+            raise DataError(f"--batch_size={options.batch_size}: wanted 1 or more")
+        rows = measure(options.file, options.batch_size, options.seconds)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps({"rows": rows, "load": os.getloadavg()[0]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The arrows of the design, read from the imports of every module.
+
+An import that stands inside a function is *lazy*: it counts for the arrows between floors, but not
+for what comes along when the module is imported.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = ("jaxpose", "data_pipeline", "experiments")
+FILES = sorted(f for floor in FLOORS for f in (ROOT / floor).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+NUMPY_SIDE = {"decode", "linking", "metrics", "geometry"}
+JAX_SIDE = {"convolution", "layers", "losses", "training", "accounting", "timing"}
+JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
+TENSORFLOW = {"tensorflow", "tensorflow_datasets"}
+WITH_TENSORFLOW = {"data_pipeline.schema", "data_pipeline.load", "data_pipeline.batches"}
+
+
+def imported(tree: ast.AST, package: str, lazy: bool) -> set[str]:
+    """Dotted names that a module imports; where `lazy`, inside functions, too."""
+    found = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*package.split(".")[: 1 - node.level or None], base]).strip(".")
+            # `from package import name` may mean a module: a name that is none goes later
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        elif lazy or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            found |= imported(node, package, lazy)
+    return found
+
+
+def imports_of(module: str, *, lazy: bool) -> set[str]:
+    """Our modules by full name, everything else by its first name."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    names = imported(ast.parse(path.read_text()), package, lazy)
+    # `from a import b` names the module a.b, where there is one, and a's own __init__ besides
+    ours = {n for n in names if n in MODULES and n != module}
+    return ours | {n.split(".")[0] for n in names if n.split(".")[0] not in FLOORS and n}
+
+
+EAGER = {module: imports_of(module, lazy=False) for module in MODULES}
+ANY = {module: imports_of(module, lazy=True) for module in MODULES}
+
+
+def comes_along(module: str) -> set[str]:
+    """All that importing a module imports, directly or not, packages' `__init__` included."""
+    found, todo = set(), {module}
+    while todo:
+        found |= todo
+        parents = {".".join(m.split(".")[:k]) for m in todo for k in range(1, m.count(".") + 1)}
+        todo = (set().union(parents, *(EAGER.get(m, set()) for m in todo))) - found
+    return found - {module}
+
+
+def ours(module: str) -> set[str]:
+    """The modules of ours that a module names, packages without their modules left out."""
+    return {m for m in ANY[module] if m in MODULES and m not in FLOORS}
+
+
+def existing(names: set[str]) -> list[str]:
+    return sorted(f"jaxpose.{n}" for n in names if f"jaxpose.{n}" in MODULES)
+
+
+def test_the_reader_tells_eager_from_lazy_and_resolves_relative_imports():
+    source = "import a.b\ntry:\n  from c import d\nexcept E:\n  pass\n"
+    source += (
+        "class K:\n  import e\n  def f(self):\n    import g\nfrom . import h\nfrom ..i import j"
+    )
+    eager = imported(ast.parse(source), "p.q", lazy=False)
+    assert eager == {"a.b", "c", "c.d", "e", "p.q", "p.q.h", "p.i", "p.i.j"}
+    assert imported(ast.parse(source), "p.q", lazy=True) - eager == {"g"}
+
+
+def test_the_reader_finds_what_is_known_to_be_there():
+    assert {"jaxpose.convolution", "jax", "flax"} <= EAGER["jaxpose.layers"]
+    assert "data_pipeline.load" in ANY["data_pipeline.prepare"] - EAGER["data_pipeline.prepare"]
+    assert "tensorflow" in comes_along("data_pipeline.batches")
+    assert "cv2" in comes_along("jaxpose.linking")  # through jaxpose.decode
+
+
+@pytest.mark.parametrize(
+    "module, allowed",
+    [("skeleton", set()), ("factorise", set()), ("masks", {"jaxpose.skeleton"})],
+)
+def test_the_ground_floor_stands_on_nothing(module, allowed):
+    assert ours(f"jaxpose.{module}") <= allowed
+
+
+@pytest.mark.parametrize("module", existing(NUMPY_SIDE))
+def test_the_numpy_side_runs_without_jax_and_tensorflow(module):
+    assert not (comes_along(module) | ANY[module]) & (JAX | TENSORFLOW)
+
+
+@pytest.mark.parametrize("module", existing(JAX_SIDE))
+def test_the_jax_side_runs_without_cv2_scipy_and_tensorflow(module):
+    assert not (comes_along(module) | ANY[module]) & ({"cv2", "scipy"} | TENSORFLOW)
+
+
+@pytest.mark.parametrize("module", existing({"skeleton", "factorise", "masks"}))
+def test_limb_model_factorisations_and_masks_choose_no_array_library(module):
+    arrays = {"numpy", "scipy", "cv2"} | JAX | TENSORFLOW
+    assert not (comes_along(module) | ANY[module]) & arrays
+
+
+def test_only_the_estimator_joins_both_sides():
+    def sides(module):
+        found = {m.removeprefix("jaxpose.") for m in ours(module)}
+        nets = {"detection", "regression", "cascade"}
+        return bool(found & NUMPY_SIDE) and bool(found & (JAX_SIDE | nets))
+
+    joining = {m for m in MODULES if m.startswith("jaxpose.") and sides(m)}
+    assert joining <= {"jaxpose.estimator"}
+
+
+@pytest.mark.parametrize(
+    "floor, above",
+    [("jaxpose", ("data_pipeline", "experiments")), ("data_pipeline", ("experiments",))],
+)
+def test_no_floor_imports_one_above_it(floor, above):
+    wrong = {
+        (module, found)
+        for module in MODULES
+        if module.split(".")[0] == floor
+        for found in ANY[module]
+        if found.split(".")[0] in above
+    }
+    assert not wrong
+
+
+def test_the_data_pipeline_takes_four_modules_from_jaxpose():
+    allowed = {f"jaxpose.{name}" for name in ("skeleton", "geometry", "masks", "metrics")}
+    wrong = {
+        (module, found)
+        for module in MODULES
+        if module.startswith("data_pipeline")
+        for found in ours(module)
+        if found.startswith("jaxpose.") and found not in allowed
+    }
+    assert not wrong
+
+
+def needs_tensorflow(module: str) -> bool:
+    return module in WITH_TENSORFLOW or module.endswith("_dataset_builder")
+
+
+def test_tensorflow_is_imported_in_the_data_pipeline_alone_and_where_it_is_needed():
+    importing = {module for module in MODULES if ANY[module] & TENSORFLOW}
+    assert {m for m in importing if not needs_tensorflow(m)} == set()
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if not needs_tensorflow(m)))
+def test_tensorflow_does_not_come_along_with_anything_else(module):
+    assert not comes_along(module) & TENSORFLOW
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_there_are_no_circles_within_a_floor(floor):
+    left = {m: {n for n in ours(m) if n.startswith(floor)} for m in MODULES if m.startswith(floor)}
+    while free := {m for m, needs in left.items() if not needs & left.keys()}:
+        left = {m: needs for m, needs in left.items() if m not in free}
+    assert not left, f"each of these needs another of these: {sorted(left)}"
+
+
+def test_no_file_is_over_320_lines_and_none_is_called_utils():
+    long = {str(p): n for p in FILES if (n := len(p.read_text().splitlines())) > 320}
+    assert not long
+    assert not [p for p in FILES if p.name in ("utils.py", "util.py", "helpers.py", "misc.py")]

@@ -1,0 +1,210 @@
+"""From the files of a data set to frames on the net's grid, and what the cache keeps of it."""
+
+import cv2
+import numpy as np
+import pytest
+from babypose_folder import numbers, read_csv, write_cells, write_folder
+from test_utd_mhad import skeleton_at
+from test_utd_mhad import write as write_recording
+
+from data_pipeline.datasets import builder_of
+from data_pipeline.errors import DataError
+
+load = pytest.importorskip("data_pipeline.load", reason="needs TensorFlow")
+
+
+def write_babypose(folder, infants, size=(48, 64)):
+    """As `write_folder`, with depth of 1 to 3 m: 16 bits hold more than the file's 6.5 m."""
+    random = np.random.default_rng(5)
+    write_folder(folder, infants, size)
+    depth = {}
+    for subject, count in infants.items():
+        for n in numbers(count):
+            image = random.integers(1000, 3000, size, dtype=np.uint16)
+            image[random.random(size) < 0.3] = 0
+            assert cv2.imwrite(str(folder / f"pz{subject}" / f"{n}_16bit.png"), image)
+            depth[subject, n] = image
+    return depth
+
+
+@pytest.fixture(scope="module")
+def babypose(tmp_path_factory):
+    """The folder, what is in its images, its cache, and the frames that came of it."""
+    root = tmp_path_factory.mktemp("babypose")
+    depth = write_babypose(root / "in", {"2": 4, "10": 6})
+    frames = load.load_frames("babypose", root / "in", (24, 32), root / "cache")
+    return root / "in", depth, root / "cache", frames
+
+
+# ---------------------------------------------------------------- babyPose
+
+
+def test_frames_come_by_infant_and_in_time_with_a_step_of_five(babypose):
+    *_, frames = babypose
+    assert (frames.dataset, frames.step, frames.grid, len(frames)) == ("babypose", 5, (24, 32), 10)
+    assert frames.subject.tolist() == ["2"] * 4 + ["10"] * 6
+    assert frames.frame.tolist() == [1, 6, 11, 16, 1, 6, 11, 16, 21, 26]
+    assert (frames.sequence == "").all()
+    assert (frames.crop == [0, 0, 64, 48]).all()
+    assert np.flatnonzero(~frames.follows()).tolist() == [0, 4]
+    shapes = {"depth_mm": (10, 24, 32), "xy": (10, 12, 2), "visible": (10, 12)}
+    for name, shape in shapes.items():
+        assert getattr(frames, name).shape == shape
+
+
+def test_a_cell_is_the_mean_of_its_valid_pixels_and_a_hole_the_lower_median(babypose):
+    _, depth, _, frames = babypose
+    holes = 0
+    for k, image in enumerate(depth.values()):
+        blocks = image.reshape(24, 2, 32, 2).transpose(0, 2, 1, 3).reshape(24, 32, 4)
+        count = (blocks > 0).sum(-1)
+        mean = blocks.sum(-1) / np.maximum(count, 1)
+        median = np.percentile(mean[count > 0], 50, method="lower")
+        holes += (count == 0).sum()
+        wanted = np.where(count > 0, mean, median)
+        np.testing.assert_allclose(frames.depth_mm[k], wanted, rtol=0, atol=0.051)
+    assert holes > 10
+
+
+def test_a_joint_at_pixel_x_is_at_half_of_x_minus_a_quarter_on_a_grid_half_as_fine(babypose):
+    # (x + 0.5) / 2 - 0.5 = x / 2 - 0.25
+    folder, *_, frames = babypose
+    header, *rows = read_csv(folder / "result_pz10.csv")
+    rows.sort(key=lambda row: int(row[0].split("_")[0]))
+    column = header.index("right_hand")  # the sheet's hands are wrists
+    clicked = np.array([[int(v) for v in row[column].split(",")] for row in rows])
+    np.testing.assert_allclose(frames.xy[4:, 2], clicked / 2 - 0.25, atol=1e-5)
+    assert frames.visible.all()
+
+
+def test_a_missing_joint_is_hidden_and_lies_at_minus_one(tmp_path):
+    write_babypose(tmp_path / "in", {"1": 3})
+    rows = read_csv(tmp_path / "in" / "result_pz1.csv")
+    rows[1][rows[0].index("left_foot")] = "-1,-1"
+    write_cells(tmp_path / "in" / "result_pz1.csv", rows)
+    frames = load.load_frames("babypose", tmp_path / "in", (24, 32), tmp_path / "cache")
+    # the sheet's first row is frame 11, the third in time
+    assert np.argwhere(~frames.visible).tolist() == [[2, 11]]
+    assert frames.xy[2, 11].tolist() == [-1, -1]
+
+
+def test_rows_in_the_sheets_order_have_step_0(tmp_path):
+    write_babypose(tmp_path / "in", {"1": 4})
+    frames = load.load_frames("babypose", tmp_path / "in", (24, 32), tmp_path, "row_order")
+    assert frames.frame.tolist() == [11, 16, 1, 6]  # as strings
+    assert frames.step == 0
+    assert frames.follows().tolist() == [False, True, True, True]
+
+
+# ---------------------------------------------------------------- UTD-MHAD
+
+
+@pytest.fixture(scope="module")
+def utd(tmp_path_factory):
+    """Two recordings on 48x64. The body is 21 px wide around column 160, in rows 50 ... 179, its
+    upper half at 2000 mm and its lower at 2100; its crop is [64 43 192 144], so a cell is 3x3."""
+    root = tmp_path_factory.mktemp("utd")
+    depth = np.zeros((240, 320, 20), np.uint16)
+    depth[50:115, 150:171] = 2000
+    depth[115:180, 150:171] = 2100
+    for name in ("a2_s1_t1", "a1_s10_t2"):
+        write_recording(root / "in", name, depth, skeleton_at(160, 20))
+    return load.load_frames("utd_mhad", root / "in", (48, 64), root / "cache")
+
+
+def test_recordings_come_by_subject_and_every_fifth_frame_from_the_lag_on(utd):
+    assert (utd.dataset, utd.step, utd.grid) == ("utd_mhad", 5, (48, 64))
+    assert utd.subject.tolist() == ["1"] * 4 + ["10"] * 4
+    assert utd.sequence.tolist() == ["a2_t1"] * 4 + ["a1_t2"] * 4
+    assert utd.frame.tolist() == [2, 7, 12, 17] * 2
+    assert (utd.crop == [64, 43, 192, 144]).all()
+
+
+def test_joints_follow_the_crop_by_the_half_pixel_rule(utd):
+    # x: (160 + 0.5 - 64) / 3 - 0.5 = 31.6667; y of joint k: (60 + 10 k + 0.5 - 43) / 3 - 0.5
+    np.testing.assert_allclose(utd.xy[..., 0], 31.6667, atol=1e-3)
+    rows = np.broadcast_to(5.3333 + 3.3333 * np.arange(12), (8, 12))
+    np.testing.assert_allclose(utd.xy[..., 1], rows, atol=1e-3)
+    assert utd.visible.all()
+
+
+def test_removed_background_lies_600_mm_behind_the_lower_median_of_the_body(utd):
+    # columns 150 ... 170 are 86 ... 106 of the crop: cells 28 ... 35; rows 50 ... 114 are 7 ... 71:
+    # cells 2 ... 23; rows 115 ... 179 are 72 ... 136: cells 24 ... 45. 22 x 8 cells of each, so the
+    # lower median is 2000, not 2050 or 2100. Cells cut by the body's edge keep the body's depth.
+    wanted = np.full((48, 64), 2600.0)
+    wanted[2:24, 28:36] = 2000
+    wanted[24:46, 28:36] = 2100
+    np.testing.assert_allclose(utd.depth_mm, np.broadcast_to(wanted, (8, 48, 64)), atol=1e-3)
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def test_a_second_call_reads_the_cache_and_builds_nothing(babypose, monkeypatch):
+    folder, _, cache, frames = babypose
+    monkeypatch.setattr(load, "_read", None)
+    again = load.load_frames("babypose", folder, (24, 32), cache)
+    assert again.digest() == frames.digest()
+
+
+def test_another_grid_is_made_from_the_records_without_reading_the_source(babypose, monkeypatch):
+    folder, _, cache, frames = babypose
+    monkeypatch.setattr(builder_of("babypose"), "_split_generators", None)
+    coarse = load.load_frames("babypose", folder, (12, 16), cache)
+    np.testing.assert_allclose(coarse.xy, (frames.xy + 0.5) / 2 - 0.5, atol=1e-5)
+
+
+def test_a_changed_source_is_read_again(tmp_path):
+    def frames():
+        return load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
+
+    write_babypose(tmp_path / "in", {"1": 3})
+    before = frames()
+    image = tmp_path / "in" / "pz1" / "6_16bit.png"
+    assert cv2.imwrite(str(image), np.full((48, 64), 1234, np.uint16))
+    after = frames()
+    np.testing.assert_allclose(after.depth_mm[1], 1234, atol=0.05)
+    np.testing.assert_array_equal(after.depth_mm[[0, 2]], before.depth_mm[[0, 2]])
+
+
+def test_a_build_that_was_killed_is_done_again(tmp_path):
+    def frames():
+        return load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
+
+    write_babypose(tmp_path / "in", {"1": 3})
+    before = frames()
+    (whole,) = (tmp_path / "cache" / "tfds").glob("*/babypose/time_order/1.0.0")
+    (prepared,) = (tmp_path / "cache").glob("*.npz")
+    prepared.unlink()
+    killed = whole.rename(whole.with_name("1.0.0.incompleteABC123"))  # as TFDS names it
+    (killed / "dataset_info.json").unlink()
+    assert frames().digest() == before.digest()
+    assert [p.name for p in whole.parent.iterdir()] == ["1.0.0"]
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_an_unknown_data_set_is_named_with_those_that_there_are(tmp_path):
+    wanted = "unknown data set 'nonsense'; one of: simulated, utd_mhad, babypose"
+    with pytest.raises(DataError, match=wanted):
+        load.load_frames("nonsense", tmp_path, (12, 16), tmp_path)
+
+
+def test_an_unknown_data_set_in_a_missing_folder_is_named_too(tmp_path):
+    with pytest.raises(DataError, match="unknown data set"):
+        load.load_frames("nonsense", tmp_path / "none", (12, 16), tmp_path)
+
+
+def test_a_missing_folder_is_named_with_what_it_should_hold(tmp_path):
+    wanted = "none: no such folder; --data_dir names the folder .*utd_mhad: Depth/.*_depth.mat and"
+    with pytest.raises(DataError, match=wanted):
+        load.load_frames("utd_mhad", tmp_path / "none", (12, 16), tmp_path)
+
+
+def test_depth_that_the_file_cannot_hold_is_refused_and_no_file_is_left(tmp_path):
+    write_folder(tmp_path / "in", {"1": 3})  # 16 bits of mm, up to 65 m
+    with pytest.raises(DataError, match="is the depth in millimetres"):
+        load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.npz"))

@@ -1,0 +1,123 @@
+"""`python -m data_pipeline.prepare`: one file, from which batches come without TensorFlow."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from babypose_folder import numbers, write_folder
+from test_frames import make_frames
+
+from data_pipeline import frames as stored
+from data_pipeline import prepare
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two infants, every pixel at 1.5 m: a file cannot hold the 65 m that `write_folder` draws."""
+    infants = {"2": 4, "10": 6}
+    write_folder(tmp_path / "in", infants)
+    for subject, count in infants.items():
+        for n in numbers(count):
+            image = tmp_path / "in" / f"pz{subject}" / f"{n}_16bit.png"
+            assert cv2.imwrite(str(image), np.full((48, 64), 1500, np.uint16))
+    return tmp_path / "in"
+
+
+def command(*arguments):
+    """`python -m data_pipeline.prepare`, in this process."""
+    return prepare.main([str(a) for a in arguments])
+
+
+def options(folder, out, dataset="babypose"):
+    return f"--dataset={dataset}", f"--data_dir={folder}", f"--out={out}"
+
+
+def test_the_command_writes_a_file_and_says_what_it_holds(folder, tmp_path, capsys):
+    out = tmp_path / "b.npz"
+    assert command(*options(folder, out), "--grid=32x24") == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(told) == ["dataset", "frames", "subjects", "grid", "bytes", "seconds", "out"]
+    assert (told["dataset"], told["frames"], told["subjects"]) == ("babypose", 10, 2)
+    assert (told["grid"], told["bytes"], told["out"]) == ([24, 32], out.stat().st_size, str(out))
+    frames = stored.load(out)
+    assert (len(frames), frames.grid, frames.subject[-1]) == (10, (24, 32), "10")
+
+
+@pytest.mark.parametrize("grid", ["64", "64x", "axb", "64x48x3", "64,48"])
+def test_a_grid_that_is_not_columns_x_rows_ends_with_2(tmp_path, capsys, grid):
+    assert command(*options(tmp_path, tmp_path / "a.npz"), f"--grid={grid}") == 2
+    wanted = f"error: --grid={grid}: wanted COLUMNSxROWS, such as 64x48\n"
+    assert capsys.readouterr() == ("", wanted)
+
+
+@pytest.mark.parametrize(
+    "dataset, folder, out, message",
+    [
+        ("nonsense", "", "a.npz", "unknown data set 'nonsense'; one of: simulated, utd_mhad, baby"),
+        ("babypose", "none", "a.npz", "none: no such folder; --data_dir names the folder"),
+        ("babypose", "", "a.npy", "a.npy: wanted a name that ends in .npz"),
+        ("babypose", "", "a.npz", "an empty folder; babypose wants pz<ID>/<n>_16bit.png and"),
+    ],
+)
+def test_what_cannot_be_used_is_named_and_ends_with_2(
+    tmp_path, capsys, dataset, folder, out, message
+):
+    assert command(*options(tmp_path / folder, tmp_path / out, dataset)) == 2
+    told = capsys.readouterr()
+    assert "{" not in told.out and told.err.splitlines()[-1].startswith("error: ")
+    assert message in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_builder_configuration_is_not_told_as_a_bad_grid(tmp_path, capsys):
+    write_folder(tmp_path / "in", {"1": 3})
+    code = command(*options(tmp_path / "in", tmp_path / "a.npz"), "--builder=nonsense")
+    told = capsys.readouterr().err
+    assert code == 2 and "nonsense" in told and "--grid" not in told
+
+
+def test_help_names_the_data_sets_and_needs_no_tensorflow():
+    code = "import sys; sys.modules['tensorflow'] = None; from data_pipeline.prepare import main; "
+    done = run(code + "main(['--help'])")
+    assert done.returncode == 0
+    for word in ("--dataset", "simulated, utd_mhad, babypose", "--grid", "64x48", "--out"):
+        assert word in done.stdout
+
+
+def run(code, *arguments):
+    environment = os.environ | {"COLUMNS": "200"}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_without_tensorflow_a_prepared_file_still_feeds_batches(tmp_path):
+    stored.save(
+        make_frames(
+            [1, 6, 11, 16, 21, 26, 31, 36, 1, 6, 11, 1, 6, 11], [*"22222222333444"], grid=(24, 32)
+        ),
+        tmp_path / "b.npz",
+    )
+    code = """
+import sys
+sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None
+from pathlib import Path
+from data_pipeline.clips import clip_starts
+from data_pipeline.datasets import DATASETS
+from data_pipeline.feed import feed
+from data_pipeline.frames import load
+from data_pipeline.splits import split_frames
+from jaxpose.masks import Target
+frames = load(Path(sys.argv[1]))
+split = split_frames(frames, "by_infant")
+starts = clip_starts(frames, split.used["train"], 1)
+for batch in feed(frames, DATASETS["babypose"].scale_mm, Target(3.0))(starts, 4):
+    print(*batch["depth"].shape, *batch["masks"].shape)
+"""
+    done = run(code, tmp_path / "b.npz")
+    assert done.returncode == 0, done.stderr
+    # by default the first of three infants trains: 8 - 2 clips
+    assert done.stdout.split("\n")[:2] == ["4 3 24 32 1 4 3 24 32 20", "2 3 24 32 1 2 3 24 32 20"]
