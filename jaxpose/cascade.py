@@ -14,8 +14,8 @@ from jaxpose.masks import Target
 from jaxpose.training import Batch, Stage, Weights, run_net
 
 
-def targets(batch: Batch, target: Target) -> Float[Array, "b t h w 20"]:
-    """The input pipeline's masks, or the same drawn here, inside the jitted step."""
+def targets(batch: Batch, target: Target):
+    """The input pipeline's masks, or the same drawn here, inside the jitted step: [b t h w 20]."""
     if "masks" in batch:
         return batch["masks"]
     grid = batch["depth"].shape[2:4]

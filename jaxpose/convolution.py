@@ -30,6 +30,8 @@ def convolve(
 ) -> Float[Array, "b t2 h2 w2 co"]:
     """Cross-correlation, zero-padded to keep the size (stride 1) or, where kernel = stride,
     tiling the input without padding. (t, y, x) order throughout."""
+    if stride == (1, 1, 1) and not all(extent % 2 for extent in kernel.shape[:3]):
+        raise ValueError(f"kernel {kernel.shape[:3]}: wanted odd extents, which have a centre")
     if lowering == "conv3d":
         return _xla(x, kernel, stride=stride, groups=groups)
     if stride != (1, 1, 1):
@@ -43,13 +45,14 @@ def upsample(
     *,
     lowering: Lowering,
 ) -> Float[Array, "b t h2 w2 co"]:
-    """Transposed convolution with kernel = stride (1, kh, kw): every pixel becomes a tile."""
+    """Transposed convolution with kernel = stride (1, kh, kw): every pixel becomes a tile, tap
+    (y, x) of the kernel its pixel (y, x), as in Keras and PyTorch."""
     if lowering == "conv3d":
-        strides = kernel.shape[:3]
-        return lax.conv_transpose(x, kernel, strides, "VALID", dimension_numbers=_NDHWC)
+        # lax correlates with the spread-out input, which lays every tile down mirrored
+        mirrored = kernel[:, ::-1, ::-1]
+        return lax.conv_transpose(x, mirrored, kernel.shape[:3], "VALID", dimension_numbers=_NDHWC)
     b, t, h, w, _ = x.shape
     _, kh, kw, ci, co = kernel.shape
-    # lax.conv_transpose does not mirror the kernel: tap (y, x) lands on pixel (y, x) of the tile.
     tiles = x @ kernel.transpose(3, 0, 1, 2, 4).reshape(ci, kh * kw * co)
     tiles = tiles.reshape(b, t, h, w, kh, kw, co).transpose(0, 1, 2, 4, 3, 5, 6)
     return tiles.reshape(b, t, h * kh, w * kw, co)

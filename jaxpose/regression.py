@@ -1,5 +1,7 @@
 """Depth and detection maps -> confidence maps: the regression CNN, Table I, in any variant."""
 
+from string import ascii_lowercase
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -22,7 +24,7 @@ def layers(variant: Variant, width: float = 1.0) -> tuple[Layer, ...]:
         for part, stage in enumerate(variant.factorise(cin, cout)):
             found.append(
                 Layer(
-                    f"layer{number}{'abc'[part]}",
+                    f"layer{number}{ascii_lowercase[part]}",
                     cin,
                     stage.features,
                     stage.kernel,

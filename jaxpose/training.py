@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from jaxpose.checkpoints import Checkpoints
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, np.ndarray | jax.Array]
 
 
 class DivergedError(ArithmeticError):
@@ -150,7 +150,8 @@ def fit(
     """
     began = time.perf_counter()
     transform = optimisation.transform(steps_per_epoch)
-    state = initial_state(weights, transform)
+    # copied, because the first step takes over the memory of what it is given
+    state = initial_state(jax.tree.map(jnp.copy, weights), transform)
     step, score = make_step(stage.loss, transform), jax.jit(stage.score)
 
     # ---- where an earlier process stopped ----
@@ -194,9 +195,10 @@ def fit(
 
 def _check_finite(stage: str, epoch: int, losses: list[jax.Array], index: int) -> None:
     if not math.isfinite(float(losses[index])):
+        kept = "the checkpoint of the epoch before is kept" if epoch else "nothing was kept yet"
         raise DivergedError(
             f"{stage}: the loss is {float(losses[index])} at epoch {epoch + 1}, step {index + 1} "
-            "of it; the checkpoint of the epoch before is kept; try a lower learning rate"
+            f"of it; {kept}; try a lower learning rate"
         )
 
 

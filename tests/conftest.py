@@ -1,4 +1,4 @@
-"""What every test runs under: shapes in the types are checked, jax stays strict."""
+"""What every test runs under: the shapes and types written in `jaxpose` are checked."""
 
 from pathlib import Path
 

@@ -1,0 +1,207 @@
+"""Options and files that no run can use: refused before any training, with what to do."""
+
+import dataclasses
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_resume import BRIEF, SMALL, made_up, rows_of, start, whole_run
+
+from data_pipeline.frames import Frames, save
+from experiments import run, rundir, tables
+
+
+class TrainingBegan(Exception):
+    pass
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """A command that could run, on data of its own, which stops where its nets would be made."""
+
+    def begin(*arguments, **options):
+        raise TrainingBegan
+
+    monkeypatch.setattr(run.detection, "DetectionNet", begin)
+    save(made_up(), tmp_path / "frames.npz")
+    return [
+        f"--data_dir={tmp_path / 'frames.npz'}",
+        f"--runs_dir={tmp_path / 'runs'}",
+        "--variant=full",
+        *SMALL,
+        *BRIEF,
+    ]
+
+
+def begin(command: list) -> None:
+    with pytest.raises(TrainingBegan):
+        run.main(command)
+
+
+def refusal(command: list, capsys) -> str:
+    """What a command that ends with code 2 says, on stderr alone."""
+    capsys.readouterr()
+    try:
+        code = run.main(command)
+    except SystemExit as end:  # tyro's
+        code = end.code
+    said = capsys.readouterr()
+    assert code == 2 and not said.out
+    return said.err
+
+
+def part_of(frames: Frames, chosen) -> Frames:
+    rows = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}
+    return Frames(**{k: v[chosen] if isinstance(v, np.ndarray) else v for k, v in rows.items()})
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--variant=asym", ["variant", "'asym'", "one of: full, asy, r2plus1d, dwsep, thin"]),
+        ("--dataset=mnist", ["data set", "'mnist'", "one of: simulated, utd_mhad, babypose"]),
+        ("--preset=fast", ["preset", "'fast'", "one of: quick, paper"]),
+        ("--split=by_frame", ["--split", "by_frame", "by_infant", "within_infant"]),
+        ("--builder=every5", ["--builder", "'every5'", "one of: time_order"]),
+        ("--bach_size=4", ["--bach_size", "--help"]),
+        ("--test_ids=9", ["--test_ids", "'9'", "ids here: 1, 2, 3, 4, 5, 6"]),
+        ("--train_ids=1,2,7", ["--train_ids", "'7'", "ids here: 1, 2, 3, 4, 5, 6"]),
+        ("--train_ids=", ["--train_ids", "ids here: 1, 2, 3, 4, 5, 6"]),
+        ("--batch_size=0", ["--batch_size=0", "wanted 1 or more"]),
+        ("--regression.steps_per_epoch=0", ["--regression.steps_per_epoch=0", "wanted"]),
+        ("--regression.learning_rate=-1", ["--regression.learning_rate=-1", "more than 0"]),
+        ("--width=0", ["--width=0", "wanted more than 0"]),
+        ("--radius=nan", ["--radius=nan", "wanted more than 0"]),
+        ("--grid=40x32", ["--grid=40x32", "divide by 16", "such as 64x48"]),
+        ("--dataset=utd_mhad", ["frames.npz", "holds simulated", "--dataset=utd_mhad"]),
+        ("--grid=32", ["--grid=32", "COLUMNSxROWS", "such as 64x48"]),
+        ("--grid=48x32", ["frames.npz", "32x32", "--grid=48x32", "prepare the data again"]),
+        ("--data_dir=no.npz", ["no.npz", "no such file", "data_pipeline.prepare"]),
+    ],
+)
+def test_an_unusable_option_is_named_with_what_was_wanted(command, option, words, capsys):
+    said = " ".join(refusal([*command, option], capsys).replace("\u2502", " ").split())
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test")])
+def test_an_id_in_two_parts_is_refused(command, pair, capsys):
+    ids = {"train": "1,2", "val": "3", "test": "4"} | {pair[0]: "5,6", pair[1]: "6"}
+    said = refusal([*command, *(f"--{k}_ids={v}" for k, v in ids.items())], capsys)
+    assert f"--{pair[0]}_ids and --{pair[1]}_ids both name 6" in said and "name it once" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "differs"),
+    [
+        ("--variant=thin", 'variant was "full", now "thin"'),
+        ("--seed=1", "seed was 0, now 1"),
+        ("--regression.epochs=9", "regression.epochs was 3, now 9"),
+        ("--split=within_infant", 'split was "by_infant", now "within_infant"'),
+        ("--test_ids=5", 'test_ids was null, now "5"'),
+    ],
+)
+def test_a_folder_of_another_configuration_is_refused(command, option, differs, capsys, tmp_path):
+    begin([*command, "--name=mine"])
+    said = refusal([*command, "--name=mine", option], capsys)
+    assert str(tmp_path / "runs" / "mine") in said and differs in said and "--name" in said
+
+
+def test_a_folder_of_other_data_is_refused(command, capsys, tmp_path):
+    begin(command)
+    save(made_up(seed=1), tmp_path / "frames.npz")
+    said = refusal(command, capsys)
+    assert "another split or data set" in said and "data was" in said and "--name" in said
+
+
+def test_data_that_only_moved_goes_on(command, tmp_path):
+    begin(command)
+    (tmp_path / "frames.npz").rename(tmp_path / "moved.npz")
+    begin([*command, f"--data_dir={tmp_path / 'moved.npz'}"])
+
+
+def test_after_a_refused_option_the_corrected_command_runs(command, capsys):
+    refusal([*command, "--test_ids=9"], capsys)
+    begin([*command, "--test_ids=6"])
+
+
+@pytest.mark.parametrize("name", ["config.json", "split.json"])
+def test_a_run_folder_whose_facts_are_cut_short_is_named(command, name, capsys, tmp_path):
+    begin(command)
+    path = tmp_path / "runs" / "full" / name
+    path.write_text(path.read_text()[:20])
+    said = refusal(command, capsys)
+    assert str(path) in said and "not JSON" in said and "delete" in said
+
+
+@pytest.mark.parametrize("place", ["frames.npz", "frames.npz/deeper", "/proc/nowhere"])
+def test_a_runs_dir_that_cannot_be_written_fails_before_training(command, place, capsys, tmp_path):
+    said = refusal([*command, f"--runs_dir={tmp_path / place}"], capsys)
+    assert str(tmp_path / place) in said and "cannot be written" in said and "--runs_dir" in said
+
+
+def test_a_full_disk_fails_before_training(command, monkeypatch, capsys, tmp_path):
+    disk = SimpleNamespace(free=10_000_000)
+    monkeypatch.setattr(rundir.shutil, "disk_usage", lambda path: disk)
+    said = refusal(command, capsys)
+    # 50 MB, and 9 times the weights of both nets
+    assert "10 MB free" in said and "about 51 MB" in said and "make room" in said
+    assert not (tmp_path / "runs" / "full" / "config.json").exists()
+
+
+def test_a_test_infant_without_a_clip_is_refused(command, capsys, tmp_path):
+    frames = made_up()
+    save(part_of(frames, (frames.subject != "6") | (frames.frame < 2)), tmp_path / "frames.npz")
+    said = refusal([*command, "--test_ids=6"], capsys)
+    assert (
+        "--test_ids" in said and "no clip of 3 consecutive frames in test" in said and "6" in said
+    )
+
+
+def test_an_infant_too_short_to_be_split_within_is_refused(command, capsys, tmp_path):
+    frames = made_up(count=20)  # 15 train, the last 3 of them to validate, 2 before those unused
+    save(part_of(frames, (frames.subject != "6") | (frames.frame < 9)), tmp_path / "frames.npz")
+    said = refusal([*command, "--split=within_infant"], capsys)
+    assert "6 has 9 frames" in said and "--train_ids" in said
+    begin([*command, "--split=within_infant", "--train_ids=1,2,3,4,5"])
+
+
+@pytest.mark.parametrize("blind", ["1234", "5", "6"])
+def test_a_part_of_the_split_without_any_visible_joint_is_refused(command, blind, capsys, tmp_path):
+    frames = made_up()
+    seen = frames.visible & ~np.isin(frames.subject, list(blind))[:, None]
+    save(dataclasses.replace(frames, visible=seen), tmp_path / "frames.npz")
+    assert "joint" in refusal(command, capsys)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--regression.std_over_radius=0", "--regression.target_scale=0", "--bn_momentum=2"],
+)
+def test_a_value_that_can_only_give_nan_is_refused(command, option, capsys):
+    assert option.split("=")[0] in refusal([*command, option], capsys)
+
+
+@pytest.mark.parametrize("broken", ["result.json", "out"])
+def test_tables_name_a_cut_result_and_an_out_that_is_a_file(broken, capsys, tmp_path):
+    for name in ("result.json", "split.json", "predictions.npz", "out"):
+        (tmp_path / name).write_text('{"variant": "fu' if name == broken else "{}")
+    assert tables.main([str(tmp_path), f"--out={tmp_path / 'out'}"]) == 2
+    assert str(tmp_path / broken) in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_trained(tmp_path_factory):
+    base, command, _ = whole_run(tmp_path_factory)
+    runs = base / "diverged"
+    shutil.copytree(base / "runs" / "detectors", runs / "detectors")
+    wild = ["--regression.optimiser=sgd", "--regression.learning_rate=1e30"]
+    done = subprocess.run(
+        **start([*command, *wild, f"--runs_dir={runs}"], base), capture_output=True
+    )
+    assert done.returncode == 1 and not done.stdout
+    assert "error: regression: the loss is " in done.stderr
+    assert "epoch 1, step 2 of it" in done.stderr and "lower learning rate" in done.stderr
+    assert {row["stage"] for row in rows_of(runs / "full")} == {"detection"}
+    assert not (runs / "full" / "result.json").exists()

@@ -1,0 +1,182 @@
+"""Every lowering is the same convolution: in values, in gradients, at the borders."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpose.convolution import convolve, upsample
+
+LOWERINGS = ("conv3d", "folded")
+SLOW = pytest.mark.slow
+KERNELS = [(3, 3, 3), (1, 3, 1), (1, 1, 3), (3, 1, 1), (1, 3, 3), (1, 1, 1)]
+
+
+def normal(seed: int, *shape: int):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def value_and_gradients(run, x, kernel):
+    """Output, d/dx and d/dkernel of its product with fixed random numbers."""
+    out, back = jax.vjp(run, x, kernel)
+    return out, *back(normal(2, *out.shape))
+
+
+def assert_same(run, x, kernel):
+    """`run(x, kernel, lowering=...)` under both lowerings, to 1e-5 of the largest number."""
+    conv3d, folded = (
+        value_and_gradients(lambda x, k, low=low: run(x, k, lowering=low), x, kernel)
+        for low in LOWERINGS
+    )
+    for name, wanted, found in zip(("value", "d/dx", "d/dkernel"), conv3d, folded, strict=True):
+        assert found.shape == wanted.shape, name
+        error = float(jnp.abs(found - wanted).max() / jnp.abs(wanted).max())
+        assert error < 1e-5, (name, error)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+@pytest.mark.parametrize("frames", [1, pytest.param(2, marks=SLOW), 3, pytest.param(5, marks=SLOW)])
+def test_folded_is_conv3d(kernel, frames):
+    assert_same(convolve, normal(0, 2, frames, 5, 7, 3), normal(1, *kernel, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "kernel, shape",
+    [
+        ((3, 3, 3), (3, 1, 6)),
+        ((1, 3, 1), (3, 1, 6)),
+        ((1, 1, 3), (3, 6, 1)),
+        ((3, 1, 1), (1, 1, 1)),
+    ],
+    ids=str,
+)
+def test_folded_is_conv3d_on_an_image_narrower_than_the_kernel(kernel, shape):
+    assert_same(convolve, normal(0, 1, *shape, 2), normal(1, *kernel, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "kernel, groups, cout, frames",
+    [
+        ((3, 3, 3), 4, 4, 3),
+        pytest.param((3, 3, 3), 4, 4, 1, marks=SLOW),
+        pytest.param((3, 3, 3), 2, 6, 2, marks=SLOW),
+        pytest.param((1, 3, 1), 4, 8, 3, marks=SLOW),
+        pytest.param((1, 1, 3), 4, 4, 3, marks=SLOW),
+        ((3, 1, 1), 2, 6, 3),
+        ((1, 3, 3), 4, 4, 3),
+    ],
+    ids=str,
+)
+def test_folded_is_conv3d_in_groups(kernel, groups, cout, frames):
+    x, kernel = normal(0, 2, frames, 4, 6, 4), normal(1, *kernel, 4 // groups, cout)
+    assert_same(lambda x, k, lowering: convolve(x, k, groups=groups, lowering=lowering), x, kernel)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_folded_is_conv3d_with_a_stride(frames):
+    x, kernel = normal(0, 2, frames, 4, 6, 3), normal(1, 1, 2, 2, 3, 5)
+
+    def halve(x, kernel, lowering):
+        return convolve(x, kernel, stride=(1, 2, 2), lowering=lowering)
+
+    assert halve(x, kernel, "folded").shape == (2, frames, 2, 3, 5)
+    assert_same(halve, x, kernel)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_folded_is_conv3d_transposed(frames):
+    x, kernel = normal(0, 2, frames, 4, 5, 3), normal(1, 1, 2, 2, 3, 2)
+    assert upsample(x, kernel, lowering="folded").shape == (2, frames, 8, 10, 2)
+    assert_same(upsample, x, kernel)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_one_pixel_reaches_exactly_its_neighbours(kernel, lowering):
+    x = jnp.zeros((1, 5, 6, 7, 1)).at[0, 2, 3, 4, 0].set(1)
+    found = convolve(x, jnp.ones((*kernel, 1, 1)), lowering=lowering)[0, ..., 0]
+    wanted = np.zeros((5, 6, 7))
+    wanted[
+        tuple(slice(c - k // 2, c + k // 2 + 1) for c, k in zip((2, 3, 4), kernel, strict=True))
+    ] = 1
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_a_pixel_in_the_corner_reaches_2x2x2_and_nothing_beyond(lowering):
+    x = jnp.zeros((2, 3, 4, 5, 1)).at[0, 0, 0, 0, 0].set(1)
+    found = np.asarray(convolve(x, jnp.ones((3, 3, 3, 1, 1)), lowering=lowering))
+    assert found[0, :2, :2, :2].sum() == found.sum() == 8
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_convolution_is_a_cross_correlation_worked_out_by_hand(axis, lowering):
+    # out[n] = 2 x[n-1] + 3 x[n] + 5 x[n+1] of x = 1, 10, 100, and zeros around
+    shape, extent = [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]
+    shape[1 + axis], extent[axis] = 3, 3
+    x = jnp.array([1.0, 10.0, 100.0]).reshape(shape)
+    kernel = jnp.array([2.0, 3.0, 5.0]).reshape(extent)
+    found = convolve(x, kernel, lowering=lowering)
+    assert found.shape == x.shape
+    np.testing.assert_array_equal(found.ravel(), [3 + 50, 2 + 30 + 500, 20 + 300])
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_a_3x3x3_kernel_by_hand(lowering):
+    # tap (t, y, x) = 100 t + 10 y + x; two pixels, so that each axis is told from the others
+    taps = np.add.outer(np.add.outer(100 * np.arange(3), 10 * np.arange(3)), np.arange(3))
+    kernel = jnp.asarray(taps, jnp.float32)[..., None, None]
+    x = jnp.zeros((1, 3, 3, 3, 1)).at[0, 0, 1, 2, 0].set(1).at[0, 2, 2, 0, 0].set(1000)
+    found = convolve(x, kernel, lowering=lowering)[0, ..., 0]
+    # at (1, 1, 1): the first lies at offset (-1, 0, +1), tap (0, 1, 2); the second at
+    # (+1, +1, -1), tap (2, 2, 0)
+    assert found[1, 1, 1] == 12 + 1000 * 220
+    # at (0, 2, 1): the first at (0, -1, +1), tap (1, 0, 2); the second two frames away
+    assert found[0, 2, 1] == 102
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_channels_are_mixed_as_a_matrix_and_groups_are_not(lowering):
+    x = jnp.array([1.0, 10.0]).reshape(1, 1, 1, 1, 2)
+    mixed = jnp.array([[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]]).reshape(1, 1, 1, 2, 3)
+    found = convolve(x, mixed, lowering=lowering)
+    np.testing.assert_array_equal(found.ravel(), [52, 63, 74])
+    apart = jnp.zeros((1, 3, 3, 1, 2)).at[0, 1, 1, 0].set(jnp.array([2.0, 3.0]))
+    found = convolve(x, apart, groups=2, lowering=lowering)
+    np.testing.assert_array_equal(found.ravel(), [2, 30])
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_a_stride_takes_one_tile_a_pixel(lowering):
+    x = jnp.arange(8.0).reshape(1, 1, 2, 4, 1)  # 0 1 2 3 / 4 5 6 7
+    kernel = jnp.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 2, 2, 1, 1)
+    found = convolve(x, kernel, stride=(1, 2, 2), lowering=lowering)
+    np.testing.assert_array_equal(found.ravel(), [10 + 400 + 5000, 2 + 30 + 600 + 7000])
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_every_pixel_becomes_a_tile_that_is_the_kernel_not_mirrored(lowering):
+    x = jnp.array([1.0, 10.0]).reshape(1, 1, 1, 2, 1)
+    kernel = jnp.array([2.0, 3.0, 5.0, 7.0]).reshape(1, 2, 2, 1, 1)
+    found = upsample(x, kernel, lowering=lowering)
+    np.testing.assert_array_equal(found[0, 0, ..., 0], [[2, 3, 20, 30], [5, 7, 50, 70]])
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 3, 1), (3, 1, 1)], ids=str)
+def test_gradients_are_those_of_finite_differences(kernel):
+    # the convolution is linear in both, so a difference quotient is exact up to rounding
+    x, k = normal(0, 1, 3, 4, 4, 2), normal(1, *kernel, 2, 2)
+    _, dx, dk = value_and_gradients(lambda x, k: convolve(x, k, lowering="folded"), x, k)
+    weight = normal(2, 1, 3, 4, 4, 2)
+
+    def loss(x, k):
+        return float((convolve(x, k, lowering="folded") * weight).sum(dtype=jnp.float32))
+
+    for gradient, ends in (
+        (dx, lambda d: (loss(x + d, k), loss(x - d, k))),
+        (dk, lambda d: (loss(x, k + d), loss(x, k - d))),
+    ):
+        d = normal(3, *gradient.shape)
+        up, down = ends(d)
+        assert (up - down) / 2 == pytest.approx(float((gradient * d).sum()), rel=1e-4, abs=1e-3)

@@ -1,0 +1,170 @@
+"""Camera pixels to the net's grid and back, against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxpose.geometry import (
+    cell_weights,
+    depth_to_grid,
+    inside,
+    joints_from_grid,
+    joints_to_grid,
+    standardise,
+)
+
+WHOLE = (0, 0, 640, 480)
+CAMERA = np.array(WHOLE)
+GRID = (96, 128)
+
+
+def depth(*rows) -> np.ndarray:
+    return np.array([rows], np.uint16)
+
+
+def test_a_cell_is_the_mean_of_its_pixels():
+    image = depth([1, 2, 3, 4], [5, 6, 7, 8])
+    # 2x2 blocks: (1+2+5+6)/4 and (3+4+7+8)/4
+    np.testing.assert_array_equal(depth_to_grid(image, (0, 0, 4, 2), (1, 2)), [[[3.5, 5.5]]])
+
+
+def test_a_pixel_that_two_cells_share_counts_by_its_area():
+    image = depth([10, 20, 60])
+    # cells of 1.5 pixels: (10 + 20/2)/1.5 and (20/2 + 60)/1.5
+    found = depth_to_grid(image, (0, 0, 3, 1), (1, 2))
+    np.testing.assert_allclose(found, [[[20 / 1.5, 70 / 1.5]]], rtol=1e-6)
+
+
+def test_weights_of_cells_of_one_and_a_half_pixels_that_start_at_the_second():
+    weights = cell_weights(1, 3, 2, 5)
+    np.testing.assert_array_equal(weights, [[0, 1, 0.5, 0, 0], [0, 0, 0.5, 1, 0]])
+
+
+def test_both_axes_are_weighted_where_a_cell_is_no_whole_number_of_pixels():
+    image = depth([1, 2, 3], [4, 5, 6], [7, 8, 9])
+    # top left cell: 1 + 2/2 + 4/2 + 5/4 over an area of 2.25; the others by symmetry about 5
+    found = depth_to_grid(image, (0, 0, 3, 3), (2, 2))
+    wanted = np.array([[[5.25, 8.25], [14.25, 17.25]]]) / 2.25
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_a_crop_takes_columns_by_x_and_rows_by_y():
+    image = np.arange(24, dtype=np.uint16).reshape(1, 4, 6) + 1
+    # x 2..5, y 1..2: rows [9 10 11 12] and [15 16 17 18]
+    found = depth_to_grid(image, (2, 1, 4, 2), (1, 2))
+    np.testing.assert_array_equal(found, [[[12.5, 14.5]]])
+
+
+def test_a_hole_does_not_count():
+    image = depth([0, 2, 3, 4], [5, 6, 0, 0])
+    # (2+5+6)/3 and (3+4)/2
+    found = depth_to_grid(image, (0, 0, 4, 2), (1, 2))
+    np.testing.assert_allclose(found, [[[13 / 3, 3.5]]], rtol=1e-6)
+
+
+def test_a_cell_of_holes_gets_the_lower_median_cell_and_the_background():
+    image = depth([10, 30, 0, 20, 40], [10, 30, 0, 20, 40])
+    # cells 10 30 - 20 40: of four, the lower middle one is 20
+    found = depth_to_grid(image, (0, 0, 5, 2), (1, 5))
+    np.testing.assert_array_equal(found, [[[10, 30, 20, 20, 40]]])
+    found = depth_to_grid(image, (0, 0, 5, 2), (1, 5), background_mm=500.0)
+    np.testing.assert_array_equal(found, [[[10, 30, 520, 20, 40]]])
+
+
+def test_of_an_odd_number_of_cells_the_middle_one_fills_the_holes():
+    found = depth_to_grid(depth([7, 0, 9, 8]), (0, 0, 4, 1), (1, 4))
+    np.testing.assert_array_equal(found, [[[7, 8, 9, 8]]])
+
+
+def test_every_image_is_filled_from_itself_and_an_image_of_holes_is_zero():
+    image = np.array([[[5, 0]], [[9, 0]], [[0, 0]]], np.uint16)
+    found = depth_to_grid(image, (0, 0, 2, 1), (1, 2))
+    np.testing.assert_array_equal(found, [[[5, 5]], [[9, 9]], [[0, 0]]])
+
+
+def test_640x480_to_128x96_is_the_mean_of_5x5_blocks():
+    image = np.random.default_rng(0).integers(1, 65536, (2, 480, 640), dtype=np.uint16)
+    blocks = image.reshape(2, 96, 5, 128, 5).mean(axis=(2, 4))
+    np.testing.assert_allclose(depth_to_grid(image, WHOLE, GRID), blocks, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "camera, grid",
+    [
+        ((2, 2), (0, 0)),  # the middle of the first block of 5x5
+        ((7, 2), (1, 0)),
+        ((637, 477), (127, 95)),
+        ((-0.5, -0.5), (-0.5, -0.5)),  # corners stay corners
+        ((639.5, 479.5), (127.5, 95.5)),
+        ((0, 0), (-0.4, -0.4)),  # not (0, 0), as plain division would have it
+    ],
+)
+def test_the_half_pixel_rule_scales_about_corners(camera, grid):
+    found = joints_to_grid(np.array(camera, np.float32), CAMERA, GRID)
+    np.testing.assert_allclose(found, grid, atol=1e-4)
+
+
+def test_a_crop_moves_its_first_pixels_to_the_first_cell():
+    # crop from (100, 40), 256 x 96 pixels on 96 x 128 cells: 2 pixels a column, 1 a row
+    crop = np.array([100, 40, 256, 96])
+    xy = np.array([[100.5, 40], [102.5, 41], [354.5, 135]], np.float32)
+    np.testing.assert_allclose(joints_to_grid(xy, crop, GRID), [[0, 0], [1, 1], [127, 95]])
+
+
+def test_joints_lie_where_their_depth_lies():
+    image = np.ones((1, 480, 640), np.uint16)
+    image[0, 300, 200] = 1000  # cell (row 60, column 40)
+    row, col = np.unravel_index(depth_to_grid(image, WHOLE, GRID)[0].argmax(), GRID)
+    found = joints_to_grid(np.array([200.0, 300.0]), CAMERA, GRID)
+    assert (row, col) == (60, 40)
+    np.testing.assert_array_equal(np.round(found), [40, 60])
+
+
+CROPS = st.tuples(*[st.integers(0, 300)] * 2, *[st.integers(1, 640)] * 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), CROPS, st.tuples(*[st.integers(1, 200)] * 2))
+def test_joints_from_grid_inverts_joints_to_grid(seed, crop, grid):
+    xy = np.random.default_rng(seed).uniform(-50, 700, (3, 12, 2)).astype(np.float32)
+    there = joints_to_grid(xy, np.array(crop), grid)
+    np.testing.assert_allclose(joints_from_grid(there, np.array(crop), grid), xy, atol=2e-2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), CROPS)
+def test_a_crop_for_every_frame_is_the_same_as_one_after_the_other(seed, crop):
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(0, 640, (4, 12, 2)).astype(np.float32)
+    crops = np.array(crop) + rng.integers(0, 9, (4, 4))
+    at_once = joints_to_grid(xy, crops[:, None], GRID)
+    for k in range(4):
+        np.testing.assert_array_equal(at_once[k], joints_to_grid(xy[k], crops[k], GRID))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 17))
+def test_every_cell_is_a_mean_of_what_it_covers(seed, rows, cols):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 3000, (1, 12, 17), dtype=np.uint16)
+    found = depth_to_grid(image, (0, 0, 17, 12), (rows, cols))
+    assert found.dtype == np.float32
+    valid = image[image > 0]
+    assert valid.min() * 0.999 <= found.min() and found.max() <= valid.max() * 1.001
+    whole = rng.integers(1, 3000, (1, 12, 17), dtype=np.uint16)  # without holes, sums are kept
+    found = depth_to_grid(whole, (0, 0, 17, 12), (rows, cols))
+    np.testing.assert_allclose(found.mean(), whole.mean(), rtol=1e-4)
+
+
+def test_half_a_pixel_of_border_is_inside_but_for_its_far_edge():
+    xy = [(-0.5, -0.5), (-0.51, 0), (127.49, 95.49), (127.5, 95), (127, 95.5), (0, -0.6)]
+    found = inside(np.array(xy, np.float32), GRID)
+    np.testing.assert_array_equal(found, [True, False, True, False, False, False])
+
+
+def test_standardise_takes_each_image_s_own_mean_and_divides_by_the_scale():
+    grid = np.array([[[100, 200], [300, 400]], [[7, 7], [7, 7]]], np.float32)
+    found = standardise(grid, 50.0)
+    np.testing.assert_array_equal(found, [[[-3, -1], [1, 3]], [[0, 0], [0, 0]]])
+    assert found.dtype == np.float32

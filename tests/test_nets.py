@@ -1,0 +1,220 @@
+"""The two nets: shapes, where they start, how far they see, how they are computed."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxpose.detection import SHRINK, DetectionNet
+from jaxpose.factorise import VARIANTS
+from jaxpose.layers import Numerics
+from jaxpose.regression import RegressionNet
+from jaxpose.training import run_net, split_net
+
+TINY = 1 / 32
+CLIP = (1, 3, 16, 16)
+"""Batch, frames, rows, columns."""
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""To compile, that is: these tests spend their time on nothing else."""
+CONV3D = Numerics("conv3d")
+LOWERINGS = ("folded", "conv3d")
+run_jitted = jax.jit(run_net, static_argnums=0, static_argnames="train", compiler_options=QUICK)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels_drawn_by_numpy():
+    """Glorot's variance without a compilation for every shape; `test_layers` tests the real one."""
+
+    def glorot():
+        def init(key, shape, dtype):
+            taps, (cin, cout) = np.prod(shape[:3]), shape[3:]
+            if isinstance(key, jax.core.Tracer):  # only the shape is asked for
+                return jnp.zeros(shape, dtype)
+            draw = np.random.default_rng(jax.random.key_data(key).tolist()).normal(size=shape)
+            return jnp.asarray(draw * (2 / (taps * (cin + cout))) ** 0.5, dtype)
+
+        return init
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nnx.initializers, "glorot_uniform", glorot)
+        yield
+
+
+def normal(seed: int, *shape: int):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def regression(variant="asy", width=TINY, **options) -> RegressionNet:
+    options = {"numerics": CONV3D, "rngs": nnx.Rngs(0)} | options
+    return RegressionNet(VARIANTS[variant], width=width, **options)
+
+
+def detection(**options) -> DetectionNet:
+    return DetectionNet(**{"width": 2 * TINY, "numerics": CONV3D, "rngs": nnx.Rngs(0)} | options)
+
+
+def inputs(net) -> list:
+    both = [normal(0, *CLIP, 1), jax.nn.sigmoid(normal(1, *CLIP, 20))]
+    return both[: 1 if isinstance(net, DetectionNet) else 2]
+
+
+def call(net, *, train: bool, x=None):
+    """Output and new statistics, jitted."""
+    return run_jitted(*split_net(net), *(x or inputs(net)), train=train)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_regression_gives_20_maps_of_the_clip_s_size(variant):
+    out = nnx.eval_shape(lambda: regression(variant)(*inputs(None), train=False))
+    assert out.shape == (*CLIP, 20) and out.dtype == jnp.float32
+
+
+def test_regression_takes_any_grid():
+    x = [normal(0, 2, 1, 5, 7, 1), normal(1, 2, 1, 5, 7, 20)]
+    assert nnx.eval_shape(lambda: regression()(*x, train=True)).shape == (2, 1, 5, 7, 20)
+
+
+@pytest.mark.parametrize("grid", [(16, 16), (32, 48), (96, 128)])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_detection_gives_20_maps_of_the_clip_s_size(grid, frames):
+    depth = jnp.zeros((2, frames, *grid, 1))
+    out = nnx.eval_shape(lambda: detection()(depth, train=False))
+    assert out.shape == (2, frames, *grid, 20) and out.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("lowering", ["conv3d", "folded"])
+@pytest.mark.parametrize("grid", [(24, 32), (16, 40)])
+def test_detection_refuses_a_grid_that_does_not_divide_by_16(grid, lowering):
+    assert SHRINK == 16
+    with pytest.raises((ValueError, TypeError)):
+        nnx.eval_shape(
+            lambda: detection(numerics=Numerics(lowering))(jnp.zeros((1, 1, *grid, 1)), train=False)
+        )
+
+
+def test_the_regression_s_output_is_linear_and_may_be_negative():
+    out, _ = call(regression(width=0.1), train=False)
+    assert float(out.min()) < 0 < float(out.max())
+
+
+def test_zero_output_starts_from_empty_maps_and_learns_all_the_same():
+    net = regression(zero_output=True)
+    out, _ = call(net, train=True)
+    assert not out.any()
+    graph, weights = split_net(net)
+
+    def loss(params):
+        maps, _ = run_net(graph, weights._replace(params=params), *inputs(net), train=True)
+        return jnp.mean((maps - 1) ** 2)
+
+    gradient = jax.jit(jax.grad(loss), compiler_options=QUICK)(weights.params)
+    assert jnp.abs(gradient["convs"][len(net.convs) - 1]["kernel"][...]).max() > 1e-3
+
+
+def test_the_detector_s_first_guess_is_its_output_bias():
+    net = detection(output_bias=-4.5)
+    for branch, maps in (("joints", 12), ("connections", 8)):
+        np.testing.assert_array_equal(net.convs[f"out/{branch}"].bias[...], np.full(maps, -4.5))
+    out, _ = call(net, train=False, x=[jnp.zeros((*CLIP, 1))])
+    np.testing.assert_allclose(out, -4.5, atol=1e-6)  # no depth, no other bias
+
+
+def test_the_twelve_joint_maps_come_first():
+    net = detection()
+    net.convs["out/joints"].bias[...] = jnp.arange(12.0)
+    net.convs["out/connections"].bias[...] = 100 + jnp.arange(8.0)
+    out, _ = call(net, train=False, x=[jnp.zeros((*CLIP, 1))])
+    np.testing.assert_allclose(out[0, 0, 0, 0], [*range(12), *range(100, 108)], atol=1e-5)
+
+
+def assert_same_tree(found, wanted, tolerance):
+    """Every leaf to `tolerance` of the largest number of any."""
+    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(wanted))
+    assert largest > 0
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        assert float(jnp.abs(a - b).max()) < tolerance * largest
+
+
+@pytest.mark.parametrize(
+    "make",
+    [*(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")), detection],
+)
+def test_a_whole_net_gives_the_same_under_both_lowerings(make):
+    found, wanted = (call(make(numerics=Numerics(low)), train=False)[0] for low in LOWERINGS)
+    assert_same_tree(found, wanted, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [functools.partial(regression, width=1 / 16), pytest.param(detection, marks=pytest.mark.slow)],
+)
+def test_a_whole_net_learns_the_same_under_both_lowerings(make):
+    def gradients(lowering):
+        net = make(numerics=Numerics(lowering))
+        graph, weights = split_net(net)
+
+        def loss(params, x):
+            out, _ = run_net(graph, weights._replace(params=params), *x, train=False)
+            return jnp.sum(out * normal(5, *out.shape))
+
+        return jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights.params, inputs(net))
+
+    found, wanted = map(gradients, LOWERINGS)
+    assert wanted[1][0].any()  # it reaches the depth, so no layer is dead
+    assert_same_tree(found, wanted, 1e-5)
+
+
+@pytest.mark.parametrize("variant", ["asy", "thin"])
+def test_a_pixel_is_seen_up_to_four_pixels_and_four_frames_away(variant):
+    # four layers of one pixel each; weights made positive, so that no ReLU and no sum hides it
+    net = regression(variant, width=0.02)
+    for conv in net.convs:
+        conv.kernel[...] = jnp.abs(conv.kernel[...]) + 0.01
+    depth, maps = jnp.zeros((1, 11, 13, 13, 1)), jnp.zeros((1, 11, 13, 13, 20))
+    out, _ = call(net, train=False, x=[depth.at[0, 5, 6, 6, 0].set(1e3), maps])
+    wanted = np.zeros((11, 13, 13), bool)
+    wanted[1:10, 2:11, 2:11] = True
+    np.testing.assert_array_equal(np.asarray(out[0] > 0).any(-1), wanted)
+
+
+@pytest.mark.parametrize("make", [regression, detection])
+def test_every_batch_norm_of_a_net_learns_its_statistics_in_training_only(make):
+    net = make()
+    _, before = split_net(net)
+    _, after = call(net, train=True)
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), before.stats, after)
+    assert jax.tree.leaves(changed) and all(jax.tree.leaves(changed))
+    _, after = call(net, train=False)
+    assert not any(
+        jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), before.stats, after))
+    )
+
+
+def test_a_bias_under_batch_norm_has_no_gradient_and_everything_else_has():
+    net = regression(width=0.1)
+    graph, weights = split_net(net)
+
+    def loss(params):
+        out, _ = run_net(graph, weights._replace(params=params), *inputs(net), train=True)
+        return jnp.mean((out - normal(5, *out.shape)) ** 2)
+
+    gradient = jax.jit(jax.grad(loss), compiler_options=QUICK)(weights.params)
+    for number, conv in gradient["convs"].items():
+        last = number == len(net.convs) - 1
+        assert bool(conv["bias"][...].any()) == last, number
+        assert conv["kernel"][...].any()
+        assert last or (conv["norm"]["scale"][...].any() and conv["norm"]["bias"][...].any())
+
+
+@pytest.mark.parametrize("make", [regression, pytest.param(detection, marks=pytest.mark.slow)])
+def test_bfloat16_is_for_activations_and_parameters_stay_float32(make):
+    net = make(numerics=Numerics("conv3d", dtype="bfloat16"))
+    _, weights = split_net(net)
+    out, stats = call(net, train=True)
+    leaves = jax.tree.leaves((weights, stats, out))
+    assert {x.dtype for x in leaves} == {jnp.dtype("float32")}
+    assert all(bool(jnp.isfinite(x).all()) for x in leaves)
+    assert (out != call(make(), train=True)[0]).any()  # it is not float32 after all

@@ -1,0 +1,240 @@
+"""A whole run, made tiny: what it leaves, what it prints, what it uses again."""
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_resume import (
+    BRIEF,
+    EPOCHS,
+    MEASURED,
+    SMALL,
+    STEPS,
+    finish,
+    made_up,
+    rows_of,
+    whole_run,
+)
+
+from data_pipeline.splits import split_frames
+from experiments import account, tables
+from experiments.config import parse as config_of
+from experiments.run import detector_facts
+from experiments.rundir import short_hash
+from jaxpose import detection, regression
+from jaxpose.accounting import net_cost
+from jaxpose.factorise import VARIANTS
+from jaxpose.skeleton import LIMBS
+
+KEYS = (
+    "variant dataset split preset seed device versions width grid rmsd_px rmsd_fallback_px "
+    "detector_rmsd_px detector_fallback_px bipartite_fallback_px baselines missed_rate pck dice "
+    "recall kernel_weights parameters macs_nominal macs_useful seconds predict_ms decode_ms "
+    "n_clips n_frames lowering run_dir"
+).split()
+"""Of design.md."""
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    return whole_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def folder(run):
+    return run[0] / "runs" / "full"
+
+
+@pytest.fixture(scope="session")
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def other_variant(run):
+    base, command, _ = run
+    changed = ["--variant=thin" if word == "--variant=full" else word for word in command]
+    once = ["--regression.epochs=1", "--regression.steps_per_epoch=1"]
+    finish([*changed, *once, f"--runs_dir={base / 'runs'}"], base)
+    return base / "runs" / "thin"
+
+
+def test_a_run_leaves_every_file_of_the_design_and_no_half_written_one(folder):
+    wanted = "config.json split.json checkpoints metrics.jsonl tensorboard result.json table2.md"
+    assert {p.name for p in folder.iterdir()} == {*wanted.split(), "predictions.npz", "figures"}
+    assert {p.name for p in (folder / "figures").iterdir()} == {
+        "fig4.png",
+        "losses.png",
+        "poses.png",
+    }
+    assert [*(folder / "tensorboard").iterdir()]
+
+
+def test_stdout_is_one_line_and_it_is_the_result_file(run, result):
+    assert [json.loads(line) for line in run[2].splitlines()] == [result]
+
+
+def test_the_result_has_every_key_of_the_design(result):
+    assert [key for key in KEYS if key not in result] == []
+    tables = [value for key, value in result.items() if key.endswith("_px")]
+    assert len(tables) == 8
+    for errors in [*tables, *result["baselines"].values()]:
+        assert list(errors) == [*LIMBS, "all"]
+        assert all(set(spread) == {"median", "iqr", "mean"} for spread in errors.values())
+    assert list(result["baselines"]) == ["mean_pose", "previous_frame"]
+    assert list(result["seconds"]) == ["data", "detection", "regression", "evaluation"]
+
+
+def test_the_last_of_six_infants_is_tested_in_four_clips_of_three_frames(result):
+    assert result["subjects"] == {"train": ["1", "2", "3", "4"], "val": ["5"], "test": ["6"]}
+    assert (result["n_clips"], result["n_frames"]) == (4, 12)
+    assert (result["grid"], result["width"], result["variant"]) == ([32, 32], 0.03, "full")
+
+
+def test_the_run_counts_its_regression_net_as_the_accounting_does(result):
+    cost = net_cost(regression.layers(VARIANTS["full"], 0.03), (3, 32, 32))
+    for name in ("kernel_weights", "parameters", "macs_nominal", "macs_useful"):
+        assert result[name] == getattr(cost, name)
+    # widths 2, 4, 8, 8, 8: 27 (21 2 + 2 4 + 4 8 + 8 8) + 8 8 + 8 20
+    assert result["kernel_weights"] == 4166
+
+
+def test_the_baselines_are_those_worked_out_by_hand(result):
+    xy = made_up().xy.astype(np.float64)
+    still = xy[:48].mean(axis=0)  # infants 1 to 4 train
+    for name, guess, truth in (
+        ("mean_pose", still, xy[60:]),
+        ("previous_frame", xy[60:71], xy[61:]),  # the first frame has none before it
+    ):
+        squared = ((guess - truth) ** 2).sum(axis=-1).reshape(-1, 4, 3)
+        rmsd = 4 * np.sqrt(squared.mean(axis=-1))  # a pixel of 32 columns is 4 of 128
+        found = result["baselines"][name]
+        for k, limb in enumerate(LIMBS):
+            assert found[limb]["median"] == pytest.approx(np.median(rmsd[:, k]), rel=1e-5)
+            assert found[limb]["mean"] == pytest.approx(rmsd[:, k].mean(), rel=1e-5)
+        low, high = np.percentile(rmsd, (25, 75))
+        assert found["all"]["iqr"] == pytest.approx(high - low, rel=1e-5)
+
+
+def test_every_epoch_of_both_stages_is_one_row_of_the_history(folder):
+    rows = rows_of(folder)
+    assert [(row["stage"], row["epoch"], row["step"]) for row in rows] == [
+        (stage, epoch, STEPS * epoch)
+        for stage in ("detection", "regression")
+        for epoch in range(1, EPOCHS + 1)
+    ]
+    assert all(np.isfinite(row["loss"]) for row in rows)
+
+
+@pytest.mark.parametrize("name", ["fig4", "losses", "poses"])
+def test_figures_are_pictures_with_something_on_them(folder, name):
+    path = folder / "figures" / f"{name}.png"
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    assert width > 600 and height > 300
+    assert len(np.unique(cv2.imread(str(path)).reshape(-1, 3), axis=0)) > 50
+
+
+def test_the_same_command_again_trains_nothing_and_gives_the_same_numbers(run, folder, result):
+    base, command, _ = run
+    again = json.loads(finish([*command, f"--runs_dir={base / 'runs'}"], base).splitlines()[-1])
+    assert again["seconds"]["detection"] == again["seconds"]["regression"] == 0
+    assert {k: v for k, v in again.items() if k not in MEASURED} == {
+        k: v for k, v in result.items() if k not in MEASURED
+    }
+    assert result["seconds"]["detection"] > 0 and result["seconds"]["regression"] > 0
+
+
+def test_another_variant_uses_the_detector_that_is_there(other_variant, folder, result):
+    other = json.loads((other_variant / "result.json").read_text())
+    assert other["seconds"]["detection"] == 0 and other["seconds"]["regression"] > 0
+    assert other["detector"] == result["detector"]
+    assert len([*(folder.parent / "detectors").iterdir()]) == 1
+    assert other["detector_fallback_px"] == result["detector_fallback_px"]
+    assert rows_of(other_variant)[:EPOCHS] == rows_of(folder)[:EPOCHS]
+
+
+@pytest.mark.parametrize(
+    ("option", "shared"),
+    [
+        ("--variant=dwsep", True),
+        ("--regression.epochs=9", True),
+        ("--min_score=0.3", True),
+        ("--detection.epochs=4", False),
+        ("--detection.learning_rate=0.02", False),
+        ("--seed=1", False),
+        ("--radius=3", False),
+        ("--bn_momentum=0.8", False),
+        ("--train_ids=1,2", False),
+    ],
+)
+def test_detectors_are_shared_by_exactly_the_runs_that_would_train_the_same(option, shared):
+    frames, names = made_up(), set()
+    for more in ([], [option]):
+        config = config_of([*SMALL, *BRIEF, *more])
+        split = split_frames(frames, config.split, config.ids())
+        names.add(short_hash(detector_facts(config, frames, split)))
+    assert len(names) == (1 if shared else 2)
+
+
+@pytest.mark.slow
+def test_masks_drawn_in_the_step_train_to_the_losses_of_masks_from_the_pipeline(run, folder):
+    base, command, _ = run
+    shutil.copytree(folder.parent / "detectors", base / "device" / "detectors")
+    finish([*command, "--masks=device", f"--runs_dir={base / 'device'}"], base)
+    assert len([*(base / "device" / "detectors").iterdir()]) == 2
+    for drawn_here, piped in zip(rows_of(base / "device" / "full"), rows_of(folder), strict=True):
+        assert drawn_here.pop("stage") == piped.pop("stage")
+        assert drawn_here == pytest.approx(piped, rel=1e-4)
+
+
+def test_tables_put_two_runs_side_by_side(folder, other_variant, tmp_path, capsys):
+    out = tmp_path / "tables"
+    assert tables.main([str(folder), str(other_variant), f"--out={out}"]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(said) == {"written", "seconds"}
+    assert said["written"] == [str(out / n) for n in ("table1.md", "table2.md", "fig4.png")]
+    assert all(Path(p).stat().st_size > 500 for p in said["written"])
+    first, second = ((out / f"table{k}.md").read_text() for k in (1, 2))
+    assert "## full, width 0.03" in first and "## thin, width 0.03" in first
+    for name in (folder, other_variant):
+        spread = json.loads((name / "result.json").read_text())["rmsd_fallback_px"]["all"]
+        cell = "{median:.2f} ({iqr:.2f}) / {mean:.2f}".format(**spread)
+        assert f"| {cell} |\n" in second
+    assert "| Asy-regression | 16.90 (2.71) |" in second
+
+
+def test_tables_refuse_runs_that_cannot_be_compared(folder, other_variant, tmp_path, capsys):
+    other = Path(shutil.copytree(other_variant, tmp_path / "other"))
+    split = json.loads((other / "split.json").read_text())
+    (other / "split.json").write_text(json.dumps({**split, "data": "0123456789abcdef"}))
+    assert tables.main([str(folder), str(other)]) == 2
+    assert "another split" in capsys.readouterr().err
+    (other / "result.json").unlink()
+    assert tables.main([str(folder), str(other)]) == 2
+    said = capsys.readouterr().err
+    assert str(other) in said and "result.json" in said and "finished run" in said
+
+
+def test_account_prints_what_the_accounting_counts(capsys):
+    assert account.main(["--clip=3,32,48", "--width=0.5"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["clip"], said["width"]) == ([3, 32, 48], 0.5)
+    assert list(said["variants"]) == list(VARIANTS)
+    for name, variant in VARIANTS.items():
+        cost = net_cost(regression.layers(variant, 0.5), (3, 32, 48))
+        assert said["variants"][name] == vars(cost)
+    assert said["detection"] == vars(net_cost(detection.layers(0.5).values(), (3, 32, 48)))
+
+
+@pytest.mark.parametrize(
+    "option", ["--clip=3,96", "--clip=3,95,128", "--clip=0,96,128", "--clip=a,b,c", "--width=0"]
+)
+def test_account_says_what_it_wanted(option, capsys):
+    assert account.main([option]) == 2
+    said = capsys.readouterr()
+    assert option in said.err and "wanted" in said.err and not said.out

@@ -1,0 +1,228 @@
+"""Losses, schedules and the loop, on models whose every step can be followed by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxpose.cascade import regression_stage
+from jaxpose.checkpoints import Checkpoints
+from jaxpose.layers import Conv, Layer, Numerics
+from jaxpose.masks import Target
+from jaxpose.training import (
+    DivergedError,
+    Optimisation,
+    Stage,
+    Weights,
+    fill_up,
+    fit,
+    initial_state,
+    mean_over_clips,
+    split_net,
+)
+
+
+class Walker(nnx.Module):
+    """One number, which a loss of minus itself moves up by the learning rate every step."""
+
+    def __init__(self):
+        self.place = nnx.Param(jnp.zeros(()))
+        self.seen = nnx.BatchStat(jnp.zeros(()))
+
+
+GRAPH, START = split_net(Walker())
+STEPS = 3
+"""Of every epoch."""
+
+
+def walk(weights: Weights, frozen, batch):
+    walker = nnx.merge(GRAPH, *weights, copy=True)
+    walker.seen[...] += 1
+    return -walker.place[...] * batch["depth"].mean(), nnx.state(walker, nnx.BatchStat)
+
+
+def place(weights: Weights) -> float:
+    return float(jax.tree.leaves(weights.params)[0])
+
+
+def walking(goal: float, highest: bool = False) -> Stage:
+    """Best where the walker is nearest to `goal` (or furthest from it)."""
+
+    def score(weights: Weights, frozen, batch):
+        distance = jnp.abs(jax.tree.leaves(weights.params)[0] - goal)
+        return {"distance": jnp.full(len(batch["depth"]), distance)}
+
+    return Stage("walk", walk, score, "distance", highest)
+
+
+def ones(epoch: int = 0):
+    for _ in range(STEPS):
+        yield {"depth": np.ones((2, 1), np.float32)}
+
+
+def fresh(weights: Weights) -> Weights:
+    """A copy, because `fit` takes over the memory of what it is given."""
+    return jax.tree.map(jnp.copy, weights)
+
+
+def unit_steps(epochs: int, **options) -> Optimisation:
+    return Optimisation("sgd", 1.0, "steps", epochs, **({"momentum": 0.0} | options))
+
+
+def run(folder, stage, optimisation, train=ones, highest=False):
+    checkpoints = Checkpoints(folder, highest=highest)
+    start = fresh(START)
+    found = fit(stage, start, None, optimisation, STEPS, train, ones, checkpoints)
+    return *found, checkpoints
+
+
+def test_the_best_epoch_is_given_back_and_the_newest_is_kept(tmp_path):
+    # after epochs 1 to 4 the walker is at 3, 6, 9, 12; 6 is nearest to 7
+    best, history, _, checkpoints = run(tmp_path, walking(7.0), unit_steps(4))
+    assert [row["distance"] for row in history] == [4, 1, 2, 5]
+    assert place(best) == 6
+    assert (checkpoints.best(), checkpoints.latest()) == (2, 4)
+
+
+def test_where_more_is_better_the_highest_epoch_is_given_back(tmp_path):
+    # at 3, 6 and 9 the walker is 1, 2 and 5 away from 4
+    best, *_ = run(tmp_path, walking(4.0, True), unit_steps(3), highest=True)
+    assert place(best) == 9
+    # from 10: 7, 4, 1, so the first
+    best, *_ = run(tmp_path / "b", walking(10.0, True), unit_steps(3), highest=True)
+    assert place(best) == 3
+
+
+def test_a_row_of_the_history_tells_stage_epoch_step_loss_and_measure(tmp_path):
+    _, history, seconds, _ = run(tmp_path, walking(0.0), unit_steps(2))
+    row = dict(history[1])
+    assert row.pop("seconds") >= 0 and seconds > 0
+    # the losses of epoch 2 are -3, -4, -5
+    assert row == {"stage": "walk", "epoch": 2, "step": 6, "loss": -4.0, "distance": 6.0}
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step_and_keeps_the_checkpoint(tmp_path):
+    def poisoned(epoch):
+        for step, batch in enumerate(ones()):
+            if (epoch, step) == (1, 1):
+                batch["depth"][:] = np.nan
+            yield batch
+
+    with pytest.raises(DivergedError, match=r"walk: the loss is nan at epoch 2, step 2 "):
+        run(tmp_path, walking(0.0), unit_steps(3), train=poisoned)
+    assert Checkpoints(tmp_path, highest=False).latest() == 1
+    best, history, _, _ = run(tmp_path, walking(9.0), unit_steps(3))
+    assert [row["step"] for row in history] == [3, 6, 9] and place(best) == 9
+
+
+def test_the_last_step_of_an_epoch_is_looked_at_before_it_is_kept(tmp_path):
+    def poisoned(epoch):
+        *first, last = ones()
+        yield from first
+        yield {"depth": last["depth"] * np.inf}
+
+    with pytest.raises(DivergedError, match="at epoch 1, step 3 "):
+        run(tmp_path, walking(0.0), unit_steps(3), train=poisoned)
+    assert Checkpoints(tmp_path, highest=False).latest() is None
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path):
+    run(tmp_path, walking(4.0), unit_steps(2))
+
+    def nothing(epoch):
+        raise AssertionError("asked for a batch")
+
+    best, history, seconds, _ = run(tmp_path, walking(4.0), unit_steps(2), train=nothing)
+    assert place(best) == 3 and len(history) == 2 and seconds == 0
+
+
+def noisy(epoch: int):
+    """Clips with joints, other ones every epoch."""
+    rng = np.random.default_rng(epoch)
+    for _ in range(STEPS):
+        yield {
+            "depth": rng.normal(size=(2, 3, 8, 8, 1)).astype(np.float32),
+            "xy": rng.uniform(0, 8, (2, 3, 12, 2)).astype(np.float32),
+            "visible": rng.random((2, 3, 12)) < 0.8,
+        }
+
+
+class Blind(nnx.Module):
+    """A detector that finds everything equally likely everywhere."""
+
+    def __call__(self, depth, *, train: bool):
+        return jnp.zeros((*depth.shape[:-1], 20)) * depth
+
+
+BLIND, NOTHING = split_net(Blind())
+TARGET = Target(3.0, 2.0)
+
+
+class Small(nnx.Module):
+    """A regression net of two layers, the first with batch norm."""
+
+    def __init__(self, rngs):
+        self.hidden = Conv(Layer("hidden", 21, 4), Numerics(), rngs=rngs)
+        self.output = Conv(Layer("output", 4, 20, norm=False, relu=False), Numerics(), rngs=rngs)
+
+    def __call__(self, depth, maps, *, train: bool):
+        x = jnp.concatenate([depth, maps], axis=-1)
+        return self.output(self.hidden(x, train=train), train=train)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
+    graph, weights = split_net(Small(nnx.Rngs(0)))
+    stage = regression_stage(graph, BLIND, TARGET, 10.0)
+    optimisation = Optimisation(optimiser, 0.01, "cosine", 4, warmup_steps=2)
+
+    def killed(epoch):
+        for step, batch in enumerate(noisy(epoch)):
+            if (epoch, step) == (2, 1):
+                raise KeyboardInterrupt
+            yield batch
+
+    def train(folder, batches):
+        checkpoints = Checkpoints(tmp_path / folder, highest=False)
+        val = lambda: noisy(99)  # noqa: E731
+        fit(stage, fresh(weights), NOTHING, optimisation, STEPS, batches, val, checkpoints)
+
+    train("whole", noisy)
+    with pytest.raises(KeyboardInterrupt):  # in the middle of epoch 3
+        train("parts", killed)
+    train("parts", noisy)
+    like = initial_state(weights, optimisation.transform(STEPS))
+    (a, rows_a), (b, rows_b) = (
+        Checkpoints(tmp_path / folder, highest=False).restore_latest(like)
+        for folder in ("whole", "parts")
+    )
+    assert int(a.step) == 4 * STEPS
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+    for rows in (rows_a, rows_b):
+        assert [row.pop("seconds") > 0 for row in rows] == [True] * 4
+    assert rows_a == rows_b
+
+
+def test_every_clip_counts_once_where_the_last_batch_is_smaller():
+    sizes = []
+
+    def score(weights, frozen, batch):
+        sizes.append(len(batch["depth"]))
+        return {"value": batch["depth"][:, 0], "square": batch["depth"][:, 0] ** 2}
+
+    clips = np.array([[1], [2], [3], [4], [10]], np.float32)
+    batches = iter([{"depth": clips[:2]}, {"depth": clips[2:4]}, {"depth": clips[4:]}])
+    found = mean_over_clips(score, START, None, batches)
+    # the mean of the batches' means would be (1.5 + 3.5 + 10) / 3 = 5
+    assert found == {"value": 4.0, "square": (1 + 4 + 9 + 16 + 100) / 5}
+    assert sizes == [2, 2, 2]  # one shape, one compilation
+
+
+def test_fill_up_repeats_the_last_clip_of_every_array():
+    batch = {"depth": np.array([[1.0], [2.0]]), "visible": np.array([True, False])}
+    found = fill_up(batch, 4)
+    np.testing.assert_array_equal(found["depth"], [[1], [2], [2], [2]])
+    np.testing.assert_array_equal(found["visible"], [True, False, False, False])
+    assert fill_up(batch, 2) is batch
