@@ -15,6 +15,7 @@ import tyro
 
 from data_pipeline.datasets import DATASETS
 from data_pipeline.splits import Kind
+from jaxpose.decode import Decoding
 from jaxpose.detection import SHRINK
 from jaxpose.factorise import VARIANTS
 from jaxpose.training import Optimisation
@@ -94,8 +95,8 @@ class Config:
     """Share of the batch-norm running statistics kept every step."""
     bn_epsilon: float = 1e-5
     """Added to the variance in batch norm."""
-    min_score: float = 0.2
-    """Peak below which a joint counts as not found."""
+    min_score: float = Decoding.min_score
+    """Peak below which a joint counts as not found; a perfect peak is about 1."""
     batch_size: int | None = None
     """Clips per step of both stages; by default each stage's own."""
     detection: Detection = Detection(
@@ -103,9 +104,9 @@ class Config:
     )
     regression: Regression = Regression(
         "adam",
-        1e-3,
+        3e-3,
         "cosine",
-        epochs=10,
+        epochs=15,
         batch_size=8,
         steps_per_epoch=30,
         std_over_radius=1 / 3,

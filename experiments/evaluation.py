@@ -20,8 +20,8 @@ from jaxpose.linking import Poses, bipartite, chain, poses
 from jaxpose.masks import Target
 from jaxpose.training import fill_up
 
-PAPER_COLS = 128
-"""Errors are given in px of a 128x96 image, whatever grid the nets saw."""
+PAPER_GRID = (96, 128)
+"""(rows, columns): errors are given in px of such an image, whatever grid the nets saw."""
 
 DECODED = {
     "regression": chain,
@@ -127,18 +127,17 @@ def baselines(frames: Frames, split: Split, index: np.ndarray) -> dict[str, tupl
 
 def report(frames: Frames, split: Split, tested: Tested) -> tuple[dict, dict[str, np.ndarray]]:
     """The accuracy part of `result.json`, and limb errors [n 4] px of 128x96 by method."""
-    index, scale = tested.index, PAPER_COLS / frames.grid[1]
-    truth, visible = frames.xy[index], frames.visible[index]
+    index = tested.index
+    scale = np.array(PAPER_GRID[::-1], np.float32) / np.array(frames.grid[::-1], np.float32)
+    truth, visible = frames.xy[index] * scale, frames.visible[index]
 
     errors = {}
     for name, found in tested.poses.items():
-        errors[f"{name}_found"] = metrics.limb_rmsd(
-            found.xy, truth, visible & found.found, px_scale=scale
-        )
-        errors[f"{name}_fallback"] = metrics.limb_rmsd(found.xy, truth, visible, px_scale=scale)
+        errors[f"{name}_found"] = metrics.limb_rmsd(found.xy * scale, truth, visible & found.found)
+        errors[f"{name}_fallback"] = metrics.limb_rmsd(found.xy * scale, truth, visible)
     for name, (xy, known) in baselines(frames, split, index).items():
         errors[name] = metrics.limb_rmsd(
-            np.where(known[..., None], xy, 0), truth, visible & known, px_scale=scale
+            np.where(known[..., None], xy * scale, 0), truth, visible & known
         )
     tables = {name: metrics.error_table(rmsd) for name, rmsd in errors.items()}
     ours, detector = tested.poses["regression"], tested.poses["detection"]
@@ -163,7 +162,7 @@ def report(frames: Frames, split: Split, tested: Tested) -> tuple[dict, dict[str
         ),
         "detector_missed_rate": metrics.missed_rate(detector.found, visible),
         "hidden_found_rate": metrics.hidden_found_rate(ours.found, visible),
-        "pck": metrics.pck(ours.xy, truth, visible, torso),
+        "pck": metrics.pck(ours.xy * scale, truth, visible, torso),
         **metrics.dice_recall(tested.map_counts),
         "predict_ms": tested.predict_ms,
         "decode_ms": tested.decode_ms,

@@ -150,8 +150,10 @@ def fit(
     """
     began = time.perf_counter()
     transform = optimisation.transform(steps_per_epoch)
-    # copied, because the first step takes over the memory of what it is given
+    # Copied, because the first step takes over the memory of what it is given; committed to the
+    # device as restored arrays are, or the second step would be compiled anew.
     state = initial_state(jax.tree.map(jnp.copy, weights), transform)
+    state = jax.device_put(state, jax.devices()[0])
     step, score = make_step(stage.loss, transform), jax.jit(stage.score)
 
     # ---- where an earlier process stopped ----
@@ -159,47 +161,52 @@ def fit(
     if checkpoints.latest() is not None:
         done, (state, history) = checkpoints.latest(), checkpoints.restore_latest(state)
         on_epoch(history)
-    bar = tqdm(
+    with tqdm(
         desc=stage.name,
         total=optimisation.epochs * steps_per_epoch,
         initial=done * steps_per_epoch,
         unit="step",
         disable=done >= optimisation.epochs,
-    )
+    ) as bar:
+        for epoch in range(done, optimisation.epochs):
+            # ---- train ----
+            epoch_began, losses = time.perf_counter(), []
+            for batch in train_batches(epoch):
+                state, loss = step(state, frozen, batch)
+                losses.append(loss)
+                if len(losses) > 1:  # the step before: the device need not wait for this look
+                    _check_finite(stage.name, epoch, losses, len(losses) - 2)
+                bar.update()
+            _check_finite(stage.name, epoch, losses, len(losses) - 1)
+            seconds = time.perf_counter() - epoch_began
 
-    for epoch in range(done, optimisation.epochs):
-        # ---- train ----
-        epoch_began, losses = time.perf_counter(), []
-        for batch in train_batches(epoch):
-            state, loss = step(state, frozen, batch)
-            losses.append(loss)
-            if len(losses) > 1:  # the step before: the device need not wait for this look
-                _check_finite(stage.name, epoch, losses, len(losses) - 2)
-            bar.update()
-        _check_finite(stage.name, epoch, losses, len(losses) - 1)
-        seconds = time.perf_counter() - epoch_began
-
-        # ---- validate, keep ----
-        measures = mean_over_clips(score, Weights(state.params, state.stats), frozen, val_batches())
-        row = {"stage": stage.name, "epoch": epoch + 1, "step": int(state.step)}
-        row |= {"loss": float(np.mean([float(v) for v in losses])), **measures}
-        history = [*history, row | {"seconds": round(seconds, 3)}]
-        checkpoints.save(epoch + 1, state, history, measures[stage.best])
-        on_epoch(history)
-        bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", stage.best)})
-    bar.close()
+            # ---- validate, keep ----
+            measures = mean_over_clips(
+                score, Weights(state.params, state.stats), frozen, val_batches()
+            )
+            if not all(map(math.isfinite, measures.values())):
+                raise DivergedError(_diverged(stage.name, measures, epoch, len(losses)))
+            row = {"stage": stage.name, "epoch": epoch + 1, "step": int(state.step)}
+            row |= {"loss": float(np.mean([float(v) for v in losses])), **measures}
+            history = [*history, row | {"seconds": round(seconds, 3)}]
+            checkpoints.save(epoch + 1, state, history, measures[stage.best])
+            on_epoch(history)
+            bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", stage.best)})
     best = checkpoints.restore_best(state)
     seconds = time.perf_counter() - began if done < optimisation.epochs else 0.0
     return Weights(best.params, best.stats), history, seconds
 
 
 def _check_finite(stage: str, epoch: int, losses: list[jax.Array], index: int) -> None:
-    if not math.isfinite(float(losses[index])):
-        kept = "the checkpoint of the epoch before is kept" if epoch else "nothing was kept yet"
-        raise DivergedError(
-            f"{stage}: the loss is {float(losses[index])} at epoch {epoch + 1}, step {index + 1} "
-            f"of it; {kept}; try a lower learning rate"
-        )
+    loss = float(losses[index])
+    if not math.isfinite(loss):
+        raise DivergedError(_diverged(stage, {"loss": loss}, epoch, index + 1))
+
+
+def _diverged(stage: str, measures: dict[str, float], epoch: int, step: int) -> str:
+    told = ", ".join(f"the {name} is {value}" for name, value in measures.items())
+    kept = "the checkpoint of the epoch before is kept" if epoch else "nothing was kept yet"
+    return f"{stage}: {told} at epoch {epoch + 1}, step {step} of it; {kept}; try a lower rate"
 
 
 def mean_over_clips(score, weights: Weights, frozen, batches: Iterator[Batch]) -> dict[str, float]:
