@@ -22,15 +22,15 @@ lint: .venv
 
 .venv: .venv/.made
 
-# The stamp comes last, so an install that failed is done again. Talk goes to stderr: the last
-# line of `make run` on stdout is the run's result.
+# In place, and the stamp last: an install that failed leaves what was there and is done again.
+# Talk goes to stderr: the last line of `make run` on stdout is the run's result.
 .venv/.made: pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'wanted Python 3.11 or newer; set PYTHON=...')"
 	@echo "making .venv (a minute or two)" >&2
-	@rm -rf .venv
-	@$(PYTHON) -m venv .venv >&2
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv >&2
 	@.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' >&2
 	@touch .venv/.made
 
+# What can be made again; runs and your own data stay.
 clean:
-	rm -rf .venv runs data
+	rm -rf .venv data/simulated data/cache

@@ -70,6 +70,17 @@ class Frames:
         return state.hexdigest()[:16]
 
 
+def grid_of(text: str) -> tuple[int, int]:
+    """ "64x48" -> (48, 64): rows, columns; a `DataError` names the option."""
+    try:
+        cols, rows = (int(part) for part in text.split("x"))
+    except ValueError:
+        cols = rows = 0
+    if rows < 1 or cols < 1:
+        raise DataError(f"--grid={text}: wanted COLUMNSxROWS, such as 64x48")
+    return rows, cols
+
+
 def save(frames: Frames, path: Path) -> None:
     """Writes beside `path`, then renames: a file that is there is whole."""
     arrays = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}

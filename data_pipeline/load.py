@@ -20,9 +20,14 @@ from tqdm import tqdm
 from data_pipeline.datasets import DATASETS, builder_of
 from data_pipeline.errors import DataError
 from data_pipeline.frames import Frames, load, save
+from data_pipeline.locks import locked
 from jaxpose.geometry import cell_weights, inside, joints_to_grid
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
+
+
+SUFFIXES = (".mat", ".png", ".csv", ".xlsx")
+"""Files that a data set is made from; a README beside them is not."""
 
 
 def depth_to_grid(depth_mm, rows, cols, background_mm: float):
@@ -46,9 +51,10 @@ def load_frames(
     config = config or DATASETS[dataset].configs[0]
     key = _fingerprint(dataset, data_dir, config)
     prepared = cache_dir / f"{dataset}-{key}-{grid[1]}x{grid[0]}.npz"
-    if not prepared.exists():
-        records = cache_dir / "tfds" / f"{dataset}-{key}"
-        save(_read(dataset, data_dir, grid, records, config), prepared)
+    with locked(prepared):
+        if not prepared.exists():
+            records = cache_dir / "tfds" / f"{dataset}-{key}"
+            save(_read(dataset, data_dir, grid, records, config), prepared)
     return load(prepared)
 
 
@@ -60,9 +66,9 @@ def _fingerprint(dataset: str, data_dir: Path, config: str) -> str:
             f"{data_dir}: no such folder; --data_dir names the folder with the files of "
             f"{dataset}: {DATASETS[dataset].layout}"
         )
-    files = sorted(p for p in data_dir.rglob("*") if p.is_file())
+    files = sorted(p for p in data_dir.rglob("*") if p.suffix in SUFFIXES)
     if not files:
-        raise DataError(f"{data_dir}: an empty folder; {dataset} wants {DATASETS[dataset].layout}")
+        raise DataError(f"{data_dir}: no data here; {dataset} wants {DATASETS[dataset].layout}")
     listed = [(str(p.relative_to(data_dir)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     version = str(builder_of(dataset).VERSION)
     facts = json.dumps([dataset, version, config, str(data_dir.resolve()), listed])
@@ -137,4 +143,5 @@ def _usual_step(frame) -> int:
     ahead = ahead[ahead > 0]
     if not len(ahead):
         raise DataError("no two frames follow one another; wanted runs of consecutive frames")
-    return int(np.bincount(ahead).argmax())
+    values, counts = np.unique(ahead, return_counts=True)
+    return int(values[counts.argmax()])

@@ -13,18 +13,7 @@ from pathlib import Path
 
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
-from data_pipeline.frames import save
-
-
-def parse_grid(text: str) -> tuple[int, int]:
-    """ "64x48" -> (48, 64): rows, columns."""
-    try:
-        cols, rows = (int(part) for part in text.split("x"))
-    except ValueError:
-        cols = rows = 0
-    if rows < 1 or cols < 1:
-        raise DataError(f"--grid={text}: wanted COLUMNSxROWS, such as 64x48")
-    return rows, cols
+from data_pipeline.frames import grid_of, save
 
 
 def prepare(
@@ -34,6 +23,7 @@ def prepare(
     from data_pipeline.load import load_frames  # TensorFlow, only where it is needed
 
     began = time.perf_counter()
+    out.parent.mkdir(parents=True, exist_ok=True)  # before reading, which takes long
     with tempfile.TemporaryDirectory() as cache:
         frames = load_frames(dataset, data_dir, grid, Path(cache), config)
     save(frames, out)
@@ -57,14 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--builder", help="configuration of the data set, such as row_order")
     options = parser.parse_args(arguments)
     try:
-        grid = parse_grid(options.grid)
+        grid = grid_of(options.grid)
         known = DATASETS[options.dataset].configs if options.dataset in DATASETS else ()
         if known and options.builder not in (None, *known):
             raise DataError(f"unknown --builder {options.builder!r}; one of: {', '.join(known)}")
         if options.out.suffix != ".npz":
             raise DataError(f"--out={options.out}: wanted a name that ends in .npz")
         done = prepare(options.dataset, options.data_dir, grid, options.out, options.builder)
-    except DataError as error:
+    except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(json.dumps(done))

@@ -21,6 +21,7 @@ import cv2
 from tqdm import tqdm
 
 from data_pipeline.errors import DataError
+from data_pipeline.locks import locked
 from data_pipeline.simulated.recording import sheet_path, write_recording
 
 VERSION = 1
@@ -64,11 +65,18 @@ def simulate(
       DataError: a value out of range, or `out` holds something else.
     """
     _check(infants, frames, seed, size, processes)
+    with locked(out):
+        _simulate(out, infants, frames, seed, size, processes)
+
+
+def _simulate(out, infants, frames, seed, size, processes) -> None:
     settings = {"version": VERSION, "seed": seed, "frames": frames, "size": list(size)}
     _claim(out, settings, infants)
     todo = [k for k in range(1, infants + 1) if not sheet_path(out, k).exists()]
     common = {"seed": seed, "size": size, "frames": frames}
     jobs = [(out, k, common) for k in todo]
+    if not jobs:
+        return
     with tqdm(total=frames * infants, initial=frames * (infants - len(todo)), unit="frame") as bar:
         if processes == 1 or len(jobs) < 2:
             for job in jobs:

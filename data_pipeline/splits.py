@@ -16,7 +16,7 @@ PARTS = ("train", "val", "test")
 TRAIN_SHARE = 751 / 1000
 """Of each infant's frames, the first in time (the paper, Sec. III-A)."""
 VAL_SHARE = 150 / 751
-"""Of those, the last."""
+"""Of those, the last. paper: unclear, a validation set is named but not defined."""
 GAP = 2
 """Frames left out between training and validation, so that no clip shares a frame with both."""
 

@@ -5,6 +5,7 @@ python -m experiments.account --clip=3,96,128 --width=1
 
 import dataclasses
 import json
+import math
 import sys
 
 import tyro
@@ -85,7 +86,7 @@ def as_table(costs: dict) -> str:
 def main(arguments: list[str] | None = None) -> int:
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.account")
     try:
-        if not options.width > 0:
+        if not 0 < options.width < math.inf:
             raise ConfigError(f"--width={options.width:g}: wanted more than 0")
         costs = account(parse_clip(options.clip), options.width)
     except ConfigError as error:

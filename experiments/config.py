@@ -14,6 +14,7 @@ from typing import Literal
 import tyro
 
 from data_pipeline.datasets import DATASETS
+from data_pipeline.frames import grid_of
 from data_pipeline.splits import Kind
 from jaxpose.decode import Decoding
 from jaxpose.detection import SHRINK
@@ -58,7 +59,7 @@ class Config:
     """quick or paper: the values that the other options start from."""
     data_dir: str | None = None
     """Folder with the data set's own files, or a file written by `data_pipeline.prepare`.
-    Simulated data is made there if it is not yet (default data/simulated)."""
+    Simulated data is made there if there is no such folder (default data/simulated)."""
     split: Kind = "by_infant"
     """by_infant: test infants are never trained on; within_infant: the paper's 751/249."""
     train_ids: str | None = None
@@ -148,7 +149,7 @@ PRESETS = {
         grid="128x96",
         width=1.0,
         radius=6.0,
-        bn_momentum=0.99,  # Keras's defaults, which the group's code is taken to use
+        bn_momentum=0.99,  # paper: unclear, Keras's defaults, which the group is taken to use
         bn_epsilon=1e-3,
         detection=Detection("adam", 0.01, "steps", epochs=150),
         regression=Regression("sgd", 0.01, "steps", epochs=100),
@@ -158,11 +159,8 @@ PRESETS = {
 
 def parse_grid(text: str) -> tuple[int, int]:
     """ "64x48" -> (48, 64): rows, columns."""
-    try:
-        cols, rows = (int(part) for part in text.split("x"))
-    except ValueError:
-        raise ConfigError(f"--grid={text}: wanted COLUMNSxROWS, such as 64x48") from None
-    if rows < SHRINK or cols < SHRINK or rows % SHRINK or cols % SHRINK:
+    rows, cols = grid_of(text)
+    if rows % SHRINK or cols % SHRINK:
         raise ConfigError(
             f"--grid={text}: the detection net halves the grid four times; columns and rows must "
             f"divide by {SHRINK}, such as 64x48 or 128x96"
@@ -182,7 +180,11 @@ def parse(arguments: list[str] | None = None) -> Config:
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}; one of: {', '.join(PRESETS)}")
     config = tyro.cli(
-        Config, default=PRESETS[preset], args=arguments, prog="python -m experiments.run"
+        Config,
+        default=PRESETS[preset],
+        args=arguments,
+        prog="python -m experiments.run",
+        use_underscores=True,
     )
     if config.batch_size is not None:
         stages = {s: getattr(config, s) for s in ("detection", "regression")}
@@ -222,6 +224,24 @@ def check(config: Config) -> None:
     ):
         if not (0 < value < math.inf):
             raise ConfigError(f"--{option}={value:g}: wanted more than 0")
+    for option, value in (
+        ("seed", config.seed),
+        ("detection.warmup_steps", config.detection.warmup_steps),
+        ("regression.warmup_steps", config.regression.warmup_steps),
+    ):
+        if value < 0:
+            raise ConfigError(f"--{option}={value}: wanted 0 or more")
+    if not 0 < config.min_score <= 1:
+        raise ConfigError(f"--min_score={config.min_score:g}: wanted more than 0, at most 1")
+    if config.name is not None and (
+        config.name in ("", ".", "..", "detectors") or Path(config.name).name != config.name
+    ):
+        raise ConfigError(
+            f"--name={config.name}: wanted a plain folder name inside --runs_dir, not 'detectors'"
+        )
+    for part, chosen in config.ids().items():
+        if chosen is not None and len(set(chosen)) != len(chosen):
+            raise ConfigError(f"--{part}_ids names an id twice; wanted each once")
     for option, value in (
         ("bn_momentum", config.bn_momentum),
         ("detection.momentum", config.detection.momentum),

@@ -44,9 +44,15 @@ def draw_run(
     return sorted(into.iterdir())
 
 
-def box_plot(path: Path, errors: dict[str, np.ndarray]) -> None:
-    """Per limb, one box a method: errors [n 4], px of 128x96. Whiskers at 5 and 95 %."""
-    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
+def box_plot(path: Path, errors: dict[str, np.ndarray], paper: dict | None = None) -> None:
+    """Per limb, one box a method: errors [n 4], px of 128x96. Whiskers at 5 and 95 %. `paper`, if
+    given, is drawn beside: name -> (median, IQR) per limb, all that the paper says."""
+    figure, panels = plt.subplots(
+        1, 2 if paper else 1, figsize=(13 if paper else 9, 4.5), layout="constrained", squeeze=False
+    )
+    axes = panels[0, 0]
+    if paper:
+        _paper_medians(panels[0, 1], paper)
     width = 0.8 / len(errors)
     for k, (name, rmsd) in enumerate(errors.items()):
         boxes = axes.boxplot(
@@ -67,6 +73,19 @@ def box_plot(path: Path, errors: dict[str, np.ndarray]) -> None:
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False, ncols=len(errors), loc="upper center", bbox_to_anchor=(0.5, 1.12))
     _save(figure, path)
+
+
+def _paper_medians(axes, paper: dict) -> None:
+    """Medians with a bar as long as the IQR: the quartiles themselves are not in the text."""
+    for k, (name, limbs) in enumerate(paper.items()):
+        median, iqr = np.array(limbs).T
+        at = np.arange(len(LIMBS)) + (k - (len(paper) - 1) / 2) * 0.25
+        axes.errorbar(at, median, iqr / 2, fmt="o", capsize=5, label=name)
+    axes.set_xticks(range(len(LIMBS)), [limb.replace("_", " ") for limb in LIMBS])
+    axes.set(ylabel='"pixels for the 128x96 images"', ylim=(0, None))
+    axes.set_title("the paper: other infants, a unit in doubt; bars as long as the IQR", fontsize=9)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, loc="lower left")
 
 
 def loss_curves(path: Path, rows: list[dict]) -> None:
@@ -112,7 +131,9 @@ def pose_sheet(path: Path, frames: Frames, tested: Tested, errors: np.ndarray) -
         chosen += [(title, ranked[p]) for p in picks]
     figure, all_axes = plt.subplots(3, 4, figsize=(13, 8), layout="constrained")
     poses = tested.poses["regression"]
-    for axes, (title, k) in zip(all_axes.flat, chosen, strict=True):
+    for axes in all_axes.flat[len(chosen) :]:  # fewer test frames than panels
+        axes.axis("off")
+    for axes, (title, k) in zip(all_axes.flat, chosen, strict=False):
         index = tested.index[k]
         draw_pose(
             axes, frames.depth_mm[index], poses.xy[k], poses.found[k], frames.xy[index],

@@ -27,6 +27,7 @@ from data_pipeline.errors import DataError
 from data_pipeline.feed import Feed
 from data_pipeline.feed import feed as numpy_feed
 from data_pipeline.frames import Frames, load
+from data_pipeline.locks import locked
 from data_pipeline.splits import PARTS, Split, split_frames
 from experiments import evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
@@ -43,7 +44,14 @@ DEFAULT_SIMULATION = {"infants": 16, "frames": 100, "seed": 0, "size": (320, 240
 
 
 def run(config: Config) -> dict:
-    """Everything, in order; returns what `result.json` holds."""
+    """Everything; returns what `result.json` holds. One process at a time works in a run."""
+    rundir.claim(config.run_dir, 0)
+    with locked(config.run_dir):
+        return work(config)
+
+
+def work(config: Config) -> dict:
+    """Everything, in order."""
     seconds = dict.fromkeys(("data", "detection", "regression", "evaluation"), 0.0)
     grid = config.rows_cols
     folder = config.run_dir
@@ -54,6 +62,7 @@ def run(config: Config) -> dict:
     weights_bytes = 4 * net_cost(nets, (clips.CLIP, *grid)).parameters
     # weights and two moments, in the newest, the best and the one being written
     rundir.claim(folder, 9 * weights_bytes + 50_000_000)
+    rundir.claim(Path(config.cache_dir), 100_000_000)
     config = resolve(config, folder)
     rundir.compare(folder, "config.json", rundir.config_json(config), "configuration")
 
@@ -82,7 +91,7 @@ def run(config: Config) -> dict:
     facts = detector_facts(config, frames, split)
     shared = Path(config.runs_dir) / "detectors" / rundir.short_hash(facts)
     rundir.claim(shared, 9 * weights_bytes)
-    with rundir.locked(shared):
+    with locked(shared):
         rundir.settle(shared, "config.json", facts, "configuration")
         detection_weights, rows, seconds["detection"] = train(
             cascade.detection_stage(detector, binary),
@@ -180,7 +189,7 @@ def read_frames(config: Config) -> Frames:
             )
         return frames
     data_dir = Path(config.data_dir or "data/simulated")
-    if config.dataset == "simulated" and config.data_dir is None:
+    if config.dataset == "simulated" and (config.data_dir is None or not data_dir.exists()):
         from data_pipeline.simulate import simulate
 
         simulate(data_dir, **DEFAULT_SIMULATION)
@@ -194,11 +203,14 @@ def read_frames(config: Config) -> Frames:
 def check_parts(frames: Frames, split: Split) -> None:
     """Every part can be worked with: it has a clip, and a joint in it."""
     for part in PARTS:
+        for subject in split.subjects[part]:
+            mine = split.used[part] & (frames.subject == subject)
+            if not len(clips.clip_starts(frames, mine, 1)):
+                raise DataError(
+                    f"--{part}_ids: no clip of {clips.CLIP} consecutive frames in {subject}; "
+                    "choose others"
+                )
         who = f"--{part}_ids: {', '.join(split.subjects[part])}"
-        if not len(clips.clip_starts(frames, split.used[part], 1)):
-            raise DataError(
-                f"{who}: no clip of {clips.CLIP} consecutive frames in {part}; choose others"
-            )
         if not frames.visible[split.used[part]].any():
             raise DataError(
                 f"{who}: no visible joint in any frame of {part}; choose others, or look at the "
@@ -218,11 +230,19 @@ def make_feed(config: Config, frames: Frames, scale_mm: float, target: Target) -
 def detector_facts(config: Config, frames: Frames, split: Split) -> dict:
     """All that determines the detection net, and nothing else."""
     values = rundir.config_json(config)
-    for later in ("variant", "preset", "regression", "min_score", "test_ids", "split", "builder"):
-        values.pop(later)
+    settled = ("batch_size", "train_ids", "val_ids", "split")  # by the stages and the split below
+    later = ("variant", "preset", "regression", "min_score", "test_ids", "builder")
+    for name in (*settled, *later):
+        values.pop(name)
     known = split.as_json(frames)
     used = {part: known["parts"][part] for part in ("train", "val")}
-    return {**values, "data": known["data"], "split": used, "version": jaxpose.__version__}
+    return {
+        **values,
+        "data": known["data"],
+        "scale_mm": DATASETS[config.dataset].scale_mm,
+        "split": used,
+        "version": jaxpose.__version__,
+    }
 
 
 def train(
@@ -269,6 +289,19 @@ def main(arguments: list[str] | None = None) -> int:
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error}; the same command goes on from the last epoch", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(
+            f"error: {error}; to read data sets: pip install -e '.[data]'; without TensorFlow, "
+            "--data_dir takes a file written by `python -m data_pipeline.prepare`",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last epoch", file=sys.stderr)
+        return 130
     print(tables.summary(result), file=sys.stderr)
     print(json.dumps(result))
     return 0

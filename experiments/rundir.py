@@ -4,14 +4,11 @@ runs/<name>/   config.json, split.json, checkpoints/, metrics.jsonl, tensorboard
                result.json, predictions.npz, table2.md, figures/
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,12 +50,17 @@ def claim(folder: Path, needed_bytes: int) -> None:
 
 def read_json(path: Path) -> dict | None:
     """What a run's folder says, or None where it does not yet."""
+    if not path.exists():
+        return None
     try:
-        return json.loads(path.read_text()) if path.exists() else None
+        found = json.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise ConfigError(
             f"{path}: is not JSON ({error}); delete {path.parent} to start anew"
         ) from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: is not a JSON object; delete {path.parent} to start anew")
+    return found
 
 
 def compare(folder: Path, name: str, wanted: dict, what: str) -> None:
@@ -107,18 +109,6 @@ def config_json(config: Config) -> dict:
 
 def short_hash(value) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process at a time trains in a folder; another waits, or goes on when that one dies."""
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for the process that is working in {folder}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def write_history(folder: Path, rows: list[dict]) -> None:

@@ -21,6 +21,14 @@ from jaxpose.accounting import layer_cost, net_cost
 from jaxpose.factorise import VARIANTS
 from jaxpose.skeleton import LIMBS
 
+PAPER_TABLE1 = {
+    **{f"layer{n}{part}": (kernel, cout) for n, cout in enumerate((64, 128, 256, 256), 1)
+       for part, kernel in zip("abc", ("1x3x1", "1x1x3", "3x1x1"), strict=True)},
+    "layer5": ("1x1x1", 256),
+    "output": ("1x1x1", 20),
+}  # fmt: skip
+"""Kernel and channels of the Asy-regression's layers."""
+
 PAPER_TABLE2 = {
     "Asy-regression": ((16.90, 2.71), (16.59, 2.43), (16.27, 2.97), (13.99, 4.60)),
     "Moccia et al. 2020": ((16.59, 3.49), (16.59, 3.45), (16.10, 3.49), (11.95, 5.76)),
@@ -52,6 +60,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def label(result: dict) -> str:
+    """A run's name: variants and widths may repeat, folders do not."""
+    return Path(result["run_dir"]).name
+
+
 def _cells(errors: dict, factor: float = 1.0) -> list[str]:
     """Median (IQR) / mean of every limb, then of all limbs pooled."""
     cells = []
@@ -78,7 +91,7 @@ def table2(results: list[dict]) -> str:
     for title, factor in (("px of 128x96", 1), ("px of 640x480", TO_CAMERA)):
         rows = []
         for result in results:
-            name = f"{result['variant']}, width {result['width']:g}"
+            name = label(result)
             rows += [
                 [f"{name}: {what}", *_cells(result[key], factor)] for key, what in OURS.items()
             ]
@@ -100,7 +113,7 @@ def table2(results: list[dict]) -> str:
     for r in results:
         rows.append(
             [
-                f"{r['variant']}, width {r['width']:g}",
+                label(r),
                 *(_percent(r[k]) for k in ("missed_rate", "bipartite_missed_rate")),
                 _percent(r["hidden_found_rate"]),
                 *(_percent(r["pck"][k]) for k in ("half_torso", "quarter_torso")),
@@ -155,7 +168,7 @@ def table1(results: list[dict]) -> str:
     for result in results:
         layers = regression.layers(VARIANTS[result["variant"]], result["width"])
         clip = (CLIP, *result["grid"])
-        rows = [["Input", "-", f"{CLIP}x{layers[0].cin}", "", "", ""]]
+        rows = [["Input", "-", f"{CLIP}x{layers[0].cin}", "", "", "", "3x21"]]
         for layer in layers:
             cost = layer_cost(layer, clip)
             kernel = "x".join(map(str, layer.kernel))
@@ -168,18 +181,25 @@ def table1(results: list[dict]) -> str:
                     f"{cost.kernel_weights:,}",
                     f"{cost.macs_nominal / 1e6:,.1f}",
                     f"{cost.macs_useful / 1e6:,.1f}",
+                    _paper_layer(layer.name) if result["variant"] == "asy" else "",
                 ]
             )
         total = net_cost(layers, clip)
         sums = [f"{total.kernel_weights:,}"]
         sums += [f"{macs / 1e6:,.1f}" for macs in (total.macs_nominal, total.macs_useful)]
-        rows.append(["sum", "", "", *sums])
+        rows.append(["sum", "", "", *sums, ""])
         header = ["name", "kernel (size / stride)", "channels", "weights", "MMAC nominal", "useful"]
+        header += ["the paper's, width 1"]
         parts.append(
-            f"\n## {result['variant']}, width {result['width']:g}, clip "
+            f"\n## {label(result)}: {result['variant']}, width {result['width']:g}, clip "
             f"{'x'.join(map(str, clip))}\n\n" + table(header, rows)
         )
     return "".join(parts)
+
+
+def _paper_layer(name: str) -> str:
+    kernel, channels = PAPER_TABLE1[name]
+    return f"{kernel}, {CLIP}x{channels}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,12 +224,18 @@ def read_runs(folders: tuple[str, ...]) -> list[dict]:
                     f"{folder}: has no {name}; wanted the folder of a finished run; finish it with "
                     "the command that began it"
                 )
-        results.append(read_json(folder / "result.json") | {"folder": str(folder)})
+        result = read_json(folder / "result.json")
+        if missing := {"variant", "width", "rmsd_fallback_px", "baselines"} - result.keys():
+            raise ConfigError(
+                f"{folder / 'result.json'}: has no {', '.join(sorted(missing))}; wanted what "
+                "experiments.run writes; run it again"
+            )
+        results.append(result | {"run_dir": str(folder)})
         splits.append(read_json(folder / "split.json"))
         if splits[-1] != splits[0]:
             raise ConfigError(
-                f"{folder} and {folders[0]} were tested on other data or another split; only runs "
-                "of the same frames can stand side by side"
+                f"{folder} and {folders[0]} were tested on other data, another split or another "
+                "grid; only runs of the same frames can stand side by side"
             )
     return results
 
@@ -228,12 +254,11 @@ def main(arguments: list[str] | None = None) -> int:
     write_text(out / "table2.md", table2(results))
     errors = {}
     for result in results:
-        with np.load(Path(result["folder"]) / "predictions.npz", allow_pickle=False) as stored:
-            errors[f"{result['variant']}, width {result['width']:g}"] = stored[
-                "error_regression_fallback"
-            ]
-            errors["mean pose"] = stored["error_mean_pose"]
-    figures.box_plot(out / "fig4.png", errors)
+        with np.load(Path(result["run_dir"]) / "predictions.npz", allow_pickle=False) as stored:
+            errors[label(result)] = stored["error_regression_fallback"]
+            mean_pose = stored["error_mean_pose"]
+    errors["mean pose"] = mean_pose
+    figures.box_plot(out / "fig4.png", errors, PAPER_TABLE2)
     print((out / "table2.md").read_text(), file=sys.stderr)
     written = [str(out / name) for name in ("table1.md", "table2.md", "fig4.png")]
     print(json.dumps({"written": written, "seconds": round(time.perf_counter() - began, 1)}))

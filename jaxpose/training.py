@@ -48,7 +48,7 @@ class Optimisation:
         if self.schedule == "cosine":
             rate = optax.cosine_decay_schedule(self.learning_rate, total)
         else:
-            # paper: "a learning decay of 10% every 10 epochs" (Du et al. 2018: x0.95)
+            # paper: unclear, "a learning decay of 10% every 10 epochs" taken as x0.9 (Du: x0.95)
             rate = optax.exponential_decay(
                 self.learning_rate, 10 * steps_per_epoch, 0.9, staircase=True
             )

@@ -60,7 +60,7 @@ def test_a_grid_that_is_not_columns_x_rows_ends_with_2(tmp_path, capsys, grid):
         ("nonsense", "", "a.npz", "unknown data set 'nonsense'; one of: simulated, utd_mhad, baby"),
         ("babypose", "none", "a.npz", "none: no such folder; --data_dir names the folder"),
         ("babypose", "", "a.npy", "a.npy: wanted a name that ends in .npz"),
-        ("babypose", "", "a.npz", "an empty folder; babypose wants pz<ID>/<n>_16bit.png and"),
+        ("babypose", "", "a.npz", "no data here; babypose wants pz<ID>/<n>_16bit.png and"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_ends_with_2(

@@ -108,7 +108,10 @@ def read_depth(path: Path, bits: int = 16) -> UInt[np.ndarray, "h w"]:
             f"{path}: PNG of {given} bits with {kind}; wanted {bits} bits, one channel. "
             "Export the raw depth"
         )
-    depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # a header that asks for more pixels than cv2 takes
+        depth = None
     if depth is None or depth.dtype != (np.uint16 if bits == 16 else np.uint8) or depth.ndim != 2:
         raise DataError(f"{path}: not a complete PNG (its pixels do not decode); {remedy}")
     if not depth.any():

@@ -22,7 +22,10 @@ class Builder(babypose.Builder):
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
             features=frame_features(),
-            description="Simulated depth video of infants on a mattress, with exact joints.",
+            description=(
+                "Simulated depth video of infants on a mattress, with joints as an annotator "
+                "would click them."
+            ),
             disable_shuffling=True,
             supervised_keys=None,
         )
