@@ -146,7 +146,7 @@ def kill_in_a_write(command: list, base: Path, checkpoints: str) -> Path:
 def assert_same_end(found: Path, wanted: Path) -> None:
     """Weights, optimiser and statistics of the best and the newest checkpoint of both stages bit
     for bit, history and result apart from times and places, predictions."""
-    (detector,), (expected,) = ([*(f.parent / "detectors").iterdir()] for f in (found, wanted))
+    (detector,), (expected,) = ([*(f.parent / "detectors").glob("[!.]*")] for f in (found, wanted))
     assert detector.name == expected.name
     for mine, theirs in ((found, wanted), (detector, expected)):
         epochs = sorted(p.name for p in (theirs / "checkpoints").iterdir())
