@@ -206,7 +206,8 @@ def _check_finite(stage: str, epoch: int, losses: list[jax.Array], index: int) -
 def _diverged(stage: str, measures: dict[str, float], epoch: int, step: int) -> str:
     told = ", ".join(f"the {name} is {value}" for name, value in measures.items())
     kept = "the checkpoint of the epoch before is kept" if epoch else "nothing was kept yet"
-    return f"{stage}: {told} at epoch {epoch + 1}, step {step} of it; {kept}; try a lower learning rate"
+    where = f"at epoch {epoch + 1}, step {step} of it"
+    return f"{stage}: {told} {where}; {kept}; try a lower learning rate"
 
 
 def mean_over_clips(score, weights: Weights, frozen, batches: Iterator[Batch]) -> dict[str, float]:
