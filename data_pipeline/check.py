@@ -92,6 +92,12 @@ def check(folder: Path, *, progress: bool = False) -> Report:
             size = depth.shape
             values[infant.sheet.subject] += np.bincount(depth.ravel(), minlength=2**16)
     if size is not None:
+        if 3 * size[1] != 4 * size[0]:
+            what = (
+                f"images of {size[1]}x{size[0]} are not 4:3; the nets see them squeezed, and "
+                "so are errors in px of 128x96"
+            )
+            report.remarks.append(Problem(str(folder), None, what))
         for infant in infants:
             subject = infant.sheet.subject
             report.infants[subject] = _describe(infant, values[subject], size, report)

@@ -306,3 +306,11 @@ def test_99_percent_of_limbs_exchanged_in_single_real_frames_are_found(real_trac
     assert exchanged > 500
     assert found >= 0.99 * exchanged
     assert false <= 0.01 * exchanged
+
+
+def test_images_that_are_not_4_to_3_are_a_remark(tmp_path):
+    folder = write_folder(tmp_path / "wide", {"1": 4}, size=(48, 80))
+    report = check(folder)
+    assert report.problems == []
+    (remark,) = report.remarks
+    assert "80x48 are not 4:3" in remark.what
