@@ -40,7 +40,7 @@ from jaxpose.layers import Numerics
 from jaxpose.masks import Target
 from jaxpose.training import DivergedError, Optimisation, Stage, Weights, fit, split_net
 
-DEFAULT_SIMULATION = {"infants": 16, "frames": 100, "seed": 0, "size": (320, 240)}
+DEFAULT_SIMULATION = {"infants": 40, "frames": 40, "seed": 0, "size": (320, 240)}
 
 
 def run(config: Config) -> dict:
