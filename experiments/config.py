@@ -2,7 +2,7 @@
 
 quick   64x48, a quarter of the widths, minutes on two cores; what it changes against the
         paper is what makes a run of 300 steps learn at all
-paper   every value of the paper, and its split; days on two cores
+paper   every value of the paper, and its split; not for two cores
 """
 
 import dataclasses

@@ -16,16 +16,15 @@ _LIMB_JOINTS = np.array(list(LIMBS.values()))
 
 
 def limb_rmsd(
-    predicted_xy: Positions, true_xy: Positions, counted: Flags, px_scale: float = 1.0
+    predicted_xy: Positions, true_xy: Positions, counted: Flags
 ) -> Float[np.ndarray, "n 4"]:
     """Root-mean-square distance per frame and limb (eq. 1), over the limb's counted joints.
 
-    `px_scale` is the side of a grid pixel in px of the paper's 128x96 (2 for a grid of 64x48);
-    five times the result is in px of the camera's 640x480. NaN where none of the joints counts.
+    In the unit of the positions. NaN where none of the limb's joints counts.
     """
     squared = ((predicted_xy - true_xy).astype(np.float64) ** 2).sum(axis=-1)
     total = np.where(counted, squared, 0)[:, _LIMB_JOINTS].sum(axis=-1)
-    return px_scale * np.sqrt(_ratio(total, counted[:, _LIMB_JOINTS].sum(axis=-1)))
+    return np.sqrt(_ratio(total, counted[:, _LIMB_JOINTS].sum(axis=-1)))
 
 
 def error_table(rmsd: Float[np.ndarray, "n 4"]) -> dict[str, dict[str, float | None]]:

@@ -38,7 +38,7 @@ def test_limb_rmsd_is_the_root_of_the_mean_square_over_the_counted_joints():
     counted[0, 9:] = False  # left leg: nothing counts
     expected = [[np.sqrt((25 + 1 + 4) / 3), 0, 6, np.nan], [0, 0, 0, 0]]
     np.testing.assert_allclose(limb_rmsd(predicted, truth, counted), expected)
-    doubled = limb_rmsd(predicted, truth, counted, px_scale=2.0)
+    doubled = limb_rmsd(2 * predicted, 2 * truth, counted)
     np.testing.assert_allclose(doubled, 2 * np.array(expected))
 
 
