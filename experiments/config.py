@@ -16,6 +16,7 @@ import tyro
 from data_pipeline.datasets import DATASETS
 from data_pipeline.frames import grid_of
 from data_pipeline.splits import Kind
+from jaxpose.convolution import Lowering
 from jaxpose.decode import Decoding
 from jaxpose.detection import SHRINK
 from jaxpose.factorise import VARIANTS
@@ -88,8 +89,9 @@ class Config:
     """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"
     """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
-    lowering: Literal["auto", "folded", "conv3d"] = "auto"
-    """How convolutions are computed; auto: folded on a CPU, conv3d elsewhere."""
+    lowering: Literal["auto", Lowering] = "auto"
+    """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed,
+    conv3d on a GPU."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of activations; bfloat16 with float32 weights is mixed precision."""
     bn_momentum: float = 0.9

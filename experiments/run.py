@@ -31,7 +31,7 @@ from data_pipeline.locks import locked
 from data_pipeline.splits import PARTS, Split, split_frames
 from experiments import evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
-from jaxpose import cascade, detection, regression
+from jaxpose import cascade, convolution, detection, regression
 from jaxpose.accounting import net_cost
 from jaxpose.checkpoints import Checkpoints
 from jaxpose.decode import Decoding
@@ -169,12 +169,17 @@ def resolve(config: Config, folder: Path) -> Config:
     kept = rundir.read_json(folder / "config.json") or {}
     choices = {}
     if config.lowering == "auto":
-        on_cpu = jax.default_backend() == "cpu"
-        choices["lowering"] = kept.get("lowering", "folded" if on_cpu else "conv3d")
+        choices["lowering"] = kept.get("lowering", convolution.fastest())
     if config.feed == "auto":
         prepared = (config.data_dir or "").endswith(".npz")
         choices["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
-    return dataclasses.replace(config, **choices)
+    config = dataclasses.replace(config, **choices)
+    if config.lowering == "onednn" and convolution.fastest() != "onednn":
+        raise ConfigError(
+            "--lowering=onednn: needs a CPU and the library, pip install -e '.[onednn]' on x86-64 "
+            "Linux; or choose --lowering=folded, in a run with another --name"
+        )
+    return config
 
 
 def read_frames(config: Config) -> Frames:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from lowerings import EXACT, LOWERINGS
 
 from jaxpose.detection import SHRINK, DetectionNet
 from jaxpose.factorise import VARIANTS
@@ -20,7 +21,6 @@ CLIP = (1, 3, 16, 16)
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """To compile, that is: these tests spend their time on nothing else."""
 CONV3D = Numerics("conv3d")
-LOWERINGS = ("folded", "conv3d")
 run_jitted = jax.jit(run_net, static_argnums=0, static_argnames="train", compiler_options=QUICK)
 
 
@@ -85,7 +85,7 @@ def test_detection_gives_20_maps_of_the_clip_s_size(grid, frames):
     assert out.shape == (2, frames, *grid, 20) and out.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("lowering", ["conv3d", "folded"])
+@pytest.mark.parametrize("lowering", LOWERINGS)
 @pytest.mark.parametrize("grid", [(24, 32), (16, 40)])
 def test_detection_refuses_a_grid_that_does_not_divide_by_16(grid, lowering):
     assert SHRINK == 16
@@ -138,20 +138,24 @@ def assert_same_tree(found, wanted, tolerance):
         assert float(jnp.abs(a - b).max()) < tolerance * largest
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize(
     "make",
     [*(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")), detection],
 )
-def test_a_whole_net_gives_the_same_under_both_lowerings(make):
-    found, wanted = (call(make(numerics=Numerics(low)), train=False)[0] for low in LOWERINGS)
+def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
+    found, wanted = (
+        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, "conv3d")
+    )
     assert_same_tree(found, wanted, 1e-5)
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize(
     "make",
     [functools.partial(regression, width=1 / 16), pytest.param(detection, marks=pytest.mark.slow)],
 )
-def test_a_whole_net_learns_the_same_under_both_lowerings(make):
+def test_a_whole_net_learns_the_same_under_every_lowering(make, lowering):
     def gradients(lowering):
         net = make(numerics=Numerics(lowering))
         graph, weights = split_net(net)
@@ -162,7 +166,7 @@ def test_a_whole_net_learns_the_same_under_both_lowerings(make):
 
         return jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights.params, inputs(net))
 
-    found, wanted = map(gradients, LOWERINGS)
+    found, wanted = map(gradients, (lowering, "conv3d"))
     assert wanted[1][0].any()  # it reaches the depth, so no layer is dead
     assert_same_tree(found, wanted, 1e-5)
 
