@@ -109,7 +109,7 @@ class Config:
         "adam",
         3e-3,
         "cosine",
-        epochs=15,
+        epochs=20,
         batch_size=8,
         steps_per_epoch=30,
         std_over_radius=1 / 3,

@@ -40,7 +40,7 @@ from jaxpose.layers import Numerics
 from jaxpose.masks import Target
 from jaxpose.training import DivergedError, Optimisation, Stage, Weights, fit, split_net
 
-DEFAULT_SIMULATION = {"infants": 40, "frames": 40, "seed": 0, "size": (320, 240)}
+DEFAULT_SIMULATION = {"infants": 96, "frames": 40, "seed": 0, "size": (320, 240)}
 
 
 def run(config: Config) -> dict:
@@ -101,6 +101,7 @@ def work(config: Config) -> dict:
         )
 
     # ---- stage 2: the regression net on top of it ----
+    detector, detection_weights = cascade.for_prediction(detector, detection_weights)
     gaussian = Target(config.radius, config.radius * config.regression.std_over_radius)
     scale = config.regression.target_scale
     graph, weights = split_net(

@@ -9,9 +9,10 @@ import pytest
 from flax import nnx
 from lowerings import EXACT, LOWERINGS
 
+from jaxpose.cascade import for_prediction
 from jaxpose.detection import SHRINK, DetectionNet
 from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Numerics
+from jaxpose.layers import Conv, Numerics
 from jaxpose.regression import RegressionNet
 from jaxpose.training import run_net, split_net
 
@@ -222,3 +223,28 @@ def test_bfloat16_is_for_activations_and_parameters_stay_float32(make):
     assert {x.dtype for x in leaves} == {jnp.dtype("float32")}
     assert all(bool(jnp.isfinite(x).all()) for x in leaves)
     assert (out != call(make(), train=True)[0]).any()  # it is not float32 after all
+
+
+@pytest.mark.parametrize(
+    "make",
+    [*(functools.partial(regression, v, 1 / 16) for v in ("asy", "dwsep")), detection],
+)
+def test_folding_batch_norm_into_the_kernels_changes_no_map(make):
+    net = make()
+    for number, (_, module) in enumerate(nnx.iter_modules(net)):
+        if isinstance(module, nnx.BatchNorm):  # as after a training, and never near zero
+            size = module.scale[...].shape
+            module.scale[...] = 1.5 + 0.3 * jnp.sin(normal(number, *size))
+            module.bias[...] = normal(number + 1000, *size)
+            module.mean[...] = 0.1 * normal(number + 2000, *size)
+            module.var[...] = 0.5 + jnp.abs(normal(number + 3000, *size))
+    graph, weights = split_net(net)
+    wanted, _ = run_jitted(graph, weights, *inputs(net), train=False)
+    folded_graph, folded = for_prediction(graph, weights)
+    found, _ = run_jitted(folded_graph, folded, *inputs(net), train=False)
+    assert not jax.tree.leaves(folded.stats)
+    convs = sum(isinstance(m, Conv) for _, m in nnx.iter_modules(net))
+    assert len(jax.tree.leaves(folded.params)) == 2 * convs  # kernels and biases alone
+    assert_same_tree(found, wanted, 1e-5)
+    again, _ = run_jitted(graph, weights, *inputs(net), train=False)
+    np.testing.assert_array_equal(again, wanted)  # the net itself is as it was
