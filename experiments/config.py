@@ -257,6 +257,12 @@ def check(config: Config) -> None:
             value = getattr(settings, option)
             if value is not None and value < 1:
                 raise ConfigError(f"--{stage}.{option}={value}: wanted 1 or more")
+        parts = settings.micro_batches
+        if parts is not None and (parts < 1 or settings.batch_size % parts):
+            raise ConfigError(
+                f"--{stage}.micro_batches={parts}: wanted a number that divides the "
+                f"{settings.batch_size} clips of a batch"
+            )
     if config.dataset != "simulated" and config.data_dir is None:
         raise ConfigError(
             f"--dataset={config.dataset} needs --data_dir, the folder with its files: "

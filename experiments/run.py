@@ -9,7 +9,6 @@ Killed and started again with the same command, it goes on from the last epoch a
 same weights and numbers. Two runs that share what determines the detection net share the net.
 """
 
-import dataclasses
 import json
 import sys
 import time
@@ -29,9 +28,9 @@ from data_pipeline.feed import feed as numpy_feed
 from data_pipeline.frames import Frames, load
 from data_pipeline.locks import locked
 from data_pipeline.splits import PARTS, Split, split_frames
-from experiments import evaluation, figures, rundir, tables
+from experiments import choices, evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
-from jaxpose import cascade, convolution, detection, regression
+from jaxpose import cascade, detection, regression
 from jaxpose.accounting import net_cost
 from jaxpose.checkpoints import Checkpoints
 from jaxpose.decode import Decoding
@@ -57,13 +56,13 @@ def work(config: Config) -> dict:
     folder = config.run_dir
 
     # ---- the folder, before any work ----
-    nets = [*detection.layers(config.width).values()]
-    nets += regression.layers(VARIANTS[config.variant], config.width)
-    weights_bytes = 4 * net_cost(nets, (clips.CLIP, *grid)).parameters
+    nets = choices.stage_layers(config)
+    parameters = sum(net_cost(net, (clips.CLIP, *grid)).parameters for net in nets.values())
+    weights_bytes = 4 * parameters
     # weights and two moments, in the newest, the best and the one being written
     rundir.claim(folder, 9 * weights_bytes + 50_000_000)
     rundir.claim(Path(config.cache_dir), 100_000_000)
-    config = resolve(config, folder)
+    config = choices.resolve(config, rundir.read_json(folder / "config.json") or {})
     rundir.compare(folder, "config.json", rundir.config_json(config), "configuration")
 
     # ---- data, split ----
@@ -136,7 +135,7 @@ def work(config: Config) -> dict:
     seconds["evaluation"] = time.perf_counter() - began
 
     # ---- what is left behind ----
-    cost = net_cost(regression.layers(VARIANTS[config.variant], config.width), (clips.CLIP, *grid))
+    cost = net_cost(nets["regression"], (clips.CLIP, *grid))
     result = {
         "variant": config.variant,
         "dataset": frames.dataset,
@@ -163,24 +162,6 @@ def work(config: Config) -> dict:
     rundir.write_text(folder / "table2.md", tables.table2([result]))
     figures.draw_run(folder, frames, tested, errors)
     return result
-
-
-def resolve(config: Config, folder: Path) -> Config:
-    """What is chosen automatically is chosen once: a resumed run keeps its config's choice."""
-    kept = rundir.read_json(folder / "config.json") or {}
-    choices = {}
-    if config.lowering == "auto":
-        choices["lowering"] = kept.get("lowering", convolution.fastest())
-    if config.feed == "auto":
-        prepared = (config.data_dir or "").endswith(".npz")
-        choices["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
-    config = dataclasses.replace(config, **choices)
-    if config.lowering == "onednn" and convolution.fastest() != "onednn":
-        raise ConfigError(
-            "--lowering=onednn: needs a CPU and the library, pip install -e '.[onednn]' on x86-64 "
-            "Linux; or choose --lowering=folded, in a run with another --name"
-        )
-    return config
 
 
 def read_frames(config: Config) -> Frames:
