@@ -44,6 +44,8 @@ def convolve(
     `ModuleNotFoundError` where the library is not installed, and runs on a CPU alone."""
     if stride == (1, 1, 1) and not all(extent % 2 for extent in kernel.shape[:3]):
         raise ValueError(f"kernel {kernel.shape[:3]}: wanted odd extents, which have a centre")
+    if any(size % step for size, step in zip(x.shape[1:4], stride, strict=True)):
+        raise ValueError(f"{x.shape[1:4]} (t, y, x): wanted sizes that divide by {stride}")
     if lowering == "conv3d":
         return _xla(x, kernel, stride=stride, groups=groups)
     if lowering == "onednn":
