@@ -27,7 +27,9 @@ class Timed:
     """A subject in this process. `call(k)` works on input k of the pool and returns when its
     result is there; `clock` counts seconds."""
 
-    def __init__(self, call: Callable[[int], object], clock: Callable[[], float] = time.perf_counter):
+    def __init__(
+        self, call: Callable[[int], object], clock: Callable[[], float] = time.perf_counter
+    ):
         self.call, self.clock, self.turn = call, clock, 0
 
     def visit(self, calls: int, settle: int = 0) -> list[float]:
@@ -189,8 +191,7 @@ def control_spread(visits: Sequence[Visit]) -> float | None:
 def _log_ratios(of: Sequence[Visit], over: Sequence[Visit]) -> list[np.ndarray]:
     """Per process, the log of over / of in every block that holds both."""
     medians = [
-        {(v.process, v.block): float(np.median(v.seconds)) for v in visits}
-        for visits in (of, over)
+        {(v.process, v.block): float(np.median(v.seconds)) for v in visits} for visits in (of, over)
     ]
     shared = sorted(medians[0].keys() & medians[1].keys())
     logs: dict[int, list[float]] = {}
@@ -198,5 +199,3 @@ def _log_ratios(of: Sequence[Visit], over: Sequence[Visit]) -> list[np.ndarray]:
         ratio = medians[1][process, block] / medians[0][process, block]
         logs.setdefault(process, []).append(float(np.log(ratio)))
     return [np.array(values) for values in logs.values()]
-
-

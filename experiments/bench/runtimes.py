@@ -18,7 +18,7 @@ OPSET, IR_VERSION = 17, 8
 
 
 def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
-    """Inputs depth [b 1 t h w] and, for the regression net, maps [b 20 t h w]; output [b 20 t h w]."""
+    """depth [b 1 t h w] and, for the regression net, maps [b 20 t h w] -> out [b 20 t h w]."""
     layers = {layer.name: layer for layer in layers_of(net, variant, size.width)}
     weights, epsilon = draw(layers.values()), size.config.bn_epsilon
     nodes, initialisers = [], []
@@ -111,11 +111,8 @@ class OnnxRuntime(_Runtime):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         # Idle threads must not spin while others are timed.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         return lambda arrays: session.run(["out"], arrays)[0]
 
 

@@ -30,6 +30,8 @@ class Torch:
     def __init__(self, size: Size, threads: int, reference: Reference):
         self.size, self.reference = size, reference
         torch.set_num_threads(threads)
+        # every net and batch is compiled from the same lines of `Net.forward`
+        torch._dynamo.config.recompile_limit = 256
 
     def prepare(self, case: Case) -> Prepared:
         train = case.what == "train_step"
@@ -41,7 +43,7 @@ class Torch:
             for arrays in inputs(NEEDS[case.net, case.what], case.batch, self.size.clip, POOL)
         ]
         began = time.perf_counter()
-        run = torch.compile(net) if case.implementation == "torch_compile" else net
+        run = torch.compile(net, dynamic=False) if case.implementation == "torch_compile" else net
         if train:
             call = training_step(net, run, case.net, getattr(config, case.net))
             found = call(*pool[0])[None].numpy()

@@ -2,7 +2,7 @@
 
     python -m experiments.bench.worker KIND      JSON lines in, one JSON line out for each
 
-    {"do": "start", "size", "threads", "device", "reference"}  -> {}
+    {"do": "start", "size", "threads", "device", "reference"}  -> device
     {"do": "ceilings"}                                         -> {"ceilings": {...}}
     {"do": "reference", "case": {...}}                         -> {}
     {"do": "prepare", "case": {...}}                           -> {"facts": {...}, "call_s": ...}
@@ -50,6 +50,7 @@ class _Worker:
             from experiments.bench.ours import Ours
 
             self.side = Ours(*common, device)
+            return self.side.described()
         elif self.kind == "torch":
             from experiments.bench.torch_peer import Torch
 
