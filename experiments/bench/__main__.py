@@ -140,13 +140,13 @@ def bench(options: Options) -> dict:
     before = machine.load()
     warn(before)
     total = round(60 * protocol.minutes)
-    form = "{desc} |{bar:20}| {elapsed} gone, about {postfix} left"
+    form = "{elapsed} gone |{bar:16}| {desc}"
     bar = tqdm(total=total, bar_format=form, desc=f"{len(todo)} cases")
 
     def say(text: str) -> None:
         bar.n = min(total, round(time.perf_counter() - began))
-        bar.set_postfix_str(f"{max(0, total - bar.n) // 60 + 1} min", refresh=False)
-        bar.set_description_str(text)
+        left = max(0, total - bar.n) // 60 + 1
+        bar.set_description_str(f"about {left} min left; {text}")
 
     def result_of(found: Measured) -> dict:
         facts = {"size": options.size, "protocol": options.protocol, "seed": options.seed}
@@ -173,6 +173,7 @@ def bench(options: Options) -> dict:
     bar.close()
     keep(found)  # with the load after the last process
     result = result_of(found)
+    warn(max(found.loads, key=lambda load: load["busy_cores"]))
     stem = Path(options.out) / report.stem(result)
     write_text(Path(f"{stem}.md"), report.as_markdown(result))
     plots.draw(result, size, Path(f"{stem}.png"))
