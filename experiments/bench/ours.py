@@ -285,7 +285,7 @@ def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
     rng = np.random.default_rng(3)
     xy = rng.uniform([radius] * 2, [grid[1] - radius, grid[0] - radius], (2, count, 12, 2))
     seen = np.ones((count, 12), bool)
-    draw_maps = Target(radius, 1 / 3).draw
+    draw_maps = Target(radius, radius / 3).draw
     first, second = (draw_maps(np, p.astype(np.float32), seen, grid) for p in xy)
     noise = 0.03 * rng.standard_normal(first.shape)
     return (np.maximum(first, 0.7 * second) + noise).astype(np.float32)
