@@ -3,7 +3,11 @@
 
 PYTHON ?= python3
 ARGS ?= --variant=asy
-EXTRAS ?= data,test
+EXTRAS ?= data,onednn,test
+
+# Large pages for the arrays that every training step allocates; ignored where the C library is
+# not glibc.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .PHONY: run test test-all lint clean .venv
 

@@ -16,6 +16,7 @@ import tyro
 from data_pipeline.datasets import DATASETS
 from data_pipeline.frames import grid_of
 from data_pipeline.splits import Kind
+from jaxpose.convolution import Lowering
 from jaxpose.decode import Decoding
 from jaxpose.detection import SHRINK
 from jaxpose.factorise import VARIANTS
@@ -88,8 +89,9 @@ class Config:
     """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"
     """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
-    lowering: Literal["auto", "folded", "conv3d"] = "auto"
-    """How convolutions are computed; auto: folded on a CPU, conv3d elsewhere."""
+    lowering: Literal["auto", Lowering] = "auto"
+    """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed,
+    conv3d on a GPU."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of activations; bfloat16 with float32 weights is mixed precision."""
     bn_momentum: float = 0.9
@@ -107,7 +109,7 @@ class Config:
         "adam",
         3e-3,
         "cosine",
-        epochs=15,
+        epochs=20,
         batch_size=8,
         steps_per_epoch=30,
         std_over_radius=1 / 3,
@@ -255,6 +257,12 @@ def check(config: Config) -> None:
             value = getattr(settings, option)
             if value is not None and value < 1:
                 raise ConfigError(f"--{stage}.{option}={value}: wanted 1 or more")
+        parts = settings.micro_batches
+        if parts is not None and (parts < 1 or settings.batch_size % parts):
+            raise ConfigError(
+                f"--{stage}.micro_batches={parts}: wanted a number that divides the "
+                f"{settings.batch_size} clips of a batch"
+            )
     if config.dataset != "simulated" and config.data_dir is None:
         raise ConfigError(
             f"--dataset={config.dataset} needs --data_dir, the folder with its files: "

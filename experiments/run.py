@@ -9,7 +9,6 @@ Killed and started again with the same command, it goes on from the last epoch a
 same weights and numbers. Two runs that share what determines the detection net share the net.
 """
 
-import dataclasses
 import json
 import sys
 import time
@@ -29,7 +28,7 @@ from data_pipeline.feed import feed as numpy_feed
 from data_pipeline.frames import Frames, load
 from data_pipeline.locks import locked
 from data_pipeline.splits import PARTS, Split, split_frames
-from experiments import evaluation, figures, rundir, tables
+from experiments import choices, evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
 from jaxpose import cascade, detection, regression
 from jaxpose.accounting import net_cost
@@ -40,7 +39,7 @@ from jaxpose.layers import Numerics
 from jaxpose.masks import Target
 from jaxpose.training import DivergedError, Optimisation, Stage, Weights, fit, split_net
 
-DEFAULT_SIMULATION = {"infants": 40, "frames": 40, "seed": 0, "size": (320, 240)}
+DEFAULT_SIMULATION = {"infants": 96, "frames": 40, "seed": 0, "size": (320, 240)}
 
 
 def run(config: Config) -> dict:
@@ -57,13 +56,13 @@ def work(config: Config) -> dict:
     folder = config.run_dir
 
     # ---- the folder, before any work ----
-    nets = [*detection.layers(config.width).values()]
-    nets += regression.layers(VARIANTS[config.variant], config.width)
-    weights_bytes = 4 * net_cost(nets, (clips.CLIP, *grid)).parameters
+    nets = choices.stage_layers(config)
+    parameters = sum(net_cost(net, (clips.CLIP, *grid)).parameters for net in nets.values())
+    weights_bytes = 4 * parameters
     # weights and two moments, in the newest, the best and the one being written
     rundir.claim(folder, 9 * weights_bytes + 50_000_000)
     rundir.claim(Path(config.cache_dir), 100_000_000)
-    config = resolve(config, folder)
+    config = choices.resolve(config, rundir.read_json(folder / "config.json") or {})
     rundir.compare(folder, "config.json", rundir.config_json(config), "configuration")
 
     # ---- data, split ----
@@ -101,6 +100,7 @@ def work(config: Config) -> dict:
         )
 
     # ---- stage 2: the regression net on top of it ----
+    detector, detection_weights = cascade.for_prediction(detector, detection_weights)
     gaussian = Target(config.radius, config.radius * config.regression.std_over_radius)
     scale = config.regression.target_scale
     graph, weights = split_net(
@@ -135,7 +135,7 @@ def work(config: Config) -> dict:
     seconds["evaluation"] = time.perf_counter() - began
 
     # ---- what is left behind ----
-    cost = net_cost(regression.layers(VARIANTS[config.variant], config.width), (clips.CLIP, *grid))
+    cost = net_cost(nets["regression"], (clips.CLIP, *grid))
     result = {
         "variant": config.variant,
         "dataset": frames.dataset,
@@ -162,19 +162,6 @@ def work(config: Config) -> dict:
     rundir.write_text(folder / "table2.md", tables.table2([result]))
     figures.draw_run(folder, frames, tested, errors)
     return result
-
-
-def resolve(config: Config, folder: Path) -> Config:
-    """What is chosen automatically is chosen once: a resumed run keeps its config's choice."""
-    kept = rundir.read_json(folder / "config.json") or {}
-    choices = {}
-    if config.lowering == "auto":
-        on_cpu = jax.default_backend() == "cpu"
-        choices["lowering"] = kept.get("lowering", "folded" if on_cpu else "conv3d")
-    if config.feed == "auto":
-        prepared = (config.data_dir or "").endswith(".npz")
-        choices["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
-    return dataclasses.replace(config, **choices)
 
 
 def read_frames(config: Config) -> Frames:

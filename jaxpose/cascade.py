@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxpose import losses
+from jaxpose.layers import Conv
 from jaxpose.masks import Target
-from jaxpose.training import Batch, Stage, Weights, run_net
+from jaxpose.training import Batch, Stage, Weights, run_net, split_net
 
 
 def targets(batch: Batch, target: Target):
@@ -63,12 +65,23 @@ def regression_stage(graph, detector, target: Target, scale: float) -> Stage:
     return Stage("regression", loss, score, best="val_error", highest=False)
 
 
+def for_prediction(graph: nnx.GraphDef, weights: Weights) -> tuple[nnx.GraphDef, Weights]:
+    """The same net in eval mode, its batch norms folded into the kernels."""
+    net = nnx.merge(graph, *weights, copy=True)
+    for _, module in nnx.iter_modules(net):
+        if isinstance(module, Conv):
+            module.fold_norm()
+    return split_net(net)
+
+
 Predict = Callable[[Float[Array, "b t h w 1"]], tuple[jax.Array, jax.Array]]
 
 
 def make_predict(detector, detection: Weights, graph, regression: Weights, scale: float) -> Predict:
     """depth [b t h w 1] -> detection probabilities and confidence maps, both [b t h w 20], peaks
-    near 1; jitted."""
+    near 1; jitted, batch norms folded."""
+    detector, detection = for_prediction(detector, detection)
+    graph, regression = for_prediction(graph, regression)
 
     @jax.jit
     def predict(detection: Weights, regression: Weights, depth):

@@ -4,6 +4,7 @@ a separate, exact choice.
     conv3d    XLA's own 3-D convolution, forward and backward
     folded    axes that the kernel does not span become batch, so that XLA sees 2-D convolutions;
               weight gradients of one-directional kernels are GEMMs
+    onednn    the library behind PyTorch's convolutions on a CPU (`jaxpose.onednn`)
 
 The lowering changes time more than the factorisation does, so the two are never mixed: every
 lowering gives the same values and gradients, by test. Why folding pays: XLA on a CPU runs 2-D
@@ -17,7 +18,17 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-Lowering = Literal["conv3d", "folded"]
+from jaxpose import onednn
+
+Lowering = Literal["conv3d", "folded", "onednn"]
+
+
+def fastest() -> Lowering:
+    """What measurements speak for on JAX's default device: oneDNN on a CPU that it is installed
+    for, folded on another. On a GPU nothing was measured yet: conv3d, which is cuDNN there."""
+    if jax.default_backend() != "cpu":
+        return "conv3d"
+    return "onednn" if onednn.available() else "folded"
 
 
 def convolve(
@@ -29,11 +40,16 @@ def convolve(
     lowering: Lowering,
 ) -> Float[Array, "b t2 h2 w2 co"]:
     """Cross-correlation, zero-padded to keep the size (stride 1) or, where kernel = stride,
-    tiling the input without padding. (t, y, x) order throughout."""
+    tiling the input without padding. (t, y, x) order throughout. `onednn` raises
+    `ModuleNotFoundError` where the library is not installed, and runs on a CPU alone."""
     if stride == (1, 1, 1) and not all(extent % 2 for extent in kernel.shape[:3]):
         raise ValueError(f"kernel {kernel.shape[:3]}: wanted odd extents, which have a centre")
+    if any(size % step for size, step in zip(x.shape[1:4], stride, strict=True)):
+        raise ValueError(f"{x.shape[1:4]} (t, y, x): wanted sizes that divide by {stride}")
     if lowering == "conv3d":
         return _xla(x, kernel, stride=stride, groups=groups)
+    if lowering == "onednn":
+        return onednn.convolve(x, kernel, stride)
     if stride != (1, 1, 1):
         return _tiles(x, kernel, stride)
     return _folded(x, kernel, groups)

@@ -89,3 +89,14 @@ class Conv(nnx.Module):
             # would blow up to full steps.
             x = self.norm(x + jax.lax.stop_gradient(bias), use_running_average=not train)
         return nnx.relu(x) if layer.relu else x
+
+    def fold_norm(self) -> None:
+        """Batch norm in eval mode is one factor and one summand per channel: puts them into
+        kernel and bias, and the module computes the same with one pass less. Not to be trained."""
+        if self.norm is None:
+            return
+        spread = jnp.sqrt(self.norm.var[...] + self.norm.epsilon)
+        factor = self.norm.scale[...] / spread
+        self.kernel[...] = self.kernel[...] * factor
+        self.bias[...] = (self.bias[...] - self.norm.mean[...]) * factor + self.norm.bias[...]
+        self.norm = None

@@ -42,6 +42,10 @@ class Optimisation:
     """Of sgd."""
     warmup_steps: int = 0
     """The learning rate rises linearly over these."""
+    micro_batches: int | None = None
+    """Equal parts of a batch that a step works through one after another, in as much less memory,
+    adding up their gradients. Batch norm sees one part at a time: its statistics are a part's,
+    and its running statistics move once a part. None: as few as fit into the machine's memory."""
 
     def transform(self, steps_per_epoch: int) -> optax.GradientTransformation:
         total = self.epochs * steps_per_epoch
@@ -98,14 +102,31 @@ Score = Callable[[Weights, Any, Batch], dict[str, jax.Array]]
 """(weights, whatever is frozen, batch) -> validation measures, one value a clip."""
 
 
-def make_step(loss: Loss, transform: optax.GradientTransformation):
-    """(state, frozen, batch) -> (state, loss), jitted; the old state's memory is taken over."""
+def make_step(loss: Loss, transform: optax.GradientTransformation, parts: int = 1):
+    """(state, frozen, batch) -> (state, loss), jitted; the old state's memory is taken over. The
+    batch is worked through in `parts`."""
+
+    def gradients_of(weights: Weights, frozen, batch: Batch):
+        def of(params):
+            return loss(weights._replace(params=params), frozen, batch)
+
+        (value, stats), gradients = jax.value_and_grad(of, has_aux=True)(weights.params)
+        return value, stats, gradients
+
+    def one_by_one(weights: Weights, frozen, batch: Batch):
+        def work(carried, part):
+            stats, total = carried
+            value, stats, gradients = gradients_of(weights._replace(stats=stats), frozen, part)
+            return (stats, jax.tree.map(jnp.add, total, gradients)), value
+
+        split = jax.tree.map(lambda v: v.reshape(parts, -1, *v.shape[1:]), batch)
+        start = weights.stats, jax.tree.map(jnp.zeros_like, weights.params)
+        (stats, total), values = jax.lax.scan(work, start, split)
+        return values.mean(), stats, jax.tree.map(lambda g: g / parts, total)
 
     def step(state: TrainState, frozen, batch: Batch) -> tuple[TrainState, jax.Array]:
-        def of(params):
-            return loss(Weights(params, state.stats), frozen, batch)
-
-        (value, stats), gradients = jax.value_and_grad(of, has_aux=True)(state.params)
+        take = gradients_of if parts == 1 else one_by_one
+        value, stats, gradients = take(Weights(state.params, state.stats), frozen, batch)
         updates, opt = transform.update(gradients, state.opt, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, stats, opt, state.step + 1), value
@@ -154,7 +175,8 @@ def fit(
     # device as restored arrays are, or the second step would be compiled anew.
     state = initial_state(jax.tree.map(jnp.copy, weights), transform)
     state = jax.device_put(state, jax.devices()[0])
-    step, score = make_step(stage.loss, transform), jax.jit(stage.score)
+    step = make_step(stage.loss, transform, optimisation.micro_batches or 1)
+    score = jax.jit(stage.score)
 
     # ---- where an earlier process stopped ----
     done, history = 0, []

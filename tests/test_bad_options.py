@@ -71,6 +71,11 @@ def part_of(frames: Frames, chosen) -> Frames:
         ("--train_ids=1,2,7", ["--train_ids", "'7'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=", ["--train_ids", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--batch_size=0", ["--batch_size=0", "wanted 1 or more"]),
+        (
+            "--regression.micro_batches=3",
+            ["--regression.micro_batches=3", "wanted a number that divides"],
+        ),
+        ("--lowering=conv2d", ["--lowering", "conv2d", "folded", "onednn"]),
         ("--regression.steps_per_epoch=0", ["--regression.steps_per_epoch=0", "wanted"]),
         ("--regression.learning_rate=-1", ["--regression.learning_rate=-1", "more than 0"]),
         ("--width=0", ["--width=0", "wanted more than 0"]),

@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lowerings import EXACT, LOWERINGS
 
 from jaxpose.convolution import convolve, upsample
 
-LOWERINGS = ("conv3d", "folded")
 SLOW = pytest.mark.slow
 KERNELS = [(3, 3, 3), (1, 3, 1), (1, 1, 3), (3, 1, 1), (1, 3, 3), (1, 1, 1)]
 
@@ -19,27 +21,29 @@ def normal(seed: int, *shape: int):
 def value_and_gradients(run, x, kernel):
     """Output, d/dx and d/dkernel of its product with fixed random numbers."""
     out, back = jax.vjp(run, x, kernel)
-    return out, *back(normal(2, *out.shape))
+    return out, *back(normal(2, *out.shape).astype(out.dtype))
 
 
-def assert_same(run, x, kernel):
-    """`run(x, kernel, lowering=...)` under both lowerings, to 1e-5 of the largest number."""
-    conv3d, folded = (
+def assert_same(run, x, kernel, lowering, within=1e-5):
+    """`run(x, kernel, lowering=...)` is what it is under conv3d, to 1e-5 of the largest number."""
+    wanted, found = (
         value_and_gradients(lambda x, k, low=low: run(x, k, lowering=low), x, kernel)
-        for low in LOWERINGS
+        for low in ("conv3d", lowering)
     )
-    for name, wanted, found in zip(("value", "d/dx", "d/dkernel"), conv3d, folded, strict=True):
-        assert found.shape == wanted.shape, name
-        error = float(jnp.abs(found - wanted).max() / jnp.abs(wanted).max())
-        assert error < 1e-5, (name, error)
+    for name, a, b in zip(("value", "d/dx", "d/dkernel"), wanted, found, strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype, name
+        error = float(jnp.abs(a - b).max() / jnp.abs(a).max())
+        assert error < within, (name, error)
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
 @pytest.mark.parametrize("frames", [1, pytest.param(2, marks=SLOW), 3, pytest.param(5, marks=SLOW)])
-def test_folded_is_conv3d(kernel, frames):
-    assert_same(convolve, normal(0, 2, frames, 5, 7, 3), normal(1, *kernel, 3, 4))
+def test_every_lowering_is_conv3d(kernel, frames, lowering):
+    assert_same(convolve, normal(0, 2, frames, 5, 7, 3), normal(1, *kernel, 3, 4), lowering)
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize(
     "kernel, shape",
     [
@@ -50,10 +54,11 @@ def test_folded_is_conv3d(kernel, frames):
     ],
     ids=str,
 )
-def test_folded_is_conv3d_on_an_image_narrower_than_the_kernel(kernel, shape):
-    assert_same(convolve, normal(0, 1, *shape, 2), normal(1, *kernel, 2, 3))
+def test_every_lowering_is_conv3d_on_an_image_narrower_than_the_kernel(kernel, shape, lowering):
+    assert_same(convolve, normal(0, 1, *shape, 2), normal(1, *kernel, 2, 3), lowering)
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize(
     "kernel, groups, cout, frames",
     [
@@ -67,27 +72,76 @@ def test_folded_is_conv3d_on_an_image_narrower_than_the_kernel(kernel, shape):
     ],
     ids=str,
 )
-def test_folded_is_conv3d_in_groups(kernel, groups, cout, frames):
+def test_every_lowering_is_conv3d_in_groups(kernel, groups, cout, frames, lowering):
     x, kernel = normal(0, 2, frames, 4, 6, 4), normal(1, *kernel, 4 // groups, cout)
-    assert_same(lambda x, k, lowering: convolve(x, k, groups=groups, lowering=lowering), x, kernel)
+
+    def grouped(x, kernel, lowering):
+        return convolve(x, kernel, groups=groups, lowering=lowering)
+
+    assert_same(grouped, x, kernel, lowering)
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize("frames", [1, 3])
-def test_folded_is_conv3d_with_a_stride(frames):
+def test_every_lowering_is_conv3d_with_a_stride(frames, lowering):
     x, kernel = normal(0, 2, frames, 4, 6, 3), normal(1, 1, 2, 2, 3, 5)
 
     def halve(x, kernel, lowering):
         return convolve(x, kernel, stride=(1, 2, 2), lowering=lowering)
 
-    assert halve(x, kernel, "folded").shape == (2, frames, 2, 3, 5)
-    assert_same(halve, x, kernel)
+    assert halve(x, kernel, lowering).shape == (2, frames, 2, 3, 5)
+    assert_same(halve, x, kernel, lowering)
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize("frames", [1, 3])
-def test_folded_is_conv3d_transposed(frames):
+def test_every_lowering_is_conv3d_transposed(frames, lowering):
     x, kernel = normal(0, 2, frames, 4, 5, 3), normal(1, 1, 2, 2, 3, 2)
-    assert upsample(x, kernel, lowering="folded").shape == (2, frames, 8, 10, 2)
-    assert_same(upsample, x, kernel)
+    assert upsample(x, kernel, lowering=lowering).shape == (2, frames, 8, 10, 2)
+    assert_same(upsample, x, kernel, lowering)
+
+
+odd = st.sampled_from([1, 3])
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    extent=st.tuples(odd, odd, odd),
+    size=st.tuples(*(st.integers(1, n) for n in (3, 8, 9, 9))),
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
+    stride=st.booleans(),
+    traced=st.sampled_from(["jit", "vmap"]),
+)
+@pytest.mark.parametrize("lowering", EXACT)
+def test_every_lowering_is_conv3d_whatever_the_shape(
+    lowering, extent, size, channels, stride, traced
+):
+    groups, cig, cog = channels
+    step = (1, 1, 1)
+    if stride:  # tiles of 1x2x2, as the detection net's
+        extent = step = (1, 2, 2)
+        size, groups = (*size[:2], 2 * size[2], 2 * size[3]), 1
+
+    def run(x, kernel, lowering):
+        def once(x):
+            return convolve(x, kernel, stride=step, groups=groups, lowering=lowering)
+
+        return jax.jit(once)(x) if traced == "jit" else jax.vmap(once)(x[:, None])[:, 0]
+
+    x, kernel = normal(0, *size, groups * cig), normal(1, *extent, cig, groups * cog)
+    assert_same(run, x, kernel, lowering)
+
+
+@pytest.mark.parametrize("lowering", EXACT)
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 3, 1), (3, 1, 1)], ids=str)
+def test_every_lowering_is_conv3d_within_bfloat16(kernel, lowering):
+    x, kernel = normal(0, 2, 3, 6, 5, 8), normal(1, *kernel, 8, 4)
+    half = [a.astype(jnp.bfloat16) for a in (x, kernel)]
+    # 8 bits of mantissa; sums of partial sums round once more
+    assert_same(convolve, *half, lowering, within=2**-6)
+    exact = convolve(*(a.astype(jnp.float32) for a in half), lowering="conv3d")
+    found = convolve(*half, lowering=lowering).astype(jnp.float32)
+    assert float(jnp.abs(found - exact).max() / jnp.abs(exact).max()) < 2**-7
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
@@ -163,15 +217,16 @@ def test_every_pixel_becomes_a_tile_that_is_the_kernel_not_mirrored(lowering):
     np.testing.assert_array_equal(found[0, 0, ..., 0], [[2, 3, 20, 30], [5, 7, 50, 70]])
 
 
+@pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 3, 1), (3, 1, 1)], ids=str)
-def test_gradients_are_those_of_finite_differences(kernel):
+def test_gradients_are_those_of_finite_differences(kernel, lowering):
     # the convolution is linear in both, so a difference quotient is exact up to rounding
     x, k = normal(0, 1, 3, 4, 4, 2), normal(1, *kernel, 2, 2)
-    _, dx, dk = value_and_gradients(lambda x, k: convolve(x, k, lowering="folded"), x, k)
+    _, dx, dk = value_and_gradients(lambda x, k: convolve(x, k, lowering=lowering), x, k)
     weight = normal(2, 1, 3, 4, 4, 2)
 
     def loss(x, k):
-        return float((convolve(x, k, lowering="folded") * weight).sum(dtype=jnp.float32))
+        return float((convolve(x, k, lowering=lowering) * weight).sum(dtype=jnp.float32))
 
     for gradient, ends in (
         (dx, lambda d: (loss(x + d, k), loss(x - d, k))),

@@ -22,7 +22,8 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in FILES}
 
 NUMPY_SIDE = {"decode", "linking", "metrics", "geometry"}
-JAX_SIDE = {"convolution", "layers", "losses", "training", "accounting", "timing"}
+JAX_SIDE = {"convolution", "ffi", "onednn", "layers", "losses", "training", "accounting", "memory"}
+JAX_SIDE |= {"timing"}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 TENSORFLOW = {"tensorflow", "tensorflow_datasets"}
 WITH_TENSORFLOW = {"data_pipeline.schema", "data_pipeline.load", "data_pipeline.batches"}

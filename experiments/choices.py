@@ -1,0 +1,41 @@
+"""What the user left to the machine, chosen once: a resumed run keeps what its config.json says."""
+
+import dataclasses
+
+from data_pipeline import clips
+from experiments.config import Config, ConfigError
+from jaxpose import convolution, detection, memory, regression
+from jaxpose.factorise import VARIANTS
+from jaxpose.layers import Layer
+
+
+def stage_layers(config: Config) -> dict[str, list[Layer]]:
+    """What the nets of both stages are made of."""
+    return {
+        "detection": [*detection.layers(config.width).values()],
+        "regression": [*regression.layers(VARIANTS[config.variant], config.width)],
+    }
+
+
+def resolve(config: Config, kept: dict) -> Config:
+    """No `auto` and no None where a number is wanted. `kept`: an earlier start's config.json."""
+    chosen = {}
+    if config.lowering == "auto":
+        chosen["lowering"] = kept.get("lowering", convolution.fastest())
+    if config.feed == "auto":
+        prepared = (config.data_dir or "").endswith(".npz")
+        chosen["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
+    clip = (clips.CLIP, *config.rows_cols)
+    for stage, layers in stage_layers(config).items():
+        settings = getattr(config, stage)
+        if settings.micro_batches is None:
+            fit = memory.micro_batches(layers, clip, settings.batch_size, memory.machine_bytes())
+            parts = kept.get(stage, {}).get("micro_batches", fit)
+            chosen[stage] = dataclasses.replace(settings, micro_batches=parts)
+    config = dataclasses.replace(config, **chosen)
+    if config.lowering == "onednn" and convolution.fastest() != "onednn":
+        raise ConfigError(
+            "--lowering=onednn: needs a CPU and the library, pip install -e '.[onednn]' on x86-64 "
+            "Linux; or choose --lowering=folded, in a run with another --name"
+        )
+    return config
