@@ -11,6 +11,7 @@ A result file is written after every fresh process; the last line of stdout is t
 import dataclasses
 import importlib.util
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -136,6 +137,8 @@ def bench(options: Options) -> dict:
     assert not (size.clip[1] % SHRINK or size.clip[2] % SHRINK)
     for name, why in missing.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)
+    # large pages for what every call allocates, as `make run` has them; for the peers, too
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     began = time.perf_counter()
     before = machine.load()
     warn(before)

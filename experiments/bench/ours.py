@@ -16,12 +16,12 @@ import optax
 from flax import nnx
 
 from experiments.bench.cases import Case, Size
-from experiments.bench.weights import NEEDS, LayerWeights, deviation, draw, fold, inputs, layers_of
+from experiments.bench.weights import NEEDS, LayerWeights, deviation, draw, inputs, layers_of
 from jaxpose import geometry, linking, losses
 from jaxpose.decode import Decoding
 from jaxpose.detection import DetectionNet
 from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Numerics
+from jaxpose.layers import Conv, Numerics
 from jaxpose.masks import Target
 from jaxpose.regression import RegressionNet
 from jaxpose.timing import POOL
@@ -102,7 +102,9 @@ class Ours:
         convs = module.convs.values() if net == "detection" else module.convs
         weights = draw(layers_of(net, variant, self.size.width))
         for conv in convs:
-            _fill(conv, weights[conv.layer.name], numerics.bn_epsilon, folded)
+            _fill(conv, weights[conv.layer.name])
+            if folded:
+                conv.fold_norm()
         return split_net(module)
 
     def pool(self, case: Case) -> list[tuple[jax.Array, ...]]:
@@ -291,14 +293,10 @@ def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
     return (np.maximum(first, 0.7 * second) + noise).astype(np.float32)
 
 
-def _fill(conv, weights: LayerWeights, epsilon: float, folded: bool) -> None:
-    """Writes weights into a layer; `folded` takes its batch norm out."""
-    kernel, bias = fold(weights, epsilon) if folded else weights[:2]
-    pairs = [(conv.kernel, kernel), (conv.bias, bias)]
-    if folded:
-        conv.norm = None
-    elif conv.norm is not None:
-        norm = conv.norm
+def _fill(conv: Conv, weights: LayerWeights) -> None:
+    """Writes weights into a layer."""
+    pairs = [(conv.kernel, weights.kernel), (conv.bias, weights.bias)]
+    if (norm := conv.norm) is not None:
         pairs += zip((norm.scale, norm.bias, norm.mean, norm.var), weights[2:], strict=True)
     for variable, value in pairs:
         variable.set_value(jnp.asarray(value))
