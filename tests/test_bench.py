@@ -11,7 +11,8 @@ from experiments.bench import __main__ as bench
 from experiments.bench import machine, report
 from experiments.bench.cases import IMPLEMENTATIONS, SIZES, Case, Choice, cases
 from experiments.bench.expected import PREDICTIONS
-from experiments.bench.ours import Ours, Reference, WrongResult
+from experiments.bench.ours import Ours
+from experiments.bench.prepared import Reference, WrongResult
 from experiments.bench.processes import PROTOCOLS, Measured, _without_slow
 from experiments.bench.weights import deviation, inputs
 from jaxpose.convolution import Lowering
@@ -60,6 +61,12 @@ def test_ours_deviates_from_jax_by_rounding_and_says_what_was_compiled(ours):
     assert prepared.facts["deviation"] < 1e-5
     assert prepared.facts["compile_s"] > 0 and prepared.facts["temporary_mb"] > 0
     assert np.shape(prepared.call(3)) == (1, *TINY.clip, 20)
+
+
+def test_a_clip_of_one_frame_is_a_clip(tmp_path):
+    size = dataclasses.replace(TINY, clip=(1, 16, 16))
+    worker = Ours(size, 1, Reference(tmp_path), "auto")
+    assert np.shape(worker.prepare(FORWARD).call(0)) == (1, 1, 16, 16, 20)
 
 
 def test_what_computes_something_else_is_not_timed(ours):
@@ -204,6 +211,11 @@ def test_slow_lowerings_are_timed_once():
         ("--batches=one", "--batches=one: wanted numbers, such as 1,16"),
         ("--batches=0", "--batches=0: wanted 1 or more"),
         ("--minutes=-1", "--minutes=-1: wanted more than 0"),
+        (
+            "--clip=3,90,128",
+            "--clip=3,90,128: wanted at least one frame, and rows and",
+        ),
+        ("--clip=96,128", "--clip=96,128: wanted FRAMES,ROWS,COLUMNS"),
         ("--nets=,", "--nets: names nothing; some of: detection"),
     ],
 )

@@ -88,9 +88,9 @@ def test_warming_up_ends_when_three_medians_agree_or_the_time_is_up():
         taken.append([next(settling) for _ in range(calls)])
         return taken[-1]
 
-    assert warm_up(visit, most_s=100) == 1.0
+    assert warm_up(visit, most_s=100.0) == 1.0
     assert taken == [[5.0], [3.0, 2.0, 2.0], [1.0] * 3, [1.0] * 3, [1.0] * 3]
-    assert warm_up(lambda calls: [7.0] * calls, most_s=5) == 7.0
+    assert warm_up(lambda calls: [7.0] * calls, most_s=5.0) == 7.0
 
 
 def visits(name: str, medians: dict[tuple[int, int], float], twin: bool = False) -> list[Visit]:

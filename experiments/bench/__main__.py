@@ -20,11 +20,11 @@ from typing import Literal
 import tyro
 from tqdm import tqdm
 
+from experiments.account import parse_clip
 from experiments.bench import cases, machine, plots, report
 from experiments.bench.processes import PROTOCOLS, Measured, Refused, measure
 from experiments.config import ConfigError
 from experiments.rundir import write_json, write_text
-from jaxpose.detection import SHRINK
 from jaxpose.factorise import VARIANTS
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -40,6 +40,8 @@ class Options:
 
     size: str = "default"
     """default: 64x48, widths / 4; paper: 128x96, width 1; tiny: to see that it works."""
+    clip: str | None = None
+    """Frames, rows, columns, instead of the size's: 3,96,128."""
     protocol: str = "default"
     """default: 3 fresh processes, 20 minutes; full: 5, and 30 blocks in each, hours; smoke."""
     peers: bool = False
@@ -129,12 +131,15 @@ def bench(options: Options) -> dict:
     """Everything; returns what the result file holds."""
     choice, missing = selection(options)
     size, protocol = cases.SIZES[options.size], PROTOCOLS[options.protocol]
+    label = options.size
+    if options.clip is not None:
+        size = dataclasses.replace(size, clip=parse_clip(options.clip))
+        label += "-" + "x".join(map(str, size.clip))
     if options.minutes is not None:
         protocol = dataclasses.replace(protocol, minutes=options.minutes)
     todo = cases.cases(size, choice)
     if not todo:
         raise ConfigError("these options leave nothing to time; leave one of them out")
-    assert not (size.clip[1] % SHRINK or size.clip[2] % SHRINK)
     for name, why in missing.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)
     # large pages for what every call allocates, as `make run` has them; for the peers, too
@@ -152,7 +157,7 @@ def bench(options: Options) -> dict:
         bar.set_description_str(f"about {left} min left; {text}")
 
     def result_of(found: Measured) -> dict:
-        facts = {"size": options.size, "protocol": options.protocol, "seed": options.seed}
+        facts = {"size": label, "protocol": options.protocol, "seed": options.seed}
         facts |= {"load_before": before, "processes": found.processes}
         facts["seconds"] = round(time.perf_counter() - began, 1)
         return report.result(todo, found, size, facts, missing)
@@ -167,7 +172,7 @@ def bench(options: Options) -> dict:
     found = measure(
         todo,
         protocol,
-        size=options.size,
+        size=size,
         device=options.device,
         seed=options.seed,
         say=say,

@@ -5,9 +5,6 @@ import dataclasses
 import hashlib
 import re
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +13,8 @@ import optax
 from flax import nnx
 
 from experiments.bench.cases import Case, Size
-from experiments.bench.weights import NEEDS, LayerWeights, deviation, draw, inputs, layers_of
+from experiments.bench.prepared import Prepared, Reference
+from experiments.bench.weights import NEEDS, LayerWeights, draw, inputs, layers_of
 from jaxpose import geometry, linking, losses
 from jaxpose.decode import Decoding
 from jaxpose.detection import DetectionNet
@@ -27,46 +25,9 @@ from jaxpose.regression import RegressionNet
 from jaxpose.timing import POOL
 from jaxpose.training import initial_state, make_step, run_net, split_net
 
-TOLERANCE = {"float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
-"""Largest deviation from JAX's own 3-D convolution in float32, as a share of the largest output."""
-
-
-class Prepared(NamedTuple):
-    """A case that can be timed."""
-
-    call: Callable[[int], object]
-    """Works on input k of the pool; returns when the result is there."""
-    facts: dict
-    """Compile seconds, deviation, memory, and what the compiler made of it."""
-
-
-class WrongResult(ArithmeticError):
-    """It computes something else, so its time means nothing."""
-
 
 class NoDevice(RuntimeError):
     """The device that was asked for."""
-
-
-class Reference(NamedTuple):
-    """What JAX's own 3-D convolution makes of the first inputs; kept as files, for all workers."""
-
-    folder: Path
-
-    def path(self, case: Case) -> Path:
-        batch = case.batch if case.what == "train_step" else 1  # a batch begins with the first clip
-        return self.folder / f"{case.net}-{case.variant}-{case.what}-{batch}.npy"
-
-    def check(self, case: Case, found: np.ndarray) -> float:
-        """The deviation of a forward pass's output, or of a training step's loss."""
-        wanted = np.load(self.path(case))
-        wrong = deviation(np.asarray(found, np.float32)[: len(wanted)], wanted)
-        if not wrong <= TOLERANCE[case.dtype]:
-            raise WrongResult(
-                f"deviates from JAX's own 3-D convolution by {wrong:.1e}, wanted at most "
-                f"{TOLERANCE[case.dtype]:.0e}"
-            )
-        return wrong
 
 
 class Ours:
@@ -253,33 +214,6 @@ class Ours:
 
         return Prepared(clip_to_pose, facts)
 
-    # ---- ceilings ----
-
-    def ceilings(self) -> dict[str, float]:
-        """What this machine can do at best: the better of XLA and, on a CPU, numpy, of 5 tries.
-        Products of square matrices in FLOP/s by precision, copying in bytes/s read and written."""
-        found = {}
-        side = 2048 if self.device.platform == "cpu" else 8192
-        for dtype, precision in (
-            ("float32", "highest"),
-            ("tf32", "tensorfloat32"),
-            ("bfloat16",) * 2,
-        ):
-            kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
-            a = jax.random.normal(jax.random.key(0), (side, side), kind)
-            with jax.default_matmul_precision(precision):
-                multiply = jax.jit(jnp.matmul).lower(a, a).compile()
-            found[dtype] = 2 * side**3 / _best_s(lambda: jax.block_until_ready(multiply(a, a)))  # noqa: B023
-        x = jax.random.normal(jax.random.key(1), (64 * 2**20,), jnp.float32)
-        copy = jax.jit(lambda x: x + 1).lower(x).compile()
-        found["bytes"] = 2 * x.nbytes / _best_s(lambda: jax.block_until_ready(copy(x)))
-        if self.device.platform == "cpu":
-            a = np.random.default_rng(0).standard_normal((side, side), np.float32)
-            out = np.empty_like(a)
-            best = 2 * side**3 / _best_s(lambda: np.matmul(a, a, out=out))
-            found["float32"] = found["tf32"] = max(best, found["float32"])
-        return found
-
 
 def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
     """float32 [count h w 20]: Gaussians at random joints, a weaker second one in every map, and
@@ -300,16 +234,6 @@ def _fill(conv: Conv, weights: LayerWeights) -> None:
         pairs += zip((norm.scale, norm.bias, norm.mean, norm.var), weights[2:], strict=True)
     for variable, value in pairs:
         variable.set_value(jnp.asarray(value))
-
-
-def _best_s(call: Callable[[], object], tries: int = 5) -> float:
-    call()
-    best = float("inf")
-    for _ in range(tries):
-        began = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - began)
-    return best
 
 
 def _compiled_facts(compiled) -> dict:

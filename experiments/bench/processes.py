@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.bench.cases import Case
+from experiments.bench.cases import Case, Size
 from experiments.bench.machine import cores, load
 from jaxpose.timing import Pace, Visit, run_block
 
@@ -98,7 +98,7 @@ def measure(
     cases: Sequence[Case],
     protocol: Protocol,
     *,
-    size: str,
+    size: Size,
     device: str,
     seed: int,
     say: Callable[[str], None],
@@ -157,12 +157,12 @@ class _Process:
         self.call_s: dict[str, float] = {}
         self.where: dict[str, str] = {}
 
-    def start(self, size: str, device: str) -> None:
+    def start(self, size: Size, device: str) -> None:
         kinds = list(dict.fromkeys(["jax", *(case.worker for case in self.cases)]))
         for kind in kinds:
             worker = Worker(kind, self.folder / f"{kind}.log")
             self.workers[kind] = worker
-            options = {"size": size, "threads": cores(), "device": device}
+            options = {"size": dataclasses.asdict(size), "threads": cores(), "device": device}
             answer = worker.ask("start", **options, reference=str(self.folder))
             if kind == "jax":
                 self.found.device = answer

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from experiments.bench.cases import Case, Size
-from experiments.bench.ours import Prepared, Reference
+from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import NEEDS, detection_flow, draw, fold, inputs, layers_of
 from jaxpose.skeleton import MAPS
 from jaxpose.timing import POOL

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from experiments.bench.cases import Case, Size
-from experiments.bench.ours import Prepared, Reference
+from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import (
     NEEDS,
     LayerWeights,

@@ -12,12 +12,13 @@ While others are timed it waits for its next line, which takes no time of any co
 """
 
 import json
+import math
 import os
 import sys
 import traceback
 from pathlib import Path
 
-from experiments.bench.cases import SIZES, Case
+from experiments.bench.cases import Case, Size
 from jaxpose.timing import Timed, warm_up
 
 
@@ -42,10 +43,11 @@ class _Worker:
     def __init__(self, kind: str):
         self.kind, self.timed = kind, {}
 
-    def start(self, size: str, threads: int, device: str, reference: str) -> dict:
-        from experiments.bench.ours import Reference
+    def start(self, size: dict, threads: int, device: str, reference: str) -> dict:
+        from experiments.bench.prepared import Reference
 
-        common = (SIZES[size], threads, Reference(Path(reference)))
+        clip = tuple(size.pop("clip"))
+        common = (Size(clip, **size), threads, Reference(Path(reference)))
         if self.kind == "jax":
             from experiments.bench.ours import Ours
 
@@ -62,7 +64,10 @@ class _Worker:
         return {}
 
     def ceilings(self) -> dict:
-        return {"ceilings": self.side.ceilings()}
+        from experiments.bench.ceilings import ceilings
+
+        tiny = math.prod(self.side.size.clip) < 2000
+        return {"ceilings": ceilings(self.side.device, tiny=tiny)}
 
     def reference(self, case: dict) -> dict:
         self.side.write_reference(Case(**case))
