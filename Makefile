@@ -9,10 +9,20 @@ EXTRAS ?= data,onednn,test
 # not glibc.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: run test test-all lint clean .venv
+.PHONY: run bench gpu test test-all lint clean .venv
 
 run: .venv
 	@.venv/bin/python -m experiments.run $(ARGS)
+
+# On a machine that does nothing else; make bench EXTRAS=data,onednn,test,peers ARGS='--peers'
+bench: ARGS =
+bench: .venv
+	@.venv/bin/python -m experiments.bench $(ARGS)
+
+# make gpu EXTRAS=cuda12 DATA=FILE.npz, a file written by data_pipeline.prepare
+DATA ?= utd.npz
+gpu: .venv
+	@.venv/bin/python -m experiments.gpu --data=$(DATA)
 
 test: .venv
 	.venv/bin/python -m pytest

@@ -12,17 +12,17 @@ import tyro
 
 from data_pipeline.clips import CLIP
 from experiments.config import ConfigError
-from experiments.tables import table
+from experiments.table1 import layer_table, table
 from jaxpose import detection, regression
-from jaxpose.accounting import Cost, net_cost
+from jaxpose.accounting import CONVENTION, Cost, net_cost
 from jaxpose.detection import SHRINK
 from jaxpose.factorise import VARIANTS
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Prints weights, parameters, MACs and bytes of every net, for one clip in float32; the last
-    line of stdout is the same as JSON.
+    """Prints weights, parameters, MACs and bytes of every net, layer by layer and in total, for
+    one clip in float32; the last line of stdout is the same as JSON.
 
     A MAC is one multiplication and one addition. Nominal MACs count every kernel tap; useful ones
     leave out those that multiply zero padding, as XLA's own count does."""
@@ -48,39 +48,67 @@ def parse_clip(text: str) -> tuple[int, int, int]:
 
 
 def account(clip: tuple[int, int, int], width: float) -> dict:
-    """Costs of every variant and of the detection net, as plain numbers."""
+    """Costs of every variant, of the detection net and of both in a row, as plain numbers."""
+    detector = list(detection.layers(width).values())
+    nets = {name: list(regression.layers(variant, width)) for name, variant in VARIANTS.items()}
+    costs = {name: net_cost(layers, clip) for name, layers in nets.items()}
+    first = net_cost(detector, clip)
     return {
         "clip": list(clip),
         "width": width,
-        "variants": {
-            name: dataclasses.asdict(net_cost(regression.layers(variant, width), clip))
-            for name, variant in VARIANTS.items()
-        },
-        "detection": dataclasses.asdict(net_cost(detection.layers(width).values(), clip)),
+        "variants": {name: dataclasses.asdict(cost) for name, cost in costs.items()},
+        "detection": dataclasses.asdict(first),
+        "pipeline": {name: dataclasses.asdict(first + cost) for name, cost in costs.items()},
+        "convention": CONVENTION,
     }
 
 
+def by_layer(clip: tuple[int, int, int], width: float) -> str:
+    """Table I for every variant, the paper's own beside asy, then the detection net."""
+    parts = []
+    for name, variant in VARIANTS.items():
+        layers = regression.layers(variant, width)
+        parts.append(f"## {name}\n\n" + layer_table(layers, clip, paper=name == "asy"))
+    detector = list(detection.layers(width).values())
+    return "\n".join([*parts, "## detection net\n\n" + layer_table(detector, clip)])
+
+
 def as_table(costs: dict) -> str:
-    """Markdown; ratios are over the full regression net."""
-    full = Cost(**costs["variants"]["full"])
+    """Markdown; ratios are over the full regression net, or the pipeline with it."""
     rows = []
-    for name, values in {**costs["variants"], "detection net": costs["detection"]}.items():
+    nets = {**costs["variants"], "detection net": costs["detection"]}
+    nets |= {f"detection + {name}": values for name, values in costs["pipeline"].items()}
+    for name, values in nets.items():
         cost = Cost(**values)
+        over = costs["pipeline" if "+" in name else "variants"]["full"]
+        macs = [
+            [f"{count / 1e9:.3f}", f"{count / over[key]:.3f}"]
+            for key in ("macs_nominal", "macs_useful")
+            for count in [getattr(cost, key)]
+        ]
         rows.append(
             [
                 name,
                 f"{cost.kernel_weights:,}",
+                f"{cost.biases:,}",
+                f"{cost.norm_parameters:,}",
                 f"{cost.parameters:,}",
-                f"{cost.macs_nominal / 1e9:.3f}",
-                f"{cost.macs_nominal / full.macs_nominal:.3f}",
-                f"{cost.macs_useful / 1e9:.3f}",
-                f"{cost.macs_useful / full.macs_useful:.3f}",
+                f"{cost.running_statistics:,}",
+                *macs[0],
+                *macs[1],
                 f"{cost.bytes / 1e6:.1f}",
                 f"{cost.activation_bytes / 1e6:.1f}",
+                f"{cost.intensity:.0f}",
+                f"{cost.train_macs_nominal / 1e9:.3f}",
+                f"{cost.train_macs_useful / 1e9:.3f}",
+                f"{cost.train_bytes / 1e6:.1f}",
+                f"{cost.train_stored_bytes / 1e6:.1f}",
             ]
         )
-    header = ["net", "kernel weights", "parameters", "GMAC nominal", "/ full", "useful", "/ full"]
-    return table([*header, "MB moved", "MB activations"], rows)
+    header = ["net", "kernel weights", "biases", "norm", "parameters", "statistics"]
+    header += ["GMAC nominal", "/ full", "useful", "/ full", "MB moved", "MB activations"]
+    header += ["FLOP/B", "training: GMAC nominal", "useful", "MB moved", "MB stored"]
+    return table(header, rows)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,7 +120,11 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(as_table(costs), file=sys.stderr)
+    clip = tuple(costs["clip"])
+    print(f"# Table I and the rest, one clip of {options.clip}, float32\n", file=sys.stderr)
+    print(by_layer(clip, options.width), file=sys.stderr)
+    print("## In total\n\n" + as_table(costs), file=sys.stderr)
+    print(CONVENTION, file=sys.stderr)
     print(json.dumps(costs))
     return 0
 

@@ -16,18 +16,11 @@ from data_pipeline.clips import CLIP
 from experiments import figures
 from experiments.config import ConfigError
 from experiments.rundir import claim, read_json, write_text
+from experiments.table1 import layer_table, table
 from jaxpose import regression
-from jaxpose.accounting import layer_cost, net_cost
+from jaxpose.accounting import CONVENTION
 from jaxpose.factorise import VARIANTS
 from jaxpose.skeleton import LIMBS
-
-PAPER_TABLE1 = {
-    **{f"layer{n}{part}": (kernel, cout) for n, cout in enumerate((64, 128, 256, 256), 1)
-       for part, kernel in zip("abc", ("1x3x1", "1x1x3", "3x1x1"), strict=True)},
-    "layer5": ("1x1x1", 256),
-    "output": ("1x1x1", 20),
-}  # fmt: skip
-"""Kernel and channels of the Asy-regression's layers."""
 
 PAPER_TABLE2 = {
     "Asy-regression": ((16.90, 2.71), (16.59, 2.43), (16.27, 2.97), (13.99, 4.60)),
@@ -52,12 +45,6 @@ BASELINES = {
 }
 TO_CAMERA = 5
 """px of a 640x480 image in one px of 128x96."""
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Markdown."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def label(result: dict) -> str:
@@ -168,38 +155,12 @@ def table1(results: list[dict]) -> str:
     for result in results:
         layers = regression.layers(VARIANTS[result["variant"]], result["width"])
         clip = (CLIP, *result["grid"])
-        rows = [["Input", "-", f"{CLIP}x{layers[0].cin}", "", "", "", "3x21"]]
-        for layer in layers:
-            cost = layer_cost(layer, clip)
-            kernel = "x".join(map(str, layer.kernel))
-            groups = f", {layer.groups} groups" if layer.groups > 1 else ""
-            rows.append(
-                [
-                    layer.name,
-                    f"{kernel} / {'x'.join(map(str, layer.stride))}{groups}",
-                    f"{CLIP}x{layer.cout}",
-                    f"{cost.kernel_weights:,}",
-                    f"{cost.macs_nominal / 1e6:,.1f}",
-                    f"{cost.macs_useful / 1e6:,.1f}",
-                    _paper_layer(layer.name) if result["variant"] == "asy" else "",
-                ]
-            )
-        total = net_cost(layers, clip)
-        sums = [f"{total.kernel_weights:,}"]
-        sums += [f"{macs / 1e6:,.1f}" for macs in (total.macs_nominal, total.macs_useful)]
-        rows.append(["sum", "", "", *sums, ""])
-        header = ["name", "kernel (size / stride)", "channels", "weights", "MMAC nominal", "useful"]
-        header += ["the paper's, width 1"]
         parts.append(
             f"\n## {label(result)}: {result['variant']}, width {result['width']:g}, clip "
-            f"{'x'.join(map(str, clip))}\n\n" + table(header, rows)
+            f"{'x'.join(map(str, clip))}\n\n"
+            + layer_table(layers, clip, paper=result["variant"] == "asy")
         )
-    return "".join(parts)
-
-
-def _paper_layer(name: str) -> str:
-    kernel, channels = PAPER_TABLE1[name]
-    return f"{kernel}, {CLIP}x{channels}"
+    return "".join(parts) + f"\n{CONVENTION}\n"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,12 @@ from collections.abc import Iterable
 
 from jaxpose.layers import Layer
 
+CONVENTION = (
+    "1 MAC = 2 FLOP. XLA's cost_analysis counts 2 x useful MACs, PyTorch's FlopCounterMode 2 x "
+    'nominal; fvcore, ptflops, thop ("FLOPs") and torchinfo ("mult-adds") count nominal MACs.'
+)
+"""The line that belongs under every table of costs."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
@@ -19,21 +25,39 @@ class Cost:
 
     kernel_weights: int
     parameters: int
-    """With biases and the scale and shift of batch norm, without running statistics."""
+    """What is trained: kernel weights, biases, scale and shift of batch norm."""
+    biases: int
+    norm_parameters: int
+    """Scale and shift of batch norm."""
+    running_statistics: int
+    """Running mean and variance: stored with the net, not trained, not in `parameters`."""
     macs_nominal: int
     macs_useful: int
     bytes: int
     """Read and written by the convolutions: input, kernel and output once each."""
     activation_bytes: int
     """Outputs of the convolutions."""
+    train_macs_nominal: int
+    """Forward, gradient of the input, gradient of the kernel; the net's input needs none."""
+    train_macs_useful: int
+    train_bytes: int
+    """Of the same three convolutions; batch norm and ReLU pass over `activation_bytes` again."""
+    train_stored_bytes: int
+    """Kept for the backward pass: outputs of the convolutions, and again after batch norm."""
+
+    @property
+    def intensity(self) -> float:
+        """FLOP per byte of the forward convolution, nominal."""
+        return 2 * self.macs_nominal / self.bytes
 
     def __add__(self, other: "Cost") -> "Cost":
         both = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return Cost(*(a + b for a, b in both))
 
 
-def layer_cost(layer: Layer, clip: tuple[int, int, int]) -> Cost:
-    """`clip` is (frames, rows, columns) of the net's input."""
+def layer_cost(layer: Layer, clip: tuple[int, int, int], *, first: bool = False) -> Cost:
+    """`clip` is (frames, rows, columns) of the net's input; `first`: the layer reads that input,
+    whose gradient nobody needs."""
     source = (clip[0], clip[1] // layer.shrink, clip[2] // layer.shrink)
     up = layer.transposed
     target = tuple(n * s if up else n // s for n, s in zip(source, layer.stride, strict=True))
@@ -46,13 +70,23 @@ def layer_cost(layer: Layer, clip: tuple[int, int, int]) -> Cost:
     for size, extent in zip(coarse, layer.kernel, strict=True):
         useful *= size * extent if strided else _taps_inside(size, extent)
     inputs, outputs = layer.cin * math.prod(source), layer.cout * math.prod(target)
+    moved = 4 * (inputs + weights + outputs)
+    norm = layer.cout if layer.norm else 0
+    convolutions = 2 if first else 3  # each has the products, operands and results of the first
     return Cost(
         kernel_weights=weights,
-        parameters=weights + layer.cout * (3 if layer.norm else 1),
+        parameters=weights + layer.cout + 2 * norm,
+        biases=layer.cout,
+        norm_parameters=2 * norm,
+        running_statistics=2 * norm,
         macs_nominal=nominal,
         macs_useful=useful,
-        bytes=4 * (inputs + weights + outputs),
+        bytes=moved,
         activation_bytes=4 * outputs,
+        train_macs_nominal=convolutions * nominal,
+        train_macs_useful=convolutions * useful,
+        train_bytes=convolutions * moved,
+        train_stored_bytes=4 * outputs * (2 if layer.norm else 1),
     )
 
 
@@ -61,5 +95,11 @@ def _taps_inside(size: int, extent: int) -> int:
     return sum(max(0, size - abs(tap - (extent - 1) // 2)) for tap in range(extent))
 
 
+def layer_costs(layers: Iterable[Layer], clip: tuple[int, int, int]) -> list[Cost]:
+    """One by one, in the order in which they run: the first reads the net's input."""
+    return [layer_cost(layer, clip, first=n == 0) for n, layer in enumerate(layers)]
+
+
 def net_cost(layers: Iterable[Layer], clip: tuple[int, int, int]) -> Cost:
-    return sum((layer_cost(layer, clip) for layer in layers), Cost(0, 0, 0, 0, 0, 0))
+    zero = Cost(*[0] * len(dataclasses.fields(Cost)))
+    return sum(layer_costs(layers, clip), zero)

@@ -83,11 +83,15 @@ def find_peaks(maps: Float[np.ndarray, "h w maps"], decoding: Decoding) -> Peaks
 
 def suppress(peaks: Float[np.ndarray, "k 3"], decoding: Decoding) -> Float[np.ndarray, "kept 3"]:
     """Best first, without those within `radius_px` of a better one; at most `max_candidates`."""
-    kept: list[np.ndarray] = []
-    for peak in peaks[np.argsort(-peaks[:, 2], kind="stable")]:
-        if all(np.hypot(*(peak - other)[:2]) > decoding.radius_px for other in kept):
-            kept.append(peak)
-    return np.array(kept[: decoding.max_candidates]).reshape(-1, 3)
+    peaks = peaks[np.argsort(-peaks[:, 2], kind="stable")]
+    apart = peaks[:, None, :2] - peaks[:, :2]
+    near = (apart**2).sum(axis=2) <= decoding.radius_px**2
+    kept, taken = [], np.zeros(len(peaks), bool)
+    for number in range(len(peaks)):
+        if not taken[number] and len(kept) < decoding.max_candidates:
+            kept.append(number)
+            taken |= near[number]
+    return peaks[kept]
 
 
 def _smoothed_maxima(
@@ -135,16 +139,28 @@ def _centroids(
     A pixel whose mirror image about the point lies outside the map does not count: what is left
     of a blob cut by the border is then still symmetric about the blob's centre.
     """
+    h, w, _ = maps.shape
     half = int(radius_px)
-    offsets = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1).T
-    offsets = offsets[(offsets**2).sum(axis=1) <= radius_px**2].astype(np.float64)
-    last = np.array([maps.shape[1], maps.shape[0]]) - 1.0
+    span = np.arange(-half, half + 1)
+    disc = span[:, None] ** 2 + span**2 <= radius_px**2
+    planes = np.ascontiguousarray(np.moveaxis(maps, -1, 0)).reshape(-1)
+    first, around = (channel * h * w)[:, None, None], np.arange(-half, half + 2)
+    last = np.array([w, h]) - 1.0
     for _ in range(MEAN_SHIFTS):
-        reach = np.minimum(xy, last - xy) + 0.5  # to the nearer edge of the border pixels
-        inside = (np.abs(offsets) <= reach[:, None]).all(axis=2)
-        values = sample(maps, channel[:, None], xy[:, None] + offsets) * inside
-        weights = np.maximum(values - BACKGROUND * values.max(axis=1, keepdims=True), 0)
-        mass = weights.sum(axis=1, keepdims=True)
-        shift = weights @ offsets / np.where(mass > 0, mass, 1)
-        xy = np.clip(xy + shift, 0, last)
+        # All pixels of a disc lie equally far between pixels of the map: one patch, two blends.
+        corner = np.floor(xy).astype(int)
+        column = np.clip(corner[:, :1] + around, 0, w - 1)[:, None, :]
+        row = np.clip(corner[:, 1:] + around, 0, h - 1)[:, :, None]
+        right, below = (xy - corner).T.astype(maps.dtype)[..., None, None]
+        patch = planes[first + row * w + column]
+        patch = patch[:, :, :-1] * (1 - right) + patch[:, :, 1:] * right
+        values = patch[:, :-1] * (1 - below) + patch[:, 1:] * below
+        reach = np.minimum(xy, last - xy)[..., None] + 0.5  # to the nearer edge of border pixels
+        within = np.abs(span) <= reach
+        values *= within[:, 1, :, None] & within[:, 0, None, :] & disc
+        weights = np.maximum(values - BACKGROUND * values.max(axis=(1, 2), keepdims=True), 0)
+        across, down = weights.sum(axis=1), weights.sum(axis=2)
+        mass = across.sum(axis=1)
+        shift = np.stack([(across * span).sum(axis=1), (down * span).sum(axis=1)], axis=1)
+        xy = np.clip(xy + shift / np.where(mass > 0, mass, 1)[:, None], 0, last)
     return xy

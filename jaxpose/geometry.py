@@ -8,6 +8,7 @@ would shift every joint by 0.4 px of a grid five times coarser.
 `data_pipeline.load` does the same in TensorFlow; a test holds the two equal.
 """
 
+import cv2
 import numpy as np
 from jaxtyping import Float, Int, Num, UInt16
 
@@ -32,14 +33,34 @@ def depth_to_grid(
     A cell without a valid pixel gets the image's lower median cell + `background_mm`: 0 where a
     hole is a gap in a surface, more where a removed background was further away.
     """
-    x, y, width, height = crop
-    rows = cell_weights(y, height, grid[0], depth_mm.shape[1])
-    cols = cell_weights(x, width, grid[1], depth_mm.shape[2])
+    _, _, width, height = crop
     depth = depth_mm.astype(np.float32)
-    weight = rows @ (depth > 0).astype(np.float32) @ cols.T
-    empty = weight < 1e-6
-    mean = rows @ depth @ cols.T / np.where(empty, 1, weight)
+    valid = (depth_mm > 0).astype(np.float32)
+    reduce = _resize if height >= grid[0] and width >= grid[1] else _products
+    weight = reduce(valid, crop, grid)
+    empty = weight < 1e-6 * grid[0] * grid[1] / (height * width)
+    mean = reduce(depth, crop, grid) / np.where(empty, 1, weight)
+    if not empty.any():
+        return mean
     return np.where(empty, _lower_median(mean, empty)[:, None, None] + background_mm, mean)
+
+
+def _products(images, crop, grid):
+    """Area means [n rows cols] of the crop by the cells' weights; what is outside is 0."""
+    x, y, width, height = crop
+    rows = cell_weights(y, height, grid[0], images.shape[1])
+    cols = cell_weights(x, width, grid[1], images.shape[2])
+    return rows @ images @ cols.T * (grid[0] * grid[1] / (height * width))
+
+
+def _resize(images, crop, grid):
+    """The same by OpenCV, many times faster, where cells are no smaller than pixels."""
+    x, y, width, height = crop
+    inside = images[:, max(y, 0) : y + height, max(x, 0) : x + width]
+    if inside.shape[1:] != (height, width):
+        return _products(images, crop, grid)
+    size = (grid[1], grid[0])
+    return np.stack([cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in inside])
 
 
 def _lower_median(mean: Float[np.ndarray, "n rows cols"], empty) -> Float[np.ndarray, " n"]:

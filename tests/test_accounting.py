@@ -1,16 +1,19 @@
 """Weights, parameters, MACs and bytes: golden numbers, real modules, brute force and XLA."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from flax import nnx
 
 from jaxpose import detection, regression
-from jaxpose.accounting import Cost, layer_cost, net_cost
+from jaxpose.accounting import Cost, layer_cost, layer_costs, net_cost
 from jaxpose.convolution import convolve, upsample
 from jaxpose.factorise import VARIANTS
 from jaxpose.layers import Layer
+from jaxpose.skeleton import MAPS
 
 CLIP = (3, 96, 128)
 PIXELS = 3 * 96 * 128
@@ -210,7 +213,101 @@ def test_asy_moves_more_data_than_full():
 
 
 def test_the_cost_of_a_net_is_the_sum_over_its_layers():
-    costs = [layer_cost(layer, CLIP) for layer in regression.layers(VARIANTS["asy"])]
-    assert regression_cost("asy").activation_bytes == sum(c.activation_bytes for c in costs)
-    assert Cost(1, 2, 3, 4, 5, 6) + Cost(10, 20, 30, 40, 50, 60) == Cost(11, 22, 33, 44, 55, 66)
-    assert np.array_equal(net_cost([], CLIP).bytes, 0)
+    layers = regression.layers(VARIANTS["asy"])
+    costs = layer_costs(layers, CLIP)
+    for field in dataclasses.fields(Cost):
+        total = sum(getattr(cost, field.name) for cost in costs)
+        assert getattr(regression_cost("asy"), field.name) == total
+    assert net_cost([], CLIP) == Cost(*[0] * len(dataclasses.fields(Cost)))
+
+
+def test_parameters_are_weights_biases_and_batch_norm_and_statistics_stand_apart():
+    full, asy = regression_cost("full"), regression_cost("asy")
+    assert (full.biases, asy.biases) == (980, 2388)
+    assert (full.norm_parameters, asy.norm_parameters) == (1920, 4736)
+    assert (full.running_statistics, asy.running_statistics) == (1920, 4736)
+    for cost in (full, asy):
+        assert cost.parameters == cost.kernel_weights + cost.biases + cost.norm_parameters
+    # what Keras would print, statistics included
+    assert full.parameters + full.running_statistics == 2_987_156
+    assert asy.parameters + asy.running_statistics == 1_315_348
+
+
+@pytest.mark.parametrize(
+    "variant, layer, intensity",
+    [("full", 0, 211), ("full", 1, 559), ("full", 2, 1084), ("full", 3, 1580), ("full", 4, 64)]
+    + [("asy", 0, 24), ("asy", 1, 48), ("asy", 3, 64), ("asy", 6, 127), ("asy", 9, 190)],
+)
+def test_arithmetic_intensity_is_two_flop_a_nominal_mac_over_bytes(variant, layer, intensity):
+    cost = layer_costs(regression.layers(VARIANTS[variant]), CLIP)[layer]
+    assert round(cost.intensity) == intensity
+
+
+def test_training_is_three_convolutions_a_layer_but_two_in_the_first():
+    full, asy = regression_cost("full"), regression_cost("asy")
+    first = 36_288 * PIXELS, 21 * 64 * 3 * PIXELS
+    assert full.train_macs_nominal == 3 * full.macs_nominal - first[0]
+    assert asy.train_macs_nominal == 3 * asy.macs_nominal - first[1]
+    assert round(full.train_macs_nominal / asy.train_macs_nominal, 3) == 2.281
+    # outputs of the convolutions and again after batch norm: 16 clips, 4 bytes, in GB
+    assert round(16 * full.train_stored_bytes / 1e9, 1) == 4.6
+    assert round(16 * asy.train_stored_bytes / 1e9, 1) == 11.2
+
+
+def test_asy_shrinks_the_half_of_the_pipeline_that_is_rich_in_macs_but_poor_in_parameters():
+    full, asy = (detection_cost() + regression_cost(v) for v in ("full", "asy"))
+    assert round(full.macs_nominal / asy.macs_nominal, 3) == 1.905
+    assert round(1 - asy.macs_nominal / full.macs_nominal, 3) == 0.475
+    assert round(1 - asy.parameters / full.parameters, 3) == 0.049
+
+
+def bare(net: str, clip, width: float = 1.0):
+    """The net's convolutions alone, wired by the net itself: (kernels, *inputs) -> maps, and the
+    shapes of its arguments."""
+    if net == "detection":
+        layers, net_class = detection.layers(width), detection.DetectionNet
+        inputs = [(1, *clip, 1)]
+    else:
+        layers = {layer.name: layer for layer in regression.layers(VARIANTS[net], width)}
+        net_class, inputs = regression.RegressionNet, [(1, *clip, 1), (1, *clip, MAPS)]
+    kernels = {name: shapes(layer, clip)[1] for name, layer in layers.items()}
+
+    def maps(kernels, *inputs):
+        convs = {
+            name: lambda x, train, layer=layer: run(layer, x, kernels[layer.name])
+            for name, layer in layers.items()
+        }
+        wired = SimpleNamespace(convs=convs if net == "detection" else list(convs.values()))
+        return net_class.__call__(wired, *inputs, train=False)
+
+    arguments = jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32),
+        (kernels, *inputs),
+        is_leaf=lambda x: isinstance(x, tuple) and isinstance(x[0], int),
+    )
+    return maps, arguments, list(layers.values())
+
+
+@pytest.mark.parametrize("clip, width", [(CLIP, 1.0), ((5, 32, 48), 0.25)])
+@pytest.mark.parametrize("net", [*VARIANTS, "detection"])
+def test_xla_counts_the_same_useful_macs_in_the_whole_net(net, clip, width):
+    maps, arguments, layers = bare(net, clip, width)
+    flops = jax.jit(maps).lower(*arguments).cost_analysis()["flops"]
+    assert flops / 2 == pytest.approx(net_cost(layers, clip).macs_useful, rel=1e-6)
+
+
+@pytest.mark.parametrize("net", [*VARIANTS, "detection"])
+def test_xla_counts_the_same_useful_macs_in_training(net):
+    maps, arguments, layers = bare(net, CLIP)
+
+    def both_ways(kernels, *inputs):
+        out, back = jax.vjp(lambda kernels: maps(kernels, *inputs), kernels)
+        return out, back(jnp.ones_like(out))  # no loss, so that only convolutions are counted
+
+    flops = jax.jit(both_ways).lower(*arguments).cost_analysis()["flops"]
+    # One addition an element wherever a map's gradients meet: two branches, two heads, and on
+    # levels 2 and 3 a skip. In channels of the full grid: stem, way down, way up, last merge.
+    meet = 64 + (128 / 4 + 2 * 256 / 16 + 2 * 512 / 64 + 1024 / 256)
+    meet += 512 / 64 + 256 / 16 + 128 / 4 + 64
+    flops -= meet * PIXELS if net == "detection" else 0
+    assert flops / 2 == pytest.approx(net_cost(layers, CLIP).train_macs_useful, rel=1e-6)

@@ -1,0 +1,253 @@
+"""A case -> the JAX call that it stands for, compiled ahead, with its inputs on the device."""
+
+import contextlib
+import dataclasses
+import hashlib
+import re
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from experiments.bench.cases import Case, Size
+from experiments.bench.prepared import Prepared, Reference
+from experiments.bench.weights import NEEDS, LayerWeights, draw, inputs, layers_of
+from jaxpose import geometry, linking, losses
+from jaxpose.decode import Decoding
+from jaxpose.detection import DetectionNet
+from jaxpose.factorise import VARIANTS
+from jaxpose.layers import Conv, Numerics
+from jaxpose.masks import Target
+from jaxpose.regression import RegressionNet
+from jaxpose.timing import POOL
+from jaxpose.training import initial_state, make_step, run_net, split_net
+
+
+class NoDevice(RuntimeError):
+    """The device that was asked for."""
+
+
+class Ours:
+    """The worker that runs JAX."""
+
+    def __init__(self, size: Size, threads: int, reference: Reference, device: str):
+        self.size, self.threads, self.reference = size, threads, reference
+        try:
+            self.device = jax.devices(None if device == "auto" else device)[0]
+        except RuntimeError:
+            there = ", ".join(sorted({d.platform for d in jax.devices()}))
+            raise NoDevice(f"--device={device}: not there; JAX sees: {there}") from None
+        jax.config.update("jax_default_device", self.device)
+        self.pools: dict[tuple, list] = {}
+        self.compiled: dict[tuple, tuple] = {}
+
+    def described(self) -> dict:
+        return {"device": self.device.device_kind, "platform": self.device.platform}
+
+    # ---- nets ----
+
+    def net(self, net: str, variant: str, numerics: Numerics, *, folded: bool):
+        """Graph and weights, batch norm folded into the kernels where `folded`."""
+        options = {"width": self.size.width, "numerics": numerics}
+
+        def build():
+            rngs = nnx.Rngs(0)
+            if net == "detection":
+                return DetectionNet(**options, rngs=rngs)
+            return RegressionNet(VARIANTS[variant], **options, rngs=rngs)
+
+        module = nnx.eval_shape(build)  # the weights come from elsewhere
+        convs = module.convs.values() if net == "detection" else module.convs
+        weights = draw(layers_of(net, variant, self.size.width))
+        for conv in convs:
+            _fill(conv, weights[conv.layer.name])
+            if folded:
+                conv.fold_norm()
+        return split_net(module)
+
+    def pool(self, case: Case) -> list[tuple[jax.Array, ...]]:
+        names = NEEDS[case.net, case.what]
+        key = (names, case.batch)
+        if key not in self.pools:
+            self.pools[key] = [
+                jax.device_put(tuple(arrays[n] for n in names))
+                for arrays in inputs(names, case.batch, self.size.clip, POOL)
+            ]
+        return self.pools[key]
+
+    def numerics(self, case: Case) -> Numerics:
+        dtype = "bfloat16" if case.dtype == "bfloat16" else "float32"
+        config = self.size.config
+        return Numerics(case.lowering, dtype, config.bn_momentum, config.bn_epsilon)
+
+    def prepare(self, case: Case) -> Prepared:
+        if case.net not in ("detection", "regression"):
+            return self.stage(case)
+        self.write_reference(case)
+        if case.what == "train_step":
+            return self.step(case)
+        graph, weights = self.net(case.net, case.variant, self.numerics(case), folded=True)
+
+        def forward(weights, *arrays):
+            return run_net(graph, weights, *arrays, train=False)[0]
+
+        pool = self.pool(case)
+        compiled, facts = self.compile(jax.jit(forward), case.dtype, weights, *pool[0])
+        found = np.asarray(compiled(weights, *pool[0]), np.float32)
+        facts["deviation"] = self.reference.check(case, found)
+        return Prepared(lambda k: jax.block_until_ready(compiled(weights, *pool[k])), facts)
+
+    def loss(self, case: Case, graph):
+        if case.net == "detection":
+
+            def loss(weights, frozen, batch):
+                logits, stats = run_net(graph, weights, batch["depth"], train=True)
+                return losses.cross_entropy(logits, batch["masks"]), stats
+        else:
+
+            def loss(weights, frozen, batch):
+                maps, stats = run_net(graph, weights, batch["depth"], batch["maps"], train=True)
+                return losses.squared_error(maps, batch["masks"]), stats
+
+        return loss
+
+    def optimiser(self, case: Case) -> optax.GradientTransformation:
+        return getattr(self.size.config, case.net).transform(steps_per_epoch=1000)
+
+    def step(self, case: Case) -> Prepared:
+        """One training step, which takes over the state of the one before."""
+        graph, weights = self.net(case.net, case.variant, self.numerics(case), folded=False)
+        transform = self.optimiser(case)
+        names = NEEDS[case.net, case.what]
+        pool = [dict(zip(names, arrays, strict=True)) for arrays in self.pool(case)]
+        state = jax.device_put(initial_state(weights, transform), self.device)
+        step = make_step(self.loss(case, graph), transform)
+        compiled, facts = self.compile(step, case.dtype, state, None, pool[0])
+
+        def call(k: int):
+            nonlocal state
+            state, loss = jax.block_until_ready(compiled(state, None, pool[k]))
+            return loss
+
+        facts["deviation"] = self.reference.check(case, np.asarray(call(0))[None])
+        return Prepared(call, facts)
+
+    def compile(self, jitted, dtype: str, *arguments):
+        """Ahead of time; on a GPU float32 products are IEEE's unless `dtype` is tf32."""
+        precision = {"float32": "highest", "tf32": "tensorfloat32"}.get(dtype)
+        with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
+            began = time.perf_counter()
+            compiled = jitted.lower(*arguments).compile()
+            seconds = time.perf_counter() - began
+        return compiled, {"compile_s": seconds, **_compiled_facts(compiled)}
+
+    def write_reference(self, case: Case) -> None:
+        """Output, or loss, of the same task by JAX's own 3-D convolution in float32."""
+        path = self.reference.path(case)
+        if path.exists():
+            return
+        numerics = self.numerics(dataclasses.replace(case, lowering="conv3d", dtype="float32"))
+        train = case.what == "train_step"
+        graph, weights = self.net(case.net, case.variant, numerics, folded=False)
+        names = NEEDS[case.net, case.what]
+        batch = inputs(names, case.batch if train else 1, self.size.clip, 1)[0]
+        with jax.default_matmul_precision("highest"):
+            if train:
+                value = jax.jit(lambda *a: self.loss(case, graph)(*a)[0])(weights, None, batch)
+                np.save(path, np.asarray(value)[None])
+            else:
+                run = jax.jit(run_net, static_argnums=0, static_argnames="train")
+                np.save(path, run(graph, weights, *batch.values(), train=False)[0])
+
+    # ---- what is not a net ----
+
+    def stage(self, case: Case) -> Prepared:
+        frames, *grid = self.size.clip
+        decoding = Decoding(self.size.config.radius)
+        if case.net == "pipeline":
+            return self.pipeline(case, decoding)
+        if case.net == "decoding":
+            maps = drawn_maps(POOL, tuple(grid), decoding.radius_px)
+            linker = getattr(linking, case.what)
+            return Prepared(lambda k: linking.pose(maps[k], decoding, linker), {})
+        rng = np.random.default_rng(2)
+        if case.what == "to_grid":
+            camera = (480, 640)
+            depth = rng.integers(500, 2000, (POOL, *camera)).astype(np.uint16)
+            depth[rng.random(depth.shape) < 0.1] = 0
+            crop = (0, 0, camera[1], camera[0])
+            to_grid = geometry.depth_to_grid
+            return Prepared(lambda k: to_grid(depth[k : k + 1], crop, tuple(grid)), {})
+        clips = rng.standard_normal((POOL, 1, *self.size.clip, 1), np.float32)
+        return Prepared(lambda k: jax.block_until_ready(jax.device_put(clips[k])), {})
+
+    def pipeline(self, case: Case, decoding: Decoding) -> Prepared:
+        """forward: depth on the device -> both nets' maps there; clip_to_pose: depth on the host
+        -> poses there, on maps as an untrained net makes them, which take longest to decode."""
+        numerics = self.numerics(case)
+        first, detector = self.net("detection", "", numerics, folded=True)
+        second, regressor = self.net("regression", case.variant, numerics, folded=True)
+
+        def forward(detector, regressor, depth):
+            maps = jax.nn.sigmoid(run_net(first, detector, depth, train=False)[0])
+            return run_net(second, regressor, depth, maps, train=False)[0]
+
+        host = [a["depth"] for a in inputs(("depth",), case.batch, self.size.clip, POOL)]
+        key = (case.variant, case.lowering, case.dtype)
+        if key not in self.compiled:  # both cases run the same
+            arguments = (detector, regressor, host[0])
+            self.compiled[key] = self.compile(jax.jit(forward), case.dtype, *arguments)
+        compiled, facts = self.compiled[key]
+        if case.what == "forward":
+            pool = jax.device_put(host)
+            run = compiled
+            return Prepared(
+                lambda k: jax.block_until_ready(run(detector, regressor, pool[k])), facts
+            )
+
+        def clip_to_pose(k: int):
+            maps = np.asarray(compiled(detector, regressor, jax.device_put(host[k])))
+            return linking.poses(maps.reshape(-1, *maps.shape[2:]), decoding)
+
+        return Prepared(clip_to_pose, facts)
+
+
+def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
+    """float32 [count h w 20]: Gaussians at random joints, a weaker second one in every map, and
+    noise, as a trained net that is in doubt would make."""
+    rng = np.random.default_rng(3)
+    xy = rng.uniform([radius] * 2, [grid[1] - radius, grid[0] - radius], (2, count, 12, 2))
+    seen = np.ones((count, 12), bool)
+    draw_maps = Target(radius, radius / 3).draw
+    first, second = (draw_maps(np, p.astype(np.float32), seen, grid) for p in xy)
+    noise = 0.03 * rng.standard_normal(first.shape)
+    return (np.maximum(first, 0.7 * second) + noise).astype(np.float32)
+
+
+def _fill(conv: Conv, weights: LayerWeights) -> None:
+    """Writes weights into a layer."""
+    pairs = [(conv.kernel, weights.kernel), (conv.bias, weights.bias)]
+    if (norm := conv.norm) is not None:
+        pairs += zip((norm.scale, norm.bias, norm.mean, norm.var), weights[2:], strict=True)
+    for variable, value in pairs:
+        variable.set_value(jnp.asarray(value))
+
+
+def _compiled_facts(compiled) -> dict:
+    """Memory that it asks for, and how often what stands for a convolution occurs, so that a
+    change of lowering cannot hide."""
+    text = compiled.as_text()
+    memory = compiled.memory_analysis()
+    kinds = {
+        "convolution": r"= \S+ convolution\(",
+        "ynn_fusion": "__ynn_fusion",
+        "custom_call": r"custom-call\(",
+    }
+    return {
+        "temporary_mb": round(memory.temp_size_in_bytes / 1e6, 1) if memory else None,
+        "hlo": hashlib.sha256(text.encode()).hexdigest()[:12],
+        **{kind: len(re.findall(pattern, text)) for kind, pattern in kinds.items()},
+    }

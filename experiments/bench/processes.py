@@ -1,0 +1,226 @@
+"""Cases -> visits of them, made by fresh processes, in blocks across all of these."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.bench.cases import Case, Size
+from experiments.bench.machine import cores, load
+from jaxpose.timing import Pace, Visit, run_block
+
+
+class WorkerDied(RuntimeError):
+    """A worker ended without an answer."""
+
+
+class Refused(RuntimeError):
+    """A worker could not do what it was asked."""
+
+
+class Worker:
+    """A process that prepares cases and times them when asked."""
+
+    def __init__(self, kind: str, log: Path):
+        self.kind, self.log = kind, log
+        command = [sys.executable, "-m", "experiments.bench.worker", kind]
+        with open(log, "w") as errors:
+            self.process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=errors, text=True)
+
+    def ask(self, do: str, **options) -> dict:
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **options}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            last = self.log.read_text().strip().splitlines()[-1:] or ["it said nothing"]
+            raise WorkerDied(f"the {self.kind} process ended ({self.process.poll()}): {last[0]}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise Refused(answer["error"])
+        return answer
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How much is measured."""
+
+    processes: int
+    minutes: float
+    """What all of it should take; blocks fill it."""
+    least_blocks: int
+    most_blocks: int
+    """Per process."""
+    warm_s: float
+    """At most, per case and process."""
+    pace: Pace
+    slow_once_s: float
+    """Of our own lowerings, one whose call takes longer than this and 1.3 times the best one's is
+    timed in the first process alone."""
+
+
+PROTOCOLS = {
+    "default": Protocol(3, 20, 2, 12, 1.0, Pace(0.4), 1.0),
+    "full": Protocol(5, 240, 30, 60, 20.0, Pace(2.0, most_calls=20), float("inf")),
+    "smoke": Protocol(2, 1, 2, 2, 0.0, Pace(0.0), float("inf")),
+}
+
+
+@dataclasses.dataclass
+class Measured:
+    """All that was found, added to as it goes on."""
+
+    visits: list[Visit] = dataclasses.field(default_factory=list)
+    facts: dict[str, dict] = dataclasses.field(default_factory=dict)
+    """By case; of its first process."""
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Case -> why it was not timed."""
+    ceilings: dict[str, float] = dataclasses.field(default_factory=dict)
+    loads: list[dict] = dataclasses.field(default_factory=list)
+    """Before each process, and after the last."""
+    device: dict = dataclasses.field(default_factory=dict)
+    processes: int = 0
+
+
+def measure(
+    cases: Sequence[Case],
+    protocol: Protocol,
+    *,
+    size: Size,
+    device: str,
+    seed: int,
+    say: Callable[[str], None],
+    on_process: Callable[[Measured], None],
+) -> Measured:
+    """Times every case that can be prepared; `on_process` is given all so far after each process.
+
+    Raises `Refused` where the device is not there.
+    """
+    found, rng = Measured(), np.random.default_rng(seed)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for process in range(protocol.processes):
+            found.loads.append(load(0.1 if protocol.minutes <= 1 else 2.0))
+            chosen = [c for c in cases if c.name not in found.notes]
+            if process:
+                chosen = _without_slow(chosen, found, protocol)
+            ends = began + 60 * protocol.minutes * (process + 1) / protocol.processes
+            run = _Process(chosen, protocol, Path(folder), found, process, say)
+            try:
+                run.start(size, device)
+                run.prepare()
+                run.blocks(rng, ends)
+            finally:
+                run.end()
+            found.processes = process + 1
+            on_process(found)
+        found.loads.append(load(0.1 if protocol.minutes <= 1 else 2.0))
+    return found
+
+
+def _without_slow(cases: list[Case], found: Measured, protocol: Protocol) -> list[Case]:
+    """Without our lowerings that were much slower than the best of them."""
+    best: dict[tuple, float] = {}
+    for case in cases:
+        if case.lowering:
+            key = (*case.task, case.dtype)
+            seconds = found.facts[case.name]["call_s"]
+            best[key] = min(best.get(key, seconds), seconds)
+
+    def fast(case: Case) -> bool:
+        seconds = found.facts[case.name]["call_s"]
+        least = best.get((*case.task, case.dtype), seconds)
+        return not case.lowering or seconds <= max(protocol.slow_once_s, 1.3 * least)
+
+    return [case for case in cases if fast(case)]
+
+
+class _Process:
+    """One process of every kind that is needed, side by side; one call at a time."""
+
+    def __init__(self, cases, protocol, folder, found, number, say):
+        self.cases, self.protocol, self.folder = cases, protocol, folder
+        self.found, self.number, self.say = found, number, say
+        self.workers: dict[str, Worker] = {}
+        self.call_s: dict[str, float] = {}
+        self.where: dict[str, str] = {}
+
+    def start(self, size: Size, device: str) -> None:
+        kinds = list(dict.fromkeys(["jax", *(case.worker for case in self.cases)]))
+        for kind in kinds:
+            worker = Worker(kind, self.folder / f"{kind}.log")
+            self.workers[kind] = worker
+            options = {"size": dataclasses.asdict(size), "threads": cores(), "device": device}
+            answer = worker.ask("start", **options, reference=str(self.folder))
+            if kind == "jax":
+                self.found.device = answer
+        self.say(f"process {self.number + 1}/{self.protocol.processes}: ceilings")
+        for name, value in self.workers["jax"].ask("ceilings")["ceilings"].items():
+            self.found.ceilings[name] = max(value, self.found.ceilings.get(name, 0.0))
+
+    def prepare(self) -> None:
+        for number, case in enumerate(self.cases, 1):
+            self.say(
+                f"process {self.number + 1}/{self.protocol.processes}: "
+                f"preparing {number}/{len(self.cases)} {case.name}"
+            )
+            described = dataclasses.asdict(case)
+            try:
+                if case.worker != "jax":
+                    self.workers["jax"].ask("reference", case=described)
+                worker = self.workers[case.worker]
+                answer = worker.ask("prepare", case=described, warm_s=self.protocol.warm_s)
+            except (Refused, WorkerDied) as error:
+                self.found.notes[case.name] = str(error)
+                continue
+            self.call_s[case.name] = answer["call_s"]
+            self.where[case.name] = case.worker
+            facts = answer["facts"] | {"call_s": answer["call_s"]}
+            self.found.facts.setdefault(case.name, facts)
+
+    def blocks(self, rng: np.random.Generator, ends: float) -> None:
+        """At least `least_blocks`, then as many as are likely to end in time."""
+        controls = {}
+        for name, kind in self.where.items():
+            controls.setdefault(kind, name)  # the first of each kind is its control
+        longest = 0.0
+        for block in range(self.protocol.most_blocks):
+            if block >= self.protocol.least_blocks and time.perf_counter() + longest > ends:
+                break
+            began = time.perf_counter()
+            alive = [n for n in controls.values() if n in self.call_s]
+            options = {"process": self.number, "block": block, "pace": self.protocol.pace}
+            for visit in run_block(self.visit, dict(self.call_s), alive, **options, rng=rng):
+                if visit.seconds:
+                    self.found.visits.append(visit)
+                self.say(
+                    f"process {self.number + 1}/{self.protocol.processes}: block {block + 1}, "
+                    f"{visit.position + 1}/{len(self.call_s) + len(alive)} {visit.subject}"
+                )
+            longest = max(longest, time.perf_counter() - began)
+
+    def visit(self, name: str, calls: int, settle: int) -> list[float]:
+        """No seconds from a worker that died, and none of its cases again in this process."""
+        try:
+            worker = self.workers[self.where[name]]
+            return worker.ask("visit", name=name, calls=calls, settle=settle)["seconds"]
+        except (Refused, WorkerDied) as error:
+            self.found.notes[name] = str(error)
+            self.call_s.pop(name, None)
+            return []
+
+    def end(self) -> None:
+        for worker in self.workers.values():
+            worker.end()

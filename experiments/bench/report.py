@@ -1,0 +1,302 @@
+"""Visits -> rows, ratios, what was predicted and what was wanted beside what was found."""
+
+import csv
+import dataclasses
+import io
+import statistics
+from collections.abc import Sequence
+
+from experiments.bench.cases import PEERS, Case, Size
+from experiments.bench.expected import BARS, PREDICTIONS
+from experiments.bench.machine import LOADED, cores, environment
+from experiments.bench.processes import Measured
+from experiments.bench.weights import layers_of
+from experiments.table1 import table
+from jaxpose.accounting import net_cost
+from jaxpose.roofline import Ceilings, least_seconds
+from jaxpose.timing import Visit, compare, control_spread, summarise
+
+MISS = 0.2
+"""A prediction that is further off than this wants an explanation."""
+
+
+def result(
+    cases: Sequence[Case], found: Measured, size: Size, facts: dict, missing: dict[str, str]
+) -> dict:
+    """What the result file holds."""
+    visits: dict[str, list[Visit]] = {}
+    for visit in found.visits:
+        visits.setdefault(visit.subject, []).append(visit)
+    timed = [case for case in cases if case.name in visits]
+    rows = [row(case, visits[case.name], found, size) for case in timed]
+    ratios = [r for of, over in pairs(timed, rows) if (r := ratio(of, over, visits))]
+    spreads = {
+        name: spread
+        for name, values in visits.items()
+        if (spread := control_spread(values)) is not None
+    }
+    others = [facts["load_before"], *found.loads]
+    busy = max(load["busy_cores"] for load in others)
+    return {
+        **facts,
+        "device": found.device.get("device"),
+        "platform": found.device.get("platform"),
+        **environment(),
+        "load": {"before": facts["load_before"], "between_processes": found.loads},
+        "loaded": busy > LOADED,
+        "ceilings": found.ceilings,
+        "control_spread": spreads,
+        "rows": rows,
+        "ratios": ratios,
+        "bars": bars(timed, rows, visits, facts["size"]),
+        "predictions": predictions(timed, visits, facts["size"], found.device.get("platform")),
+        "skipped": {**missing, **found.notes},
+        "visits": [[v.subject, *v[1:5], [round(1e3 * s, 4) for s in v.seconds]]
+                   for v in found.visits],
+    }  # fmt: skip
+
+
+def row(case: Case, visits: list[Visit], found: Measured, size: Size) -> dict:
+    """One line of the table; `roofline_share` is the least time over the median: 1 would be as
+    fast as multiplying large matrices and copying large arrays allows."""
+    facts = found.facts[case.name]
+    summary = summarise(visits)
+    values = {
+        **dataclasses.asdict(case),
+        "clip": list(size.clip),
+        "width": size.width,
+        "threads": cores(),
+        "bn_folded": case.what in ("forward", "clip_to_pose"),
+        **{k: round(v, 4) if isinstance(v, float) else v for k, v in summary._asdict().items()},
+        **{k: facts.get(k) for k in FACTS},
+    }
+    if case.net in ("detection", "regression", "pipeline"):
+        layers = layers_of(case.net, case.variant, size.width)
+        cost = net_cost(layers, size.clip)
+        train = case.what == "train_step"
+        macs = case.batch * (cost.train_macs_nominal if train else cost.macs_nominal)
+        values["macs_nominal"] = macs
+        values["gflop_per_s"] = round(2 * macs / summary.median_ms / 1e6, 1)
+        values["roofline_share"] = round(
+            1e3 * least_s(case, layers, size, found.ceilings) / summary.median_ms, 3
+        )
+        if train:
+            values["epoch_s"] = round(summary.median_ms / 1e3 * epoch_steps(case, size), 1)
+    return values
+
+
+FACTS = ("deviation", "compile_s", "first_call_s", "call_mb", "process_mb", "temporary_mb", "hlo")
+FACTS += ("convolution", "ynn_fusion", "custom_call")
+
+PAPER_CLIPS = 22 * 751
+"""Training clips of an epoch of the paper."""
+
+
+def epoch_steps(case: Case, size: Size) -> int:
+    """Of the preset; the paper's epoch sees every clip."""
+    return getattr(size.config, case.net).steps_per_epoch or PAPER_CLIPS // case.batch
+
+
+def least_s(case: Case, layers, size: Size, ceilings: dict[str, float]) -> float:
+    """Taps on padding left out, which no implementation has to compute; batch norm and ReLU free
+    in prediction. bfloat16 has half the bytes."""
+    bytes_per_s = ceilings["bytes"] * (2 if case.dtype == "bfloat16" else 1)
+    # a machine whose bfloat16 products are emulated is not held to their speed
+    flops = max(ceilings[case.dtype], ceilings["float32"])
+    machine = Ceilings(flops, bytes_per_s)
+    training = case.what == "train_step"
+    return least_seconds(
+        *(layers, size.clip, machine),
+        batch=case.batch,
+        training=training,
+        fused=not training,
+        useful=True,
+    )
+
+
+def ratio(of: Case, over: Case, visits: dict[str, list[Visit]]) -> dict | None:
+    found = compare(
+        [v for v in visits[of.name] if not v.twin], [v for v in visits[over.name] if not v.twin]
+    )
+    if found is None:
+        return None
+    rounded = {
+        key: [round(x, 4) for x in value] if isinstance(value, tuple) else round(value, 4)
+        for key, value in found._asdict().items()
+    }
+    return {"of": of.name, "over": over.name, **rounded}
+
+
+def pairs(cases: Sequence[Case], rows: Sequence[dict]) -> list[tuple[Case, Case]]:
+    """Who is compared with whom: a variant with full by the same lowering and precision; our
+    lowerings with JAX's own; our best with every peer; best of a variant with best of full."""
+    by_task: dict[tuple, list[Case]] = {}
+    for case in cases:
+        by_task.setdefault(case.task, []).append(case)
+    found = []
+    for (net, variant, what, batch), same in by_task.items():
+        full = by_task.get((net, "full", what, batch), [])
+        if variant not in ("", "full"):
+            found += [
+                (a, b) for a in same for b in full if how(a) == how(b)
+            ]  # within a lowering, or within a peer
+            if ours(same) and ours(full):
+                found.append((best(ours(same), rows), best(ours(full), rows)))
+        found += [
+            (a, b)
+            for a in same
+            for b in same
+            if b.lowering == "conv3d" and a.lowering != "conv3d" and a.lowering
+            and a.dtype == b.dtype
+        ]  # fmt: skip
+        found += [
+            (a, b)
+            for a in same
+            for b in same
+            if a.lowering and a.lowering == b.lowering and (a.dtype, b.dtype) in FASTER
+        ]
+        if ours(same):
+            first = best([c for c in ours(same) if c.dtype == "float32"] or ours(same), rows)
+            found += [(first, peer) for peer in same if peer.implementation in PEERS]
+    return list(dict.fromkeys((a, b) for a, b in found if a != b))
+
+
+FASTER = (("bfloat16", "float32"), ("tf32", "float32"))
+
+
+def how(case: Case) -> tuple:
+    return case.implementation, case.lowering, case.dtype
+
+
+def ours(cases: Sequence[Case]) -> list[Case]:
+    return [case for case in cases if case.implementation not in PEERS]
+
+
+def best(cases: Sequence[Case], rows: Sequence[dict]) -> Case:
+    """The one with the lowest median."""
+    medians = {tuple(r[f.name] for f in dataclasses.fields(Case)): r["median_ms"] for r in rows}
+    return min(cases, key=lambda case: medians[dataclasses.astuple(case)])
+
+
+def bars(cases, rows, visits, size: str) -> list[dict]:
+    """What the study wants to reach, beside what it reached: our best over the better PyTorch."""
+    found = []
+    for bar in BARS.get(size, ()):
+        same = [c for c in cases if c.task == bar.task and c.dtype == "float32"]
+        mine = [c for c in ours(same) if c.lowering != "conv3d"]
+        theirs = [c for c in same if c.implementation in bar.over]
+        if not mine or not theirs:
+            continue
+        reached = ratio(best(mine, rows), best(theirs, rows), visits)
+        if reached is not None:
+            met = "aim" if reached["speedup"] >= bar.aim else "must"
+            met = met if reached["speedup"] >= bar.must else "missed"
+            found.append({"must": bar.must, "aim": bar.aim, "met": met, **reached})
+    return found
+
+
+def predictions(cases, visits, size: str, platform: str | None) -> list[dict]:
+    found = []
+    for p in PREDICTIONS:
+        if size not in p.sizes or platform != p.platform:
+            continue
+        for lowering in dict.fromkeys(c.lowering for c in cases):
+            of, over = (
+                next((c for c in cases if side.fits(c, lowering)), None) for side in (p.of, p.over)
+            )
+            if of is None or (p.over.net and over is None):
+                continue
+            if over is None:
+                measured = 1e3 * statistics.median(s for v in visits[of.name] for s in v.seconds)
+            else:
+                compared = ratio(of, over, visits)
+                if compared is None:
+                    continue
+                measured = compared["speedup"]
+            error = measured / p.value - 1
+            found.append(
+                {
+                    "what": p.what,
+                    "lowering": lowering,
+                    "predicted": p.value,
+                    "measured": round(measured, 3),
+                    "error": round(error, 3),
+                    "missed": abs(error) > MISS,
+                    "explanation": p.explanation if abs(error) > MISS else "",
+                }
+            )
+    return found
+
+
+def stem(result: dict) -> str:
+    """Size, device, precisions and versions: bench-paper-cpu-float32-jax0.10.2-torch2.13.0."""
+    dtypes = "+".join(dict.fromkeys(row["dtype"] for row in result["rows"])) or "none"
+    parts = ["bench", result["size"], result["platform"] or "none", dtypes]
+    parts.append(f"jax{result['versions']['jax']}")
+    if any(row["implementation"].startswith("torch") for row in result["rows"]):
+        parts.append(f"torch{result['versions']['torch'].split('+')[0]}")
+    if result["platform"] not in ("cpu", None):
+        parts.insert(2, result["device"].replace(" ", "_"))
+    return "-".join(parts)
+
+
+def as_csv(rows: list[dict]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_markdown(result: dict) -> str:
+    """Tables for people."""
+    parts = [f"# {stem(result)}\n"]
+    if result["loaded"]:
+        parts.append("**Measured while the machine was busy: not to be relied on.**\n")
+    gemm, copy = (result["ceilings"].get(k, 0) / 1e9 for k in ("float32", "bytes"))
+    parts.append(
+        f"{result['cpu']}, {result['cores']} cores, {result['device']}; ceilings {gemm:.0f} "
+        f"GFLOP/s (float32 matrix product), {copy:.1f} GB/s (copy). "
+        f"{result['processes']} fresh processes, {result['seconds'] / 60:.1f} minutes.\n"
+    )
+    for name, spread in result["control_spread"].items():
+        parts.append(f"A/A control {name}: differences below {100 * spread:.1f} % are noise.\n")
+    header = ["what", "median ms", "p90", "p95", "IQR", "n", "of roofline", "compile s", "MB"]
+    lines = [
+        [
+            " ".join(str(row[k]) for k in ("net", "variant", "what", "batch", "implementation",
+                                           "lowering", "dtype") if row[k] != ""),
+            *(f"{row[k]:.3g}" if row[k] < 100 else f"{row[k]:.0f}"
+              for k in ("median_ms", "p90_ms", "p95_ms", "iqr_ms")),
+            f"{row['n']} in {row['processes']}",
+            f"{100 * row['roofline_share']:.0f} %" if "roofline_share" in row else "",
+            f"{row['compile_s']:.1f}" if row["compile_s"] is not None else "",
+            f"{row['temporary_mb'] or row['call_mb'] or 0:.0f}",
+        ]
+        for row in result["rows"]
+    ]  # fmt: skip
+    parts.append(table(header, lines))
+    header = ["of", "over", "speed-up t_over / t_of", "95 %", "reduction 1 - t_of / t_over"]
+    lines = [
+        [r["of"], r["over"], f"{r['speedup']:.2f}", "{:.2f} to {:.2f}".format(*r["interval"]),
+         f"{100 * r['reduction']:.0f} %"]
+        for r in result["ratios"]
+    ]  # fmt: skip
+    parts.append(table(header, lines))
+    if result["bars"]:
+        lines = [
+            [b["of"], b["over"], f"{b['speedup']:.2f}", "{:.2f} to {:.2f}".format(*b["interval"]),
+             f"{b['must']}", f"{b['aim']}", b["met"]]
+            for b in result["bars"]
+        ]  # fmt: skip
+        parts.append(table(["of", "over", "speed-up", "95 %", "must", "aim", "met"], lines))
+    if result["predictions"]:
+        lines = [
+            [f"{p['what']} {p['lowering']}".strip(), f"{p['predicted']:g}", f"{p['measured']:g}",
+             f"{100 * p['error']:+.0f} %" + (", missed" if p["missed"] else ""), p["explanation"]]
+            for p in result["predictions"]
+        ]  # fmt: skip
+        parts.append(table(["predicted", "value", "measured", "off by", "why"], lines))
+    parts += [f"skipped: {name}: {why}\n" for name, why in result["skipped"].items()]
+    return "\n".join(parts)

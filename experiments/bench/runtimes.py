@@ -1,0 +1,131 @@
+"""A case -> ONNX Runtime or OpenVINO running the same net with the same weights, batch norm
+folded, all threads, float32. The ONNX model is written from our layers, without a detour."""
+
+import time
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from experiments.bench.cases import Case, Size
+from experiments.bench.prepared import Prepared, Reference
+from experiments.bench.weights import NEEDS, detection_flow, draw, fold, inputs, layers_of
+from jaxpose.skeleton import MAPS
+from jaxpose.timing import POOL
+
+OPSET, IR_VERSION = 17, 8
+"""Old enough for every runtime of the last years."""
+
+
+def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
+    """depth [b 1 t h w] and, for the regression net, maps [b 20 t h w] -> out [b 20 t h w]."""
+    layers = {layer.name: layer for layer in layers_of(net, variant, size.width)}
+    weights, epsilon = draw(layers.values()), size.config.bn_epsilon
+    nodes, initialisers = [], []
+
+    def run(name: str, x: str) -> str:
+        layer = layers[name]
+        kernel, bias = fold(weights[name], epsilon)
+        axes = (3, 4, 0, 1, 2) if layer.transposed else (4, 3, 0, 1, 2)
+        for part, array in (("kernel", kernel.transpose(axes)), ("bias", bias)):
+            array = np.ascontiguousarray(array)
+            initialisers.append(numpy_helper.from_array(array, f"{name}/{part}"))
+        padding = [k // 2 if s == 1 else 0 for k, s in zip(layer.kernel, layer.stride, strict=True)]
+        nodes.append(
+            helper.make_node(
+                "ConvTranspose" if layer.transposed else "Conv",
+                [x, f"{name}/kernel", f"{name}/bias"],
+                [name],
+                kernel_shape=layer.kernel,
+                strides=layer.stride,
+                pads=padding * 2,
+                group=layer.groups,
+            )
+        )
+        if not layer.relu:
+            return name
+        nodes.append(helper.make_node("Relu", [name], [f"{name}/relu"]))
+        return f"{name}/relu"
+
+    def join(parts: list[str]) -> str:
+        joined = "+".join(parts)
+        nodes.append(helper.make_node("Concat", parts, [joined], axis=1))
+        return joined
+
+    names = NEEDS[net, "forward"]
+    if net == "detection":
+        out = detection_flow(run, join, "depth")
+    else:
+        out = join(["depth", "maps"])
+        for name in layers:
+            out = run(name, out)
+    nodes.append(helper.make_node("Identity", [out], ["out"]))
+    graph = helper.make_graph(
+        nodes,
+        net,
+        [_array(name, batch, 1 if name == "depth" else MAPS, size) for name in names],
+        [_array("out", batch, MAPS, size)],
+        initialisers,
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    made.ir_version = IR_VERSION
+    onnx.checker.check_model(made)
+    return made
+
+
+def _array(name: str, batch: int, channels: int, size: Size):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, channels, *size.clip])
+
+
+def _pool(case: Case, size: Size) -> list[dict[str, np.ndarray]]:
+    return [
+        {name: np.ascontiguousarray(np.moveaxis(array, -1, 1)) for name, array in arrays.items()}
+        for arrays in inputs(NEEDS[case.net, case.what], case.batch, size.clip, POOL)
+    ]
+
+
+class _Runtime:
+    """What both have in common: load a model, then call it."""
+
+    def __init__(self, size: Size, threads: int, reference: Reference):
+        self.size, self.threads, self.reference = size, threads, reference
+
+    def load(self, content: bytes):
+        """-> a function from named inputs to the output."""
+        raise NotImplementedError
+
+    def prepare(self, case: Case) -> Prepared:
+        content = model(case.net, case.variant, self.size, case.batch).SerializeToString()
+        pool = _pool(case, self.size)
+        began = time.perf_counter()
+        run = self.load(content)
+        seconds = time.perf_counter() - began
+        deviation = self.reference.check(case, np.moveaxis(np.asarray(run(pool[0])), 1, -1))
+        return Prepared(lambda k: run(pool[k]), {"compile_s": seconds, "deviation": deviation})
+
+
+class OnnxRuntime(_Runtime):
+    def load(self, content: bytes):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        # Idle threads must not spin while others are timed.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return lambda arrays: session.run(["out"], arrays)[0]
+
+
+class OpenVino(_Runtime):
+    def load(self, content: bytes):
+        import openvino
+
+        core = openvino.Core()
+        options = {
+            "INFERENCE_NUM_THREADS": self.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",  # or it may choose bfloat16 by itself
+        }
+        compiled = core.compile_model(core.read_model(content), "CPU", options)
+        request = compiled.create_infer_request()
+        return lambda arrays: request.infer(arrays, share_inputs=True)[0]

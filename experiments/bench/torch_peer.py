@@ -1,0 +1,144 @@
+"""A case -> PyTorch running the same net with the same weights, at its best honest setting:
+channels last, all threads, batch norm folded for prediction, eager or compiled."""
+
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from experiments.bench.cases import Case, Size
+from experiments.bench.prepared import Prepared, Reference
+from experiments.bench.weights import (
+    NEEDS,
+    LayerWeights,
+    detection_flow,
+    draw,
+    fold,
+    inputs,
+    layers_of,
+)
+from jaxpose.layers import Layer
+from jaxpose.timing import POOL
+from jaxpose.training import Optimisation
+
+
+class Torch:
+    """The worker that runs PyTorch."""
+
+    def __init__(self, size: Size, threads: int, reference: Reference):
+        self.size, self.reference = size, reference
+        torch.set_num_threads(threads)
+        # every net and batch is compiled from the same lines of `Net.forward`
+        torch._dynamo.config.recompile_limit = 256
+
+    def prepare(self, case: Case) -> Prepared:
+        train = case.what == "train_step"
+        config = self.size.config
+        net = Net(case.net, case.variant, self.size.width, config, folded=not train)
+        net = net.to(memory_format=torch.channels_last_3d).train(train)
+        pool = [
+            tuple(channels_second(arrays[name]) for name in NEEDS[case.net, case.what])
+            for arrays in inputs(NEEDS[case.net, case.what], case.batch, self.size.clip, POOL)
+        ]
+        began = time.perf_counter()
+        run = torch.compile(net, dynamic=False) if case.implementation == "torch_compile" else net
+        if train:
+            call = training_step(net, run, case.net, getattr(config, case.net))
+            found = call(*pool[0])[None].numpy()
+        else:
+
+            @torch.inference_mode()
+            def call(*arrays):
+                return run(*arrays)
+
+            found = call(*pool[0]).movedim(1, -1).numpy()
+        # compilation happens in the first call
+        compiled = {"compile_s": time.perf_counter() - began} if run is not net else {}
+        deviation = self.reference.check(case, found)
+        return Prepared(lambda k: call(*pool[k]), {**compiled, "deviation": deviation})
+
+
+def channels_second(array: np.ndarray) -> torch.Tensor:
+    """[b t h w c] -> [b c t h w], channels last in memory."""
+    return torch.from_numpy(array).movedim(-1, 1).contiguous(memory_format=torch.channels_last_3d)
+
+
+class Net(nn.Module):
+    """Either net, from the same layers and weights as ours."""
+
+    def __init__(self, net: str, variant: str, width: float, numerics, *, folded: bool):
+        """`numerics` has bn_momentum, the share that is kept, and bn_epsilon."""
+        super().__init__()
+        layers = layers_of(net, variant, width)
+        weights = draw(layers)
+        self.is_detection = net == "detection"
+        # a module's name may not hold a dot, and ours hold slashes
+        self.convs = nn.ModuleDict(
+            {layer.name: conv(layer, weights[layer.name], numerics, folded) for layer in layers}
+        )
+
+    def forward(self, depth: torch.Tensor, maps: torch.Tensor | None = None) -> torch.Tensor:
+        if self.is_detection:
+            return detection_flow(lambda name, x: self.convs[name](x), torch_join, depth)
+        x = torch.cat([depth, maps], 1)
+        for module in self.convs.values():
+            x = module(x)
+        return x
+
+
+def torch_join(parts: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(parts, 1)
+
+
+def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequential:
+    kernel, bias = fold(weights, numerics.bn_epsilon) if folded else weights[:2]
+    padding = [k // 2 if s == 1 else 0 for k, s in zip(layer.kernel, layer.stride, strict=True)]
+    if layer.transposed:
+        module = nn.ConvTranspose3d(layer.cin, layer.cout, layer.kernel, layer.stride)
+        axes = (3, 4, 0, 1, 2)  # input channels first
+    else:
+        module = nn.Conv3d(
+            *(layer.cin, layer.cout, layer.kernel, layer.stride, padding), groups=layer.groups
+        )
+        axes = (4, 3, 0, 1, 2)
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(np.ascontiguousarray(kernel.transpose(axes))))
+        module.bias.copy_(torch.from_numpy(bias))
+    modules = [module]
+    if layer.norm and not folded:
+        module.bias.requires_grad_(False)  # batch norm takes it out again; ours is not trained
+        norm = nn.BatchNorm3d(layer.cout, numerics.bn_epsilon, 1 - numerics.bn_momentum)
+        with torch.no_grad():
+            norm.weight.copy_(torch.from_numpy(weights.scale))
+            norm.bias.copy_(torch.from_numpy(weights.shift))
+            norm.running_mean.copy_(torch.from_numpy(weights.mean))
+            norm.running_var.copy_(torch.from_numpy(weights.variance))
+        modules.append(norm)
+    if layer.relu:
+        modules.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*modules)
+
+
+def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
+    """(depth, [maps,] masks) -> loss, after one update at the first step's learning rate."""
+    trained = [p for p in net.parameters() if p.requires_grad]
+    rate, momentum = optimisation.learning_rate, optimisation.momentum
+    if optimisation.optimiser == "adam":
+        optimiser = torch.optim.Adam(trained, rate)
+    else:
+        optimiser = torch.optim.SGD(trained, rate, momentum)
+    loss_of = (
+        functional.binary_cross_entropy_with_logits if name == "detection" else functional.mse_loss
+    )
+
+    def step(*arrays):
+        *given, masks = arrays
+        optimiser.zero_grad()
+        loss = loss_of(run(*given), masks)
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    return step

@@ -1,0 +1,109 @@
+"""The nets' layers -> weights and inputs as numpy arrays, the same for us and for every peer."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from jaxpose import detection, regression
+from jaxpose.factorise import VARIANTS
+from jaxpose.layers import Layer
+from jaxpose.skeleton import MAPS
+
+X = TypeVar("X")
+
+
+class LayerWeights(NamedTuple):
+    """Of one `Layer`; the last four are None where no batch norm follows."""
+
+    kernel: np.ndarray  # [kt kh kw ci/groups co]
+    bias: np.ndarray  # [co], and so all others
+    scale: np.ndarray | None
+    shift: np.ndarray | None
+    mean: np.ndarray | None
+    variance: np.ndarray | None
+
+
+def layers_of(net: str, variant: str, width: float) -> list[Layer]:
+    if net == "detection":
+        return list(detection.layers(width).values())
+    if net == "regression":
+        return list(regression.layers(VARIANTS[variant], width))
+    return layers_of("detection", "", width) + layers_of("regression", variant, width)
+
+
+def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
+    """As after some training: every statistic its own value, outputs of the order of 1."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for layer in layers:
+        c, cin = layer.cout, layer.cin // layer.groups
+        # He's scale, over the taps that meet one output pixel
+        taps = 1 if layer.transposed else np.prod(layer.kernel)
+        kernel = rng.normal(size=(*layer.kernel, cin, c)) * (2 / (taps * cin)) ** 0.5
+        arrays = [kernel, 0.1 * rng.normal(size=c)]
+        if layer.norm:
+            arrays += [rng.uniform(0.5, 1.5, c), 0.1 * rng.normal(size=c)]
+            arrays += [0.1 * rng.normal(size=c), rng.uniform(0.5, 1.5, c)]
+        arrays = [a.astype(np.float32) for a in arrays]
+        found[layer.name] = LayerWeights(*arrays, *[None] * (6 - len(arrays)))
+    return found
+
+
+def fold(weights: LayerWeights, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of the one convolution that equals it with its batch norm in prediction."""
+    if weights.scale is None:
+        return weights.kernel, weights.bias
+    factor = weights.scale / np.sqrt(weights.variance + epsilon)
+    return weights.kernel * factor, (weights.bias - weights.mean) * factor + weights.shift
+
+
+def detection_flow(run: Callable[[str, X], X], join: Callable[[list[X]], X], depth: X) -> X:
+    """`DetectionNet.__call__` for whoever computes: `run` one layer, `join` channels."""
+
+    def both(level, resize, x):
+        return [
+            run(f"{level}/{b}/conv", run(f"{level}/{b}/{resize}", x)) for b in detection.BRANCHES
+        ]
+
+    x, merged = run("stem", depth), {}
+    for level in range(1, len(detection.DOWN) + 1):
+        x = merged[level] = run(f"down{level}/merge", join(both(f"down{level}", "halve", x)))
+    for level in range(len(detection.UP), 0, -1):
+        skip = [merged[level - 1]] if level - 1 in detection.SKIPS else []
+        x = run(f"up{level}/merge", join(both(f"up{level}", "double", x) + skip))
+    return join([run(f"out/{b}", x) for b in detection.BRANCHES])
+
+
+NEEDS = {
+    ("detection", "forward"): ("depth",),
+    ("detection", "train_step"): ("depth", "masks"),
+    ("regression", "forward"): ("depth", "maps"),
+    ("regression", "train_step"): ("depth", "maps", "masks"),
+}
+"""(net, what) -> the arrays that it reads, in the order of its arguments."""
+
+
+def inputs(
+    names: Iterable[str], batch: int, clip: tuple[int, int, int], count: int
+) -> list[dict[str, np.ndarray]]:
+    """`count` batches of random clips, never zeros: depth [b t h w 1], maps and masks [b t h w 20],
+    float32. A clip's values depend on its number alone, so a larger batch begins with the smaller.
+    """
+
+    def array(name: str, item: int, number: int):
+        rng = np.random.default_rng([ord(name[0]), ord(name[1]), item, number])
+        if name == "depth":
+            return rng.standard_normal((*clip, 1), np.float32)
+        values = rng.random((*clip, MAPS), np.float32)
+        return values if name == "maps" else (values < 0.05).astype(np.float32)
+
+    return [
+        {name: np.stack([array(name, item, k) for k in range(batch)]) for name in names}
+        for item in range(count)
+    ]
+
+
+def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest difference, as a share of the largest value."""
+    return float(np.max(np.abs(found - wanted)) / np.max(np.abs(wanted)))

@@ -1,0 +1,62 @@
+"""The script for a GPU machine, on the CPU at tiny size."""
+
+import json
+
+import pytest
+from test_resume import made_up
+
+from data_pipeline.frames import save
+from experiments import gpu
+
+
+def test_folding_is_right_by_the_check_that_a_gpu_will_make():
+    found = gpu.check("folded")
+    assert set(found) >= {"3x3x3", "1x2x2 strided", "1x2x2 transposed", "3x3x3 depthwise"}
+    assert max(found.values()) < 1e-5
+
+
+def test_it_times_and_trains_in_processes_of_their_own_and_keeps_what_they_said(
+    tmp_path, monkeypatch, capsys
+):
+    save(made_up(), tmp_path / "frames.npz")
+    monkeypatch.setattr(gpu, "check", lambda lowering: {"3x3x3": 0.0})
+    commands = []
+
+    def part(name, command, limit_s):
+        commands.append(command)
+        return {"seconds": 1.0, "result": {}}
+
+    monkeypatch.setattr(gpu, "part", part)
+    options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
+    assert gpu.main([*options, "--steps=90"]) == 0
+    assert [c[0] for c in commands] == ["experiments.bench", "experiments.run"]
+    assert "--regression.epochs=3" in commands[1]
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed == json.loads((tmp_path / "out" / "gpu.json").read_text())
+    assert gpu.BENCH_S + gpu.TRAIN_S < 7 * 60
+
+
+@pytest.mark.slow
+def test_the_whole_script_works_at_tiny_size(tmp_path, capsys):
+    save(made_up(), tmp_path / "frames.npz")
+    options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
+    assert gpu.main([*options, "--steps=2"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["bench"]["result"]["rows"] and found["train"]["result"]["rmsd_px"]
+
+
+def test_a_part_that_fails_or_takes_too_long_is_noted():
+    assert gpu.part("a", ["json.tool", "/nowhere"], 20)["error"].startswith("ended with code")
+    assert "took longer than" in gpu.part("b", ["experiments.account"], 0.01)["error"]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--data=nowhere.npz", "--device=cpu"], "nowhere.npz"),
+        (["--data=nowhere.npz", "--device=cpu", "--steps=0"], "--steps=0: wanted 1 or more"),
+    ],
+)
+def test_what_cannot_work_is_refused(options, said, capsys):
+    assert gpu.main(options) == 2
+    assert said in capsys.readouterr().err
