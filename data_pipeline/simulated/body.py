@@ -75,9 +75,9 @@ class Proportions:
     thigh: float = 0.138
     shank: float = 0.188
     girth: float = 1.0
-    spread: float = 0.07
+    spread: float = 0.08
     """Standard deviation of every proportion, as a share of it."""
-    most: float = 0.15
+    most: float = 0.18
     """The largest such deviation."""
     nappy: float = 0.8
     """Share of infants that wear one."""
@@ -120,7 +120,7 @@ def infant_xml(sizes: Sizes) -> str:
   <body name="thorax" pos="0 {waist:.5f} 0">
     <joint name="side_bend" axis="0 0 1" range="-25 25" damping="0.2"/>
     <joint name="waist_twist" axis="0 1 0" range="-25 25" damping="0.2"/>
-    {_ellipsoid("belly", (0, 0, 0.005 * g), (0.128 * g, 0.45 * sizes.trunk, 0.088 * g))}
+    {_ellipsoid("belly", (0, 0, 0.005 * g), (0.125 * g, 0.30 * sizes.trunk, 0.088 * g))}
     {
         _ellipsoid(
             "chest",
@@ -143,9 +143,20 @@ def infant_xml(sizes: Sizes) -> str:
 
 
 def contacts_xml() -> str:
-    """`<contact>`: thighs overlap the belly at the hips, which must not push them apart."""
-    pairs = "".join(f'<exclude body1="{side}_hip" body2="thorax"/>' for side in ("right", "left"))
-    return f"<contact>{pairs}</contact>"
+    """`<contact>`: the outer halves of upper arms and thighs stay out of the trunk.
+
+    MuJoCo leaves out a body and its parent, which holds for upper arm and chest; thigh and belly
+    overlap at the hip, which must not push them apart.
+    """
+    parts = []
+    for side in ("right", "left"):
+        parts.append(f'<exclude body1="{side}_hip" body2="thorax"/>')
+        for limb, trunk in (("hip", "belly"), ("shoulder", "chest")):
+            parts.append(
+                f'<pair geom1="{side}_{limb}_lower" geom2="{trunk}" condim="3" '
+                'friction="0.15 0.15 0.01 0.001 0.001" solref="0.015 1" solimp="0.95 0.99 0.001"/>'
+            )
+    return f"<contact>{''.join(parts)}</contact>"
 
 
 def motors_xml() -> str:
@@ -186,7 +197,7 @@ def _limb(side: str, kind: str, sizes: Sizes, root: tuple[float, float, float]) 
 <body name="{inner}" pos="{_vector(root)}">
   {"".join(hinges[:3])}
   {_capsule(f"{inner}_upper", (0, 0, 0), (0, 0.5 * upper, 0), r0)}
-  {_capsule(f"{inner}_lower", (0, 0.3 * upper, 0), (0, upper, 0), r1)}
+  {_capsule(f"{inner}_lower", (0, 0.45 * upper, 0), (0, upper, 0), r1)}
   <body name="{middle}" pos="0 {upper:.5f} 0">
     {hinges[3]}
     {_capsule(f"{middle}_upper", (0, 0, 0), (0, 0.6 * lower, 0), 0.5 * (r1 + r2))}

@@ -12,7 +12,7 @@ from data_pipeline.simulated.scene import ARMS
 class Visits:
     """How often and for how long a carer's arm is over the infant; set by hand."""
 
-    gap_s: float = 90.0
+    gap_s: float = 110.0
     """Mean time between two visits."""
     stay_s: tuple[float, float] = (2.0, 7.0)
     both_hands: float = 0.4

@@ -11,12 +11,19 @@ import numpy as np
 
 from data_pipeline.simulated.camera import Camera, window
 from data_pipeline.simulated.movement import HZ, onsets, wander
+from data_pipeline.simulated.quota import Quota
 
 THICKNESS = 0.004
 """Metres, of a cloth and the air in it."""
 
-SPAN = 0.045
-"""Metres; a cloth spans hollows narrower than this, so no limb shows under it in detail."""
+FALL = 0.7
+"""How steeply a cloth falls from what holds it up, so no limb shows under it in detail."""
+
+SPAN = 0.06
+"""Metres, how far from what holds it up a cloth can be above what is below."""
+
+STRIDE = 2
+"""px, of the steps in which its fall is made."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,19 +35,23 @@ class Bedding:
     comes and goes within half a second.
     """
 
-    blanket: float = 0.08
+    blanket: float = 0.03
     """Over the legs or the lower trunk, from the feet upwards."""
     blanket_stays_s: float = 150.0
     """Mean time until it is taken off or put on."""
-    leg_wrap: float = 0.04
-    """Chance per leg that knee and foot are wrapped for the whole recording."""
-    arm_wrap: float = 0.1
-    """Chance per arm of a splint or a mitten, from wrist to elbow, for the whole recording."""
+    wrapped_arm: float = 0.22
+    """One arm in a splint or a mitten, from wrist to elbow, for the whole recording."""
+    both_arms: float = 0.25
+    """Of those, the share that has the other one wrapped too."""
     wrap_reaches_shoulder: float = 0.3
-    collar: float = 0.45
-    """Chance per shoulder of a cloth whose edge runs across it."""
-    nappy_cloth: float = 0.2
-    """Chance per hip of a cloth whose edge runs across it."""
+    wrapped_leg: float = 0.08
+    """One leg wrapped from knee to foot, for the whole recording."""
+    loose_edges: float = 0.65
+    """Lies between cloths whose edges come up to a joint; of these infants, the chances are"""
+    at_shoulder: float = 0.5
+    """per shoulder"""
+    at_hip: float = 0.3
+    """and per hip."""
     edge_m: tuple[float, float] = (0.005, 0.004)
     """Mean and standard deviation of how far such an edge stays short of the joint."""
     sway_m: float = 0.003
@@ -89,13 +100,17 @@ class Cloth:
     def drape(self, below: np.ndarray, mask: np.ndarray, camera: Camera) -> None:
         """Lays the cloth where `mask` is set: brings the depth `below` (m [h w], changed) nearer.
 
-        The mean over a window of the nearest depth within the same window is nowhere farther than
-        `below`: every value that is averaged is the minimum of a window that holds the pixel.
+        A tent over what is below it: from every point it falls by `FALL` to the sides.
         """
-        span = 2 * round(0.5 * SPAN * camera.focal / camera.position[2]) + 1
-        patch = window(mask, 2 * span)
-        depth = cv2.erode(below[patch].astype(np.float32), np.ones((span, span), np.uint8))
-        depth = cv2.blur(depth, (span, span), borderType=cv2.BORDER_REPLICATE)
+        px_per_m = camera.focal / camera.position[2]
+        patch = window(mask, round(SPAN * px_per_m))
+        under = below[patch].astype(np.float32)
+        depth = under.copy()
+        stride = np.ones((2 * STRIDE + 1, 2 * STRIDE + 1), np.uint8)
+        for _ in range(round(SPAN * px_per_m / STRIDE)):
+            depth = np.minimum(depth, cv2.erode(depth, stride) + STRIDE * FALL / px_per_m)
+        size = 2 * round(0.01 * px_per_m) + 1
+        depth = np.minimum(under, cv2.GaussianBlur(depth, (size, size), 0))
         size = (camera.width, camera.height)
         wrinkles = cv2.resize(self.wrinkles.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
         depth -= THICKNESS + np.maximum(wrinkles[patch], 0)
@@ -103,7 +118,7 @@ class Cloth:
 
 
 def draw_cloths(
-    rng: np.random.Generator, bedding: Bedding, frames: int, joints: np.ndarray
+    rng: np.random.Generator, bedding: Bedding, frames: int, joints: np.ndarray, quota: Quota
 ) -> list[Cloth]:
     """`frames` are raw ones; `joints` is the first pose [12 3] in the world."""
     xy = joints[:, :2]
@@ -125,23 +140,35 @@ def draw_cloths(
             (hips[0], top + 0.17),
             present=_on_and_off(rng, frames, bedding.blanket_stays_s),
         )
-    for shoulder, elbow, wrist, hip, knee, ankle in ((0, 1, 2, 6, 7, 8), (3, 4, 5, 9, 10, 11)):
-        if rng.uniform() < bedding.arm_wrap:
+    arms, legs = _wrapped(bedding, quota.wrapped)
+    loose = quota.loose < bedding.loose_edges
+    sides = ((0, 1, 2, 6, 7, 8), (3, 4, 5, 9, 10, 11))
+    for k, (shoulder, elbow, wrist, hip, knee, ankle) in enumerate(sides):
+        if arms[k]:
             forearm = np.linalg.norm(joints[wrist] - joints[elbow])
             upper = np.linalg.norm(joints[shoulder] - joints[elbow])
             reaches = rng.uniform() < bedding.wrap_reaches_shoulder
             add(_sleeve(rng, -0.02, forearm + 0.05, 0.035), follows=(elbow, wrist))
             if reaches:
                 add(_sleeve(rng, -0.02, upper + 0.02, 0.035), follows=(shoulder, elbow))
-        if rng.uniform() < bedding.leg_wrap:
+        if legs[k]:
             shank = np.linalg.norm(joints[ankle] - joints[knee])
             add(_sleeve(rng, -0.02, shank + 0.05, 0.04), follows=(knee, ankle))
-        for joint, share in ((shoulder, bedding.collar), (hip, bedding.nappy_cloth)):
-            if rng.uniform() < share:
+        for joint, share in ((shoulder, bedding.at_shoulder), (hip, bedding.at_hip)):
+            if loose and rng.uniform() < share:
                 half = rng.uniform((0.03, 0.03), (0.06, 0.05))
                 angle = rng.normal(90 * rng.integers(4), 20)
                 add(_edge_at(rng, half, angle, bedding.edge_m), xy[joint])
     return cloths
+
+
+def _wrapped(bedding: Bedding, quantile: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which arms and which legs are, right and left: bool [2] each, for a quantile in [0, 1)."""
+    both = bedding.both_arms * bedding.wrapped_arm
+    one, leg = (bedding.wrapped_arm - both) / 2, bedding.wrapped_leg / 2
+    shares = (one, one, both, leg, leg)
+    k = np.searchsorted(np.cumsum(shares), quantile, side="right")
+    return np.array([k in (0, 2), k in (1, 2)]), np.array([k == 3, k == 4])
 
 
 def _sheet(rng: np.random.Generator, half, degrees: float) -> np.ndarray:

@@ -24,9 +24,9 @@ POSTURES_DEG = {
     "arm": (
         # share, mean and spread of abduct, lift, twist, bend, end
         (0.20, (90, -5, 70, 95, 5), (18, 12, 14, 18, 10)),  # beside the head
-        (0.15, (60, -2, 20, 60, 5), (14, 10, 18, 16, 10)),  # out to the side
-        (0.30, (26, 4, -10, 45, 5), (10, 16, 18, 18, 10)),  # along the trunk
-        (0.25, (22, 18, -55, 108, 10), (9, 16, 12, 14, 10)),  # hand on the chest
+        (0.15, (60, 0, 20, 60, 5), (14, 16, 18, 16, 10)),  # out to the side
+        (0.30, (26, 6, -10, 45, 5), (10, 22, 18, 18, 10)),  # along the trunk
+        (0.25, (24, 20, -55, 108, 10), (9, 22, 12, 14, 10)),  # hand on the chest
         (0.10, (50, 32, -5, 128, 10), (12, 18, 12, 10, 10)),  # hand at the face
     ),
     "leg": (
@@ -39,13 +39,16 @@ POSTURES_DEG = {
 """Guessed from the median poses of the 14 babyPose sheets, by eye."""
 
 REACH_DEG = {
-    "arm": (26, 22, 32, 36, 15),
-    "leg": (16, 38, 22, 50, 18),
-    "trunk": (0.45, 0.5, 2.5, 6, 3, 4, 22, 8),
+    "arm": (25, 21, 30, 34, 15),
+    "leg": (24, 34, 20, 18, 18),
+    "trunk": (0.35, 0.4, 1.9, 5, 2.3, 3, 22, 8),
 }
 """Standard deviation of a submovement's target around the posture, at amplitude 1.
 
 Of the trunk, in the order of `ROOT_DOFS`; 0.5 for x and y are 9 mm."""
+
+PLANTED = 1.3
+"""A thigh that lifts by a degree more bends its knee by this many more, so the foot stays down."""
 
 PLACE_SPREAD = (0.030, 0.025, *np.radians((7, 8, 6, 6, 30, 8)))
 """Of where the trunk lies and how, in the order of `ROOT_DOFS`, between infants."""
@@ -59,7 +62,7 @@ class Movement:
     infants hardly move at all while the others are busy up to half of the time.
     """
 
-    bursts_per_minute: tuple[float, float] = (0.8, 14.0)
+    bursts_per_minute: tuple[float, float] = (1.2, 20.0)
     """Per infant, log-uniform."""
     burst_s: tuple[float, float] = (1.5, 5.0)
     step_s: tuple[float, float] = (0.3, 0.8)
@@ -70,7 +73,7 @@ class Movement:
     """Chance that an arm joins a burst; a leg's is 1.1 minus this."""
     side_bias: float = 0.2
     """Largest amount that one side's chance is raised by, and the other's lowered."""
-    posture_s: float = 30.0
+    posture_s: float = 24.0
     """Mean time that a limb keeps a posture, at 6 bursts a minute; less when busier."""
     drift_deg: float = 4.0
     """Standard deviation of a slow drift of every joint around the posture."""
@@ -102,10 +105,12 @@ class Temperament:
     restless_deg: float
 
 
-def draw_temperament(rng: np.random.Generator, movement: Movement) -> Temperament:
+def draw_temperament(rng: np.random.Generator, movement: Movement, busy: float) -> Temperament:
+    """`busy` in [0, 1) is the quantile of how often the infant moves."""
+    rarest, most = np.log(movement.bursts_per_minute)
     bias = movement.side_bias
     return Temperament(
-        bursts_per_minute=np.exp(rng.uniform(*np.log(movement.bursts_per_minute))),
+        bursts_per_minute=np.exp(rarest + busy * (most - rarest)),
         amplitude=np.exp(rng.uniform(*np.log(movement.amplitude))),
         side_bias=rng.uniform(-bias, bias),
         arm_share=rng.uniform(*movement.joins),
@@ -113,9 +118,11 @@ def draw_temperament(rng: np.random.Generator, movement: Movement) -> Temperamen
     )
 
 
-def joint_targets(rng: np.random.Generator, movement: Movement, frames: int) -> np.ndarray:
+def joint_targets(
+    rng: np.random.Generator, movement: Movement, frames: int, busy: float
+) -> np.ndarray:
     """[frames len(MOTORS)]: targets of `body.MOTORS` at `HZ`, metres for x and y, else radians."""
-    temperament = draw_temperament(rng, movement)
+    temperament = draw_temperament(rng, movement, busy)
     seconds = frames / HZ
     t = np.arange(frames) / HZ
     times = onsets(rng, seconds, 60 / temperament.bursts_per_minute)
@@ -196,11 +203,21 @@ def _posture(rng: np.random.Generator, kind: str, hold_s: float, t: np.ndarray) 
     favourites = rng.choice(len(shares), 2, p=shares)
 
     def draw():
-        k = favourites[rng.choice(2, p=(0.75, 0.25))]
-        return rng.normal(means[k], 0.6 * np.array(spreads[k])) + offset
+        k = favourites[rng.choice(2, p=(0.65, 0.35))]
+        deviation = offset + rng.normal(0, 0.6 * np.array(spreads[k]))
+        return means[k] + _planted(kind, deviation)
 
-    offset = rng.normal(0, 0.8 * np.array(spreads[favourites[0]]))
+    offset = rng.normal(0, 1.0 * np.array(spreads[favourites[0]]))
     return minimum_jerk(*_holds(rng, t[-1], hold_s, draw), t)
+
+
+def _planted(kind: str, deviation: np.ndarray) -> np.ndarray:
+    """Degrees around a posture [*n 5], of a leg with its knee bent as its thigh lifts."""
+    if kind == "leg":
+        bend, lift = LIMB_DOFS.index("bend"), LIMB_DOFS.index("lift")
+        deviation = deviation.copy()
+        deviation[..., bend] += PLANTED * deviation[..., lift]
+    return deviation
 
 
 def _trunk(rng, movement: Movement, hold_s: float, t: np.ndarray) -> np.ndarray:
@@ -226,6 +243,7 @@ def _burst(rng, movement: Movement, kind, onset, duration, temperament: Temperam
     times = start + np.concatenate([[0], np.cumsum(steps)])
     times = times[times < start + duration]
     targets = rng.normal(0, reach, (len(steps) + 1, len(reach)))[: len(times)]
+    targets = _planted(kind, targets)
     targets[0] = 0
     back = times[-1] + rng.uniform(0.6, 1.5)
     return minimum_jerk(np.append(times, back), np.vstack([targets, 0 * reach]), t)

@@ -14,6 +14,7 @@ from data_pipeline.simulated.cloths import Cloth, draw_cloths
 from data_pipeline.simulated.mattress import Mattress, draw_mattress
 from data_pipeline.simulated.movement import breathing, joint_targets
 from data_pipeline.simulated.parameters import DEFAULT, Parameters
+from data_pipeline.simulated.quota import draw_quota
 from data_pipeline.simulated.scene import Scene, draw_crib
 from data_pipeline.simulated.sensor import sense
 from data_pipeline.simulated.tubes import Tube, draw_tubes
@@ -69,11 +70,14 @@ class Recording:
         self.sizes: Sizes = draw_sizes(body, parameters.body)
         self.crib = draw_crib(ward, self.sizes)
         self.scene = Scene(self.sizes, self.crib)
-        self.targets = joint_targets(move, parameters.movement, self.raw_frames)
+        quota = draw_quota(seed, infant)
+        self.targets = joint_targets(move, parameters.movement, self.raw_frames, quota.busy)
         self.breath = breathing(move, parameters.movement, self.raw_frames)
         self.scene.settle(self.targets[0])
         joints, points = self.scene.joints, self._points()
-        self.cloths: list[Cloth] = draw_cloths(cover, parameters.bedding, self.raw_frames, joints)
+        self.cloths: list[Cloth] = draw_cloths(
+            cover, parameters.bedding, self.raw_frames, joints, quota
+        )
         self.tubes: list[Tube] = draw_tubes(lines, parameters.lines, points)
         self.carer: Carer = draw_carer(carer, parameters.carer, self.raw_frames, joints)
         middle = (0.0, -0.5 * self.sizes.trunk)
@@ -172,7 +176,7 @@ class Recording:
         return depth, hit
 
     def _glance(self, raw: int, at) -> tuple[np.ndarray, np.ndarray]:
-        """As `_render`, at pixels `at` (rows, columns) alone, with the depth below what is opaque."""
+        """As `_render`, at pixels `at` (rows, columns) alone; depth is that below cloths."""
         model, data = self.scene.model, self.scene.data
         rays = np.ascontiguousarray(self.rays[at])
         depth, hit = _nearer(
@@ -199,7 +203,9 @@ class Recording:
             there = self.carer.present[raw, arm]
             where = self.carer.position[raw, arm] if there else scene.AWAY
             self.scene.place_carer(arm, where, self.carer.heading[raw, arm])
-            geoms += list(self.scene.arm_geoms(arm)) if there else []
+            if there:
+                self.scene.lift_carer(arm)
+                geoms += list(self.scene.arm_geoms(arm))
         return np.array(geoms, int)
 
 

@@ -25,6 +25,12 @@ AWAY = (0.0, 0.0, -5.0)
 
 ARMS = 2
 
+CLEAR = 0.005
+"""Metres that a carer's arm stays above the infant: it hovers, and moves nothing."""
+
+LIFTS = 6
+"""Most steps that it takes to get there."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Crib:
@@ -161,6 +167,18 @@ class Scene:
         self.data.mocap_pos[arm] = position
         self.data.mocap_quat[arm] = (np.cos(heading / 2), 0, 0, np.sin(heading / 2))
         mujoco.mj_kinematics(self.model, self.data)
+
+    def lift_carer(self, arm: int) -> None:
+        """Raises an arm until it is `CLEAR` of the infant."""
+        around = self.geoms(INFANT)
+        mocap = self.model.body(f"carer_{arm}").mocapid[0]
+        pairs = [(int(a), int(b)) for a in self.arm_geoms(arm) for b in around]
+        for _ in range(LIFTS):
+            gap = min(mujoco.mj_geomDistance(self.model, self.data, *p, CLEAR, None) for p in pairs)
+            if gap >= CLEAR:
+                return
+            self.data.mocap_pos[mocap, 2] += CLEAR - gap
+            mujoco.mj_kinematics(self.model, self.data)
 
     @property
     def joints(self) -> np.ndarray:

@@ -19,15 +19,15 @@ class Lines:
     three chest leads, a feeding tube, an infusion line at a hand, a saturation probe at a foot.
     """
 
-    hose: float = 0.45
+    hose: float = 0.35
     """From the nose over a shoulder."""
     hose_diameter_m: tuple[float, float] = (0.009, 0.014)
-    leads: float = 0.8
+    leads: float = 0.5
     """Three from the chest, together."""
-    feeding_tube: float = 0.5
-    infusion: float = 0.4
+    feeding_tube: float = 0.3
+    infusion: float = 0.25
     """A line from a wrist."""
-    probe: float = 0.6
+    probe: float = 0.35
     """A cable from a foot."""
     cable_diameter_m: tuple[float, float] = (0.002, 0.004)
     slack: float = 0.35
