@@ -248,7 +248,7 @@ def test_the_mattress_is_met_where_its_own_height_says():
     distance = sheet.depth(view, rays) / (rays @ view.rotation[2])
     x, y, z = np.moveaxis(view.position + rays * distance[..., None], -1, 0)
     np.testing.assert_allclose(z, sheet.height(x, y), atol=1e-4)
-    assert -0.012 <= z.min() < z.max() <= 0
+    assert -0.017 <= z.min() < z.max() <= 0  # six waves of 2 mm, and creases of 5
 
 
 def test_a_cloth_lies_above_whatever_is_under_it():
