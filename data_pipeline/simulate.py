@@ -7,44 +7,24 @@ command, and a run that was killed goes on where it stopped.
 """
 
 import argparse
+import dataclasses
 import json
-import multiprocessing
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from data_pipeline.errors import DataError
 from data_pipeline.locks import locked
-from data_pipeline.simulated.recording import sheet_path, write_recording
+from data_pipeline.simulated import folder
+from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_parameters
+from data_pipeline.simulated.workers import spread
+from data_pipeline.simulated.writing import sheet_path, write_recording
 
-VERSION = 1
+VERSION = 2
 """Of what a seed turns into; raised whenever the same command gives other bytes."""
-
-README = """# Simulated infants
-
-**Simulated data.** No infant was recorded: MuJoCo moved capsule infants on a mattress and cast
-the depth images. The layout is that of the babyPose data set.
-
-    python -m data_pipeline.simulate --infants={infants} --frames={frames} --seed={seed} \\
-        --size={width},{height} --out=...
-
-| file | what |
-|---|---|
-| `pz<ID>/<n>_16bit.png` | depth, uint16 mm, 0 = no return; n = 1, 6, 11, ... of 30 Hz |
-| `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image |
-| `pz<ID>/camera.json` | fx, fy, cx, cy, width, height, px; the top-left pixel's centre is (0, 0) |
-| `pz<ID>/truth.npz` | exact: joints_mm, joints_px, visible, hidden_by |
-
-Joints in `truth.npz` are in the order of `jaxpose.skeleton.JOINTS`, right and left are the infant's
-own; millimetres are in the camera's frame: x right, y down, z away.
-"""
 
 
 def simulate(
@@ -55,38 +35,40 @@ def simulate(
     seed: int,
     size: tuple[int, int],
     processes: int | None = None,
+    parameters: Parameters = DEFAULT,
+    images: bool = True,
 ) -> None:
     """Writes `infants` recordings of `frames` annotated frames of `size` (width, height) to `out`.
 
     Infants that are already there, whole and from the same settings, are kept. `processes` is the
-    number of cores by default; it does not change a byte.
+    number of cores by default; it does not change a byte. Without `images`, sheets and truth are
+    the same as with them, at a twentieth of the time.
 
     Raises:
       DataError: a value out of range, or `out` holds something else.
     """
     _check(infants, frames, seed, size, processes)
+    common = {"seed": seed, "size": size, "frames": frames, "images": images}
+    settings = {"version": VERSION, **common, "parameters": dataclasses.asdict(parameters)}
     with locked(out):
-        _simulate(out, infants, frames, seed, size, processes)
+        folder.claim(out, settings, infants)
+        todo = [k for k in range(1, infants + 1) if not sheet_path(out, k).exists()]
+        jobs = [(out, k, common | {"parameters": parameters}) for k in todo]
+        if not jobs:
+            return
+        done = frames * (infants - len(todo))
+        with tqdm(total=frames * infants, initial=done, unit="frame") as bar:
+            if processes == 1 or len(jobs) < 2:
+                for job in jobs:
+                    _write(job, bar.update)
+            else:
+                spread(_write, jobs, processes, bar)
+        folder.describe(out, settings, infants)
 
 
-def _simulate(out, infants, frames, seed, size, processes) -> None:
-    settings = {"version": VERSION, "seed": seed, "frames": frames, "size": list(size)}
-    _claim(out, settings, infants)
-    todo = [k for k in range(1, infants + 1) if not sheet_path(out, k).exists()]
-    common = {"seed": seed, "size": size, "frames": frames}
-    jobs = [(out, k, common) for k in todo]
-    if not jobs:
-        return
-    with tqdm(total=frames * infants, initial=frames * (infants - len(todo)), unit="frame") as bar:
-        if processes == 1 or len(jobs) < 2:
-            for job in jobs:
-                _write(job, bar.update)
-        else:
-            _spread(jobs, processes, bar)
-    width, height = size
-    (out / "README.md").write_text(
-        README.format(infants=infants, frames=frames, seed=seed, width=width, height=height)
-    )
+def _write(job, tick) -> None:
+    out, infant, common = job
+    write_recording(out, infant, tick=tick, **common)
 
 
 def _check(infants, frames, seed, size, processes) -> None:
@@ -104,86 +86,6 @@ def _check(infants, frames, seed, size, processes) -> None:
         raise DataError(f"size is {size[0]},{size[1]}; the image must be 4:3, such as 640,480")
 
 
-def _claim(out: Path, settings: dict, infants: int) -> None:
-    """Makes `out` and notes what it holds, unless it holds something else already."""
-    note = out / "simulation.json"
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file; name a folder with --out")
-    if note.exists():
-        try:
-            there = json.loads(note.read_text())
-        except json.JSONDecodeError as error:
-            raise DataError(f"{note} is damaged ({error}); delete {out} or name another") from None
-        if there != settings:
-            raise DataError(
-                f"{out} holds another simulation: {there}, wanted {settings}; "
-                "name another folder with --out, or delete this one"
-            )
-        more = [p.name for p in out.glob("result_pz*.csv") if int(p.stem[9:]) > infants]
-        if more:
-            raise DataError(
-                f"{out} holds more than the {infants} infants asked for ({', '.join(sorted(more))})"
-                "; ask for all of them, or name another folder with --out"
-            )
-        return
-    if out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} holds something else; name an empty or a new folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    beside = note.with_suffix(".json.partial")
-    beside.write_text(json.dumps(settings) + "\n")
-    beside.rename(note)
-
-
-def _spread(jobs: list, processes: int | None, bar: tqdm) -> None:
-    """Runs the jobs on several processes; the bar follows a counter that they share."""
-    context = multiprocessing.get_context("spawn")
-    done = context.Value("q", 0)
-    workers = min(processes or _cores(), len(jobs))
-    start = bar.n
-    with futures.ProcessPoolExecutor(workers, context, _initialise, (done,)) as pool:
-        running = [pool.submit(_write_counted, job) for job in jobs]
-        try:
-            waiting = running
-            while waiting:
-                finished, waiting = futures.wait(running, 0.2, futures.FIRST_EXCEPTION)
-                bar.update(start + done.value - bar.n)
-                for future in finished:
-                    future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _initialise(done) -> None:
-    global _done
-    _done = done
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would go on writing to what the next run is making."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _write_counted(job) -> None:
-    def tick() -> None:
-        with _done.get_lock():
-            _done.value += 1
-
-    _write(job, tick)
-
-
-def _write(job: tuple[Path, int, dict], tick: Callable[[], None]) -> None:
-    out, infant, common = job
-    write_recording(out, infant, tick=tick, **common)
-
-
 def _size(text: str) -> tuple[int, int]:
     try:
         width, height = map(int, text.split(","))
@@ -199,28 +101,29 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--infants", type=int, default=16, help="recordings, one infant each")
-    parser.add_argument(
-        "--frames", type=int, default=1000, help="annotated frames per infant, 1/6 s apart"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="everything random follows from it")
-    parser.add_argument(
-        "--size", type=_size, default="640,480", help="WIDTH,HEIGHT of an image, px"
-    )
-    parser.add_argument(
-        "--processes", type=int, default=argparse.SUPPRESS, help="at once (default: one per core)"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        default=argparse.SUPPRESS,
+    add = parser.add_argument
+    add("--infants", type=int, default=16, help="recordings, one infant each")
+    add("--frames", type=int, default=1000, help="annotated frames per infant, 1/6 s apart")
+    add("--seed", type=int, default=0, help="everything random follows from it")
+    add("--size", type=_size, default="640,480", help="WIDTH,HEIGHT of an image, px")
+    add("--processes", type=int, default=argparse.SUPPRESS, help="at once (default: one per core)")
+    add(
+        "--parameters", type=Path, default=argparse.SUPPRESS, metavar="FILE.json",
+        help="what to change in the model (data_pipeline/simulated/parameters.py)",
+    )  # fmt: skip
+    add("--sheets_only", action="store_true", help="no images: the same sheets, 20 times faster")
+    add(
+        "--out", type=Path, required=True, default=argparse.SUPPRESS,
         help="folder to make, or to complete",
-    )
+    )  # fmt: skip
     options = parser.parse_args(argv)
     start = time.perf_counter()
     try:
-        simulate(**vars(options))
+        given = vars(options) | {"images": not options.sheets_only}
+        del given["sheets_only"]
+        if "parameters" in given:
+            given["parameters"] = read_parameters(given["parameters"])
+        simulate(**given)
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

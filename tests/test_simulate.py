@@ -19,7 +19,9 @@ from data_pipeline.errors import DataError
 from data_pipeline.simulate import simulate
 from data_pipeline.simulated import annotation, camera, movement, scene, sensor
 from data_pipeline.simulated.body import LIMB_DOFS, MOTORS, draw_sizes
-from data_pipeline.simulated.cover import Cloth, draw_mattress
+from data_pipeline.simulated.cloths import Cloth
+from data_pipeline.simulated.mattress import draw_mattress
+from data_pipeline.simulated.parameters import DEFAULT
 from data_pipeline.simulated.recording import MATTRESS, Recording
 from data_pipeline.simulated.scene import Scene
 from jaxpose.skeleton import JOINTS
@@ -69,7 +71,7 @@ def test_infants_and_seeds_differ(recordings, tmp_path):
 
 def test_the_layout_is_babyposes(recordings):
     names = {p.name for p in recordings.iterdir()}
-    assert names == {"README.md", "simulation.json"} | {
+    assert names == {"README.md", "simulation.json", "frames.png"} | {
         f for k in (1, 2, 3) for f in (f"pz{k}", f"result_pz{k}.csv")
     }
     numbers = range(1, 60, 5)
@@ -88,7 +90,7 @@ def test_frames_are_16_bit_millimetres_of_a_mattress_0_6_to_0_9_m_away(recording
     assert image.dtype == np.uint16 and image.shape == (120, 160)
     # Tilted by up to 12 degrees, an image 0.76 m high spans 0.08 m of depth to either side.
     assert 500 < np.median(image[image > 0]) < 1000
-    assert 0.0005 < (image == 0).mean() < 0.15
+    assert 0.0005 < (image == 0).mean() < 0.3
 
 
 @pytest.mark.parametrize("infant", [1, 2, 3])
@@ -104,26 +106,28 @@ def test_truth_in_pixels_is_truth_in_millimetres_through_the_camera(recordings, 
 
 
 @pytest.mark.parametrize("infant", [1, 2, 3])
-def test_cells_are_clicked_within_4_px_of_640_or_missing(recordings, infant):
+def test_cells_are_clicked_within_three_deviations_or_missing(recordings, infant):
     _, xy = read_sheet(recordings, infant)
     truth = np.load(recordings / f"pz{infant}" / "truth.npz")
     missing = (xy == -1).all(-1)
     np.testing.assert_array_equal(missing, ~truth["visible"])
     error = np.linalg.norm(xy - truth["joints_px"], axis=-1)[~missing]
-    # 3.2 px of 640 are 0.8 px here; rounding to integers adds at most sqrt(1/2) px.
-    assert error.max() <= 0.8 + np.sqrt(0.5)
-    assert 0.2 < np.median(error) < 0.8
+    # Three deviations of at most 3.1 * 1.15 px of 640, a quarter here; rounding adds sqrt(1/2).
+    assert error.max() <= 3 * 3.1 * 1.15 / 4 + np.sqrt(0.5)
+    assert 0.3 < np.median(error) < 1.2
 
 
 def test_clicks_scale_with_the_image_and_never_leave_it():
     rng = np.random.default_rng(0)
     px = np.full((5000, 2), (639.4, 0.0))
-    clicked = annotation.click(rng, px, np.ones(5000, bool), (640, 480))
+    spread = np.full(5000, 2.0)
+    clicked = annotation.click(rng, spread, px, np.ones(5000, bool), (640, 480))
     assert clicked.min() >= 0 and clicked[:, 0].max() == 639
     middle = np.full((5000, 2), 200.0)
-    error = annotation.click(rng, middle, np.ones(5000, bool), (640, 480)) - middle
-    assert 1.5 < np.median(np.linalg.norm(error, axis=-1)) < 2.5
-    assert np.linalg.norm(error, axis=-1).max() <= 3.2 + np.sqrt(0.5)
+    error = annotation.click(rng, spread, middle, np.ones(5000, bool), (640, 480)) - middle
+    # The median length of two normal axes is 1.18 deviations.
+    assert np.median(np.linalg.norm(error, axis=-1)) == pytest.approx(2.36, abs=0.15)
+    assert np.linalg.norm(error, axis=-1).max() <= 6 + np.sqrt(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +136,7 @@ def played():
     out = []
     for infant in range(1, 7):
         recording = Recording(11, infant, (320, 240), 30)
-        out.append((recording, [(f, recording.causes(f)) for f in recording.frames()]))
+        out.append((recording, [(f, f.causes) for f in recording.frames()]))
     return out
 
 
@@ -204,7 +208,7 @@ def test_poses_differ_more_between_infants_than_within_one(played):
 
 
 def test_rays_pass_through_the_pixels_that_points_project_to():
-    view = camera.draw_camera(np.random.default_rng(2), (64, 48), 0.42, np.zeros(3))
+    view = camera.draw_camera(np.random.default_rng(2), DEFAULT.view, (64, 48), 0.42, (0, 0))
     points = view.position + 0.7 * view.rays()
     u, v = np.meshgrid(np.arange(64), np.arange(48))
     px = view.project(view.to_camera(points))
@@ -239,22 +243,26 @@ def test_cast_depth_is_z_of_a_sphere_and_not_the_length_of_the_ray():
 
 def test_the_mattress_is_met_where_its_own_height_says():
     rng = np.random.default_rng(5)
-    sheet, view = draw_mattress(rng), camera.draw_camera(rng, (64, 48), 0.42, np.zeros(3))
+    sheet, view = draw_mattress(rng), camera.draw_camera(rng, DEFAULT.view, (64, 48), 0.42, (0, 0))
     rays = view.rays()
     distance = sheet.depth(view, rays) / (rays @ view.rotation[2])
     x, y, z = np.moveaxis(view.position + rays * distance[..., None], -1, 0)
-    np.testing.assert_allclose(z, sheet.height(x, y), atol=2e-5)
-    assert -0.012 <= z.min() < z.max() <= 0
+    np.testing.assert_allclose(z, sheet.height(x, y), atol=1e-4)
+    assert -0.017 <= z.min() < z.max() <= 0  # six waves of 2 mm, and creases of 5
 
 
 def test_a_cloth_lies_above_whatever_is_under_it():
     rng = np.random.default_rng(1)
-    view = camera.draw_camera(rng, (160, 120), 0.42, np.zeros(3))
+    view = camera.draw_camera(rng, DEFAULT.view, (160, 120), 0.42, (0, 0))
     corners = np.array([(-0.1, -0.1), (0.1, -0.1), (0.1, 0.1), (-0.1, 0.1)])
-    cloth = Cloth(corners, np.ones(1, bool), rng.normal(0, 0.003, (12, 16)))
+    wrinkles = rng.normal(0, 0.003, (12, 16))
+    always, still = np.ones(1, bool), np.zeros((1, 2))
+    cloth = Cloth(corners, np.zeros(2), None, always, still, wrinkles)
     below = rng.uniform(0.6, 0.75, (120, 160))
-    draped = cloth.drape(below, view)
-    covered = np.isfinite(draped)
+    covered = cloth.mask(0, np.zeros((12, 3)), view) > 0
+    draped = below.copy()
+    cloth.drape(draped, covered.astype(np.uint8), view)
+    np.testing.assert_array_equal(draped[~covered], below[~covered])
     # 0.2 m at about 0.7 m and a focal length of 142 px are 40 px; seen at a tilt, somewhat less.
     assert 0.5 * 40**2 < covered.sum() < 1.6 * 40**2
     assert (draped[covered] < below[covered] - 0.003).all()
@@ -265,7 +273,7 @@ def test_the_sensor_is_exact_on_the_average_and_shades_one_side_of_a_step():
     depth[60:180, 140:180] = 0.65
     seen = sensor.sense(np.random.default_rng(0), depth, 285.0)
     flat = seen[5:50, 5:300].astype(float)
-    assert flat[flat > 0].mean() == pytest.approx(750, abs=0.1)
+    assert flat[flat > 0].mean() == pytest.approx(750, abs=0.3)
     assert 1.0 < flat[flat > 0].std() < 1.5
     # Step of 0.1 m: f b (1/0.65 - 1/0.75) = 285 x 0.05 x 0.205 = 2.9 px of shadow, right side only.
     lost = (seen[70:170] == 0).mean(0)
@@ -281,7 +289,9 @@ def test_minimum_jerk_passes_its_knots_at_rest():
 
 def test_targets_are_mostly_slow_with_bursts_and_the_sides_differ():
     for seed in range(3):
-        targets = movement.joint_targets(np.random.default_rng(seed), 3000)
+        targets = movement.joint_targets(
+            np.random.default_rng(seed), DEFAULT.movement, 3000, busy=0.5
+        )
         assert targets.shape == (3000, len(MOTORS))
         speed = np.degrees(np.abs(np.diff(targets, axis=0))) * movement.HZ
         elbow = speed[:, MOTORS.index("right_arm_bend")]
@@ -290,9 +300,14 @@ def test_targets_are_mostly_slow_with_bursts_and_the_sides_differ():
         assert np.corrcoef(arms)[0, 1] < 0.8
 
 
+def at_rest() -> Scene:
+    rng = np.random.default_rng(0)
+    sizes = draw_sizes(rng, DEFAULT.body)
+    return Scene(sizes, scene.draw_crib(rng, sizes))
+
+
 def test_the_same_angles_mirror_the_pose_on_the_other_side():
-    sizes = draw_sizes(np.random.default_rng(0))
-    still = Scene(sizes, 0.6, 0.7)
+    still = at_rest()
     for kind in ("arm", "leg"):
         for dof, angle in zip(LIMB_DOFS, (0.5, 0.2, 0.6, 0.7, 0.1), strict=True):
             for side in ("right", "left"):
@@ -305,7 +320,7 @@ def test_the_same_angles_mirror_the_pose_on_the_other_side():
 
 
 def test_the_carers_arm_is_cast_apart_from_the_infant():
-    still = Scene(draw_sizes(np.random.default_rng(0)), 0.6, 0.7)
+    still = at_rest()
     assert {still.name(g) for g in still.geoms(scene.CARER)} == {"carer"}
     assert not set(still.geoms(scene.CARER)) & set(still.geoms(scene.INFANT))
 

@@ -51,7 +51,7 @@ def read_infants(
     Infants come by number. Frames come by number too, or as the sheet has them (`row_order`).
     """
     infants = []
-    for path in _find_sheets(root, report):
+    for path in find_sheets(root, report):
         sheet = read_sheet(path, report)
         if sheet is not None:
             infant = _find_images(sheet if row_order else sheet.in_time_order(), report)
@@ -131,7 +131,7 @@ def hide_outside(
     return np.where(visible[..., None], joints, np.float32(-1)), visible
 
 
-def _find_sheets(root: Path, report: Report) -> list[Path]:
+def find_sheets(root: Path, report: Report) -> list[Path]:
     """The one sheet of each infant, by the infant's number."""
     by_subject: dict[str, list[Path]] = {}
     for path in sorted([*root.glob("*"), *root.glob("pz*/*")]):

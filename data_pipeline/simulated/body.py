@@ -38,12 +38,7 @@ STIFFNESS = {"arm": (0.9, 0.9, 0.3, 0.6, 0.05), "leg": (2.5, 2.5, 1.0, 1.5, 0.1)
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Metres. Lengths run between joint centres.
-
-    Means are fractions of the crown-heel length, chosen so that the projected segments have the
-    ratios of the 14 babyPose sheets (trunk 28, shoulders 16, hips 12, upper arm 10, forearm 10,
-    thigh 9 and shank 11 px of 128x96).
-    """
+    """One infant. Metres; lengths run between joint centres."""
 
     crown_heel: float
     shoulder_width: float
@@ -55,22 +50,38 @@ class Sizes:
     shank: float
     girth: float
     """Crown-heel length times how stout the infant is: the unit of all thicknesses."""
+    nappy: bool
 
     def radius(self, joint: str) -> float:
         """Radius of the limb around one of `jaxpose.skeleton.JOINTS`."""
         return self.girth * RADII[joint.split("_")[1]]
 
 
-FRACTIONS = {
-    "shoulder_width": 0.245,
-    "hip_width": 0.170,
-    "trunk": 0.375,
-    "upper_arm": 0.160,
-    "forearm": 0.150,
-    "thigh": 0.165,
-    "shank": 0.180,
-    "girth": 1.0,
-}
+@dataclasses.dataclass(frozen=True)
+class Proportions:
+    """How infants differ in size. Fractions are of the crown-heel length.
+
+    Crown-heel 35-50 cm is that of 28 to 40 weeks. Means were chosen so that the projected segments
+    have the ratios of the 14 babyPose sheets: trunk 28, shoulders 16, hips 12, upper arm 10,
+    forearm 10, thigh 9 and shank 11 px of 128x96.
+    """
+
+    crown_heel_m: tuple[float, float] = (0.35, 0.50)
+    shoulder_width: float = 0.245
+    hip_width: float = 0.170
+    trunk: float = 0.375
+    upper_arm: float = 0.160
+    forearm: float = 0.150
+    thigh: float = 0.138
+    shank: float = 0.188
+    girth: float = 1.0
+    spread: float = 0.08
+    """Standard deviation of every proportion, as a share of it."""
+    most: float = 0.18
+    """The largest such deviation."""
+    nappy: float = 0.8
+    """Share of infants that wear one."""
+
 
 RADII = {
     "shoulder": 0.036, "elbow": 0.030, "wrist": 0.024,
@@ -80,12 +91,13 @@ RADII = {
 joint's at its whole length, and its own at its inner end."""
 
 
-def draw_sizes(rng: np.random.Generator) -> Sizes:
-    """Crown-heel 35-50 cm (28 to 40 weeks), proportions with a spread of 5 %."""
-    crown_heel = rng.uniform(0.35, 0.50)
-    factors = np.clip(rng.normal(1, 0.05, len(FRACTIONS)), 0.88, 1.12)
-    lengths = zip(FRACTIONS.items(), factors, strict=True)
-    return Sizes(crown_heel, **{name: crown_heel * f * x for (name, f), x in lengths})
+def draw_sizes(rng: np.random.Generator, proportions: Proportions) -> Sizes:
+    crown_heel = rng.uniform(*proportions.crown_heel_m)
+    lengths = {}
+    for field in dataclasses.fields(Sizes)[1:-1]:
+        deviation = np.clip(rng.normal(0, proportions.spread), -proportions.most, proportions.most)
+        lengths[field.name] = crown_heel * getattr(proportions, field.name) * (1 + deviation)
+    return Sizes(crown_heel, **lengths, nappy=bool(rng.uniform() < proportions.nappy))
 
 
 def infant_xml(sizes: Sizes) -> str:
@@ -93,6 +105,7 @@ def infant_xml(sizes: Sizes) -> str:
     g = sizes.girth
     waist, shoulders = -0.25 * sizes.trunk, -0.75 * sizes.trunk
     neck = shoulders - 0.03 * g
+    w, h = (0.72, 0.092) if sizes.nappy else (0.62, 0.078)
     return f"""
 <body name="pelvis" pos="0 0 {0.1 * g:.5f}">
   <joint name="x" type="slide" axis="1 0 0" damping="90"/>
@@ -101,13 +114,13 @@ def infant_xml(sizes: Sizes) -> str:
   <joint name="yaw" axis="0 0 1" damping="0.5"/>
   <joint name="roll" axis="0 1 0" damping="0.3"/>
   <joint name="pitch" axis="1 0 0" damping="0.1" stiffness="0.5"/>
-  {_ellipsoid("nappy", (0, -0.01 * g, 0), (0.68 * sizes.hip_width, 0.095 * g, 0.085 * g))}
+  {_ellipsoid("hips", (0, -0.01 * g, 0), (w * sizes.hip_width, 0.095 * g, h * g))}
   {_limb("right", "leg", sizes, (0.5 * sizes.hip_width, 0, 0.01 * g))}
   {_limb("left", "leg", sizes, (-0.5 * sizes.hip_width, 0, 0.01 * g))}
   <body name="thorax" pos="0 {waist:.5f} 0">
     <joint name="side_bend" axis="0 0 1" range="-25 25" damping="0.2"/>
     <joint name="waist_twist" axis="0 1 0" range="-25 25" damping="0.2"/>
-    {_ellipsoid("belly", (0, 0, 0.005 * g), (0.128 * g, 0.45 * sizes.trunk, 0.088 * g))}
+    {_ellipsoid("belly", (0, 0, 0.005 * g), (0.125 * g, 0.30 * sizes.trunk, 0.088 * g))}
     {
         _ellipsoid(
             "chest",
@@ -130,9 +143,20 @@ def infant_xml(sizes: Sizes) -> str:
 
 
 def contacts_xml() -> str:
-    """`<contact>`: thighs overlap the belly at the hips, which must not push them apart."""
-    pairs = "".join(f'<exclude body1="{side}_hip" body2="thorax"/>' for side in ("right", "left"))
-    return f"<contact>{pairs}</contact>"
+    """`<contact>`: the outer halves of upper arms and thighs stay out of the trunk.
+
+    MuJoCo leaves out a body and its parent, which holds for upper arm and chest; thigh and belly
+    overlap at the hip, which must not push them apart.
+    """
+    parts = []
+    for side in ("right", "left"):
+        parts.append(f'<exclude body1="{side}_hip" body2="thorax"/>')
+        for limb, trunk in (("hip", "belly"), ("shoulder", "chest")):
+            parts.append(
+                f'<pair geom1="{side}_{limb}_lower" geom2="{trunk}" condim="3" '
+                'friction="0.15 0.15 0.01 0.001 0.001" solref="0.015 1" solimp="0.95 0.99 0.001"/>'
+            )
+    return f"<contact>{''.join(parts)}</contact>"
 
 
 def motors_xml() -> str:
@@ -173,7 +197,7 @@ def _limb(side: str, kind: str, sizes: Sizes, root: tuple[float, float, float]) 
 <body name="{inner}" pos="{_vector(root)}">
   {"".join(hinges[:3])}
   {_capsule(f"{inner}_upper", (0, 0, 0), (0, 0.5 * upper, 0), r0)}
-  {_capsule(f"{inner}_lower", (0, 0.3 * upper, 0), (0, upper, 0), r1)}
+  {_capsule(f"{inner}_lower", (0, 0.45 * upper, 0), (0, upper, 0), r1)}
   <body name="{middle}" pos="0 {upper:.5f} 0">
     {hinges[3]}
     {_capsule(f"{middle}_upper", (0, 0, 0), (0, 0.6 * lower, 0), 0.5 * (r1 + r2))}

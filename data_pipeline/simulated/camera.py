@@ -6,6 +6,7 @@ pixel; u = fx X/Z + cx with cx = (width - 1) / 2. Depth is z, not the length of 
 
 import dataclasses
 
+import cv2
 import mujoco
 import numpy as np
 
@@ -54,18 +55,44 @@ class Camera:
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
 
-def draw_camera(
-    rng: np.random.Generator, size: tuple[int, int], crown_heel: float, look_at: np.ndarray
-) -> Camera:
-    """Hangs 0.6 to 0.9 m above the mattress, such that the infant fills the image.
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How a camera is hung above an infant; `_m` metres, `_deg` degrees.
 
-    0.71 m for an infant of 42.5 cm gives babyPose's segment lengths. `look_at` (metres, world) is
-    the point in the middle of the image.
+    Distances and places are those of the 14 babyPose sheets: segments of 43 to 56 px of 640x480,
+    the middle of the trunk at (315, 232) with a standard deviation of (40, 50) px.
     """
+
+    focal_at_640: float = FOCAL_AT_640
+    focal_spread: float = 0.01
+    distance_m: float = 0.71
+    """For an infant of 42.5 cm; in proportion to the length for others."""
+    distance_spread: float = 0.06
+    """Standard deviation, as a share of the distance."""
+    nearest_m: float = 0.6
+    farthest_m: float = 0.9
+    tilt_deg: tuple[float, float, float] = (5.0, 4.0, 6.0)
+    """Standard deviations about the image's x axis, its y axis, and in its plane."""
+    steepest_deg: float = 12.0
+    aside_m: tuple[float, float] = (0.045, 0.045)
+    """Standard deviation of the image's middle around the trunk's: across and along the infant."""
+
+
+def draw_camera(
+    rng: np.random.Generator,
+    view: View,
+    size: tuple[int, int],
+    crown_heel: float,
+    middle: tuple[float, float],
+) -> Camera:
+    """Hangs it such that the infant fills the image; `middle` of the trunk in the world, metres."""
     width, height = size
-    focal = FOCAL_AT_640 * width / 640 * rng.uniform(0.98, 1.02)
-    distance = np.clip(0.71 * crown_heel / 0.425 * rng.normal(1, 0.05), 0.6, 0.9)
-    tilt, lean, roll = np.radians(rng.normal(0, (5, 4, 6)).clip(-12, 12))
+    look_at = np.array([*rng.normal(middle, view.aside_m), 0.0])
+    focal = view.focal_at_640 * width / 640 * rng.normal(1, view.focal_spread)
+    distance = view.distance_m * crown_heel / 0.425 * rng.normal(1, view.distance_spread)
+    distance = np.clip(distance, view.nearest_m, view.farthest_m)
+    steepest = view.steepest_deg
+    tilt, lean, roll = np.radians(rng.normal(0, view.tilt_deg).clip(-steepest, steepest))
     # Looking straight down: the image's x is the world's, y and z are the opposite.
     down = np.diag([1.0, -1.0, -1.0])
     rotation = _about(2, roll) @ _about(1, lean) @ _about(0, tilt) @ down
@@ -88,20 +115,32 @@ def cast(
     depth, hit = np.full((h, w), np.inf), np.full((h, w), -1, np.int32)
     rows, columns = _patch(model, data, camera, geoms)
     patch = np.ascontiguousarray(rays[rows, columns])
-    n = patch.shape[0] * patch.shape[1]
-    if n == 0:
-        return depth, hit
+    if patch.size:
+        z, ids = glance(model, data, camera, patch.reshape(-1, 3), group)
+        depth[rows, columns] = z.reshape(patch.shape[:2])
+        hit[rows, columns] = ids.reshape(patch.shape[:2])
+    return depth, hit
+
+
+def glance(
+    model: mujoco.MjModel, data: mujoco.MjData, camera: Camera, rays: np.ndarray, group: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `cast`, for a few rays [n 3] alone: z in metres [n], inf where none hits, and geom ids."""
+    n = len(rays)
     only = np.zeros(6, np.uint8)
     only[group] = 1
     distance, ids = np.empty(n), np.empty(n, np.int32)
     mujoco.mj_multiRay(
-        model, data, camera.position, patch.reshape(-1), only, 1, -1, ids, distance, None, n, 1e3
+        model, data, camera.position, rays.ravel(), only, 1, -1, ids, distance, None, n, 1e3
     )
-    z = distance.reshape(patch.shape[:2]) * (patch @ camera.rotation[2])
-    ids = ids.reshape(z.shape)
-    depth[rows, columns] = np.where(ids >= 0, z, np.inf)
-    hit[rows, columns] = ids
-    return depth, hit
+    return np.where(ids >= 0, distance * (rays @ camera.rotation[2]), np.inf), ids
+
+
+def window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the smallest box around what is set in a mask [h w], and a margin."""
+    left, top, width, height = cv2.boundingRect(mask)
+    rows = slice(max(top - margin, 0), top + height + margin)
+    return rows, slice(max(left - margin, 0), left + width + margin)
 
 
 def _patch(model, data, camera: Camera, geoms: np.ndarray) -> tuple[slice, slice]:

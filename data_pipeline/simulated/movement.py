@@ -1,13 +1,12 @@
 """Random stream -> where an infant's joints want to be at every raw frame (30 Hz).
 
-A postural stage, a movement stage and a little restlessness, all of them *knots* in time that a
-minimum-jerk curve joins:
+Three stages, all of them *knots* in time that a minimum-jerk curve joins:
 
-* posture: every limb keeps one of a few named postures and takes another about once a minute;
+* posture: every limb keeps one of a few named postures and takes another now and then;
 * bursts: mostly still, then for some seconds several limbs make a sequence of submovements, each
   limb deciding for itself whether it joins, when it starts, and how far and fast it goes, so that
   left and right are partly independent (general movements, in the sense of Prechtl);
-* restlessness: a slow wander of a few degrees that never stops.
+* restlessness: a wander of a few degrees that never stops, and breathing.
 
 What the targets become is up to gravity and contact: see `scene`.
 """
@@ -24,78 +23,137 @@ HZ = 30
 POSTURES_DEG = {
     "arm": (
         # share, mean and spread of abduct, lift, twist, bend, end
-        (0.20, (90, -5, 70, 95, 5), (18, 8, 14, 18, 10)),  # beside the head
-        (0.15, (60, -2, 20, 60, 5), (14, 10, 18, 16, 10)),  # out to the side
-        (0.30, (26, -6, -10, 45, 5), (10, 8, 18, 18, 10)),  # along the trunk
-        (0.25, (22, 14, -55, 108, 10), (9, 10, 12, 14, 10)),  # hand on the chest
-        (0.10, (50, 25, -5, 128, 10), (12, 12, 12, 10, 10)),  # hand at the face
+        (0.20, (90, -5, 70, 95, 5), (18, 12, 14, 18, 10)),  # beside the head
+        (0.15, (60, 0, 20, 60, 5), (14, 16, 18, 16, 10)),  # out to the side
+        (0.30, (26, 6, -10, 45, 5), (10, 22, 18, 18, 10)),  # along the trunk
+        (0.25, (24, 20, -55, 108, 10), (9, 22, 12, 14, 10)),  # hand on the chest
+        (0.10, (50, 32, -5, 128, 10), (12, 18, 12, 10, 10)),  # hand at the face
     ),
     "leg": (
-        (0.40, (42, 32, 55, 92, 10), (9, 10, 12, 18, 8)),  # frog
-        (0.17, (14, 6, 12, 25, 15), (6, 5, 10, 12, 8)),  # extended
-        (0.18, (24, 55, 15, 98, 10), (8, 14, 10, 14, 8)),  # drawn up
-        (0.25, (28, 42, 30, 70, 10), (8, 12, 12, 15, 8)),  # half bent
+        (0.40, (42, 36, 55, 92, 10), (9, 14, 12, 18, 8)),  # frog
+        (0.17, (14, 14, 12, 30, 15), (6, 5, 10, 12, 8)),  # extended
+        (0.18, (24, 58, 15, 98, 10), (8, 16, 10, 14, 8)),  # drawn up
+        (0.25, (28, 46, 30, 78, 10), (8, 15, 12, 15, 8)),  # half bent
     ),
 }
 """Guessed from the median poses of the 14 babyPose sheets, by eye."""
 
 REACH_DEG = {
-    "arm": (26, 22, 32, 36, 15),
-    "leg": (12, 24, 18, 36, 18),
-    "trunk": (0.25, 0.25, 2.5, 4, 3, 5, 18, 6),
+    "arm": (25, 21, 30, 34, 15),
+    "leg": (24, 34, 20, 18, 18),
+    "trunk": (0.35, 0.4, 1.9, 5, 2.3, 3, 22, 8),
 }
 """Standard deviation of a submovement's target around the posture, at amplitude 1.
 
-Of the trunk, in the order of `ROOT_DOFS`; 0.25 for x and y are 4 mm."""
+Of the trunk, in the order of `ROOT_DOFS`; 0.5 for x and y are 9 mm."""
+
+PLANTED = 1.3
+"""A thigh that lifts by a degree more bends its knee by this many more, so the foot stays down."""
+
+PLACE_SPREAD = (0.030, 0.025, *np.radians((7, 8, 6, 6, 30, 8)))
+"""Of where the trunk lies and how, in the order of `ROOT_DOFS`, between infants."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Movement:
+    """How infants move; `_deg` degrees, `_s` seconds. A pair is the range of a draw.
+
+    Fitted to the displacements and autocorrelations of the 14 babyPose sheets, half of whose
+    infants hardly move at all while the others are busy up to half of the time.
+    """
+
+    bursts_per_minute: tuple[float, float] = (1.2, 20.0)
+    """Per infant, log-uniform."""
+    burst_s: tuple[float, float] = (1.5, 5.0)
+    step_s: tuple[float, float] = (0.3, 0.8)
+    """Duration of one submovement."""
+    amplitude: tuple[float, float] = (0.6, 1.6)
+    """Of an infant's submovements, log-uniform; 1 is `REACH_DEG`."""
+    joins: tuple[float, float] = (0.4, 0.75)
+    """Chance that an arm joins a burst; a leg's is 1.1 minus this."""
+    side_bias: float = 0.2
+    """Largest amount that one side's chance is raised by, and the other's lowered."""
+    posture_s: float = 24.0
+    """Mean time that a limb keeps a posture, at 6 bursts a minute; less when busier."""
+    drift_deg: float = 4.0
+    """Standard deviation of a slow drift of every joint around the posture."""
+    drift_s: tuple[float, float] = (4.0, 30.0)
+    """Time that the drift takes from one value to the next."""
+    restless_deg: tuple[float, float] = (1.0, 3.0)
+    """Standard deviation of the faster wander of every joint of the limbs, per infant."""
+    restless_s: tuple[float, float] = (0.3, 1.2)
+    """Time that the wander takes from one value to the next."""
+    trunk_deg: float = 1.0
+    """Wander of the trunk's angles."""
+    trunk_m: float = 0.003
+    """Wander of the trunk's place."""
+    breaths_per_minute: tuple[float, float] = (40.0, 60.0)
+    """Of newborns at rest."""
+    breath_m: tuple[float, float] = (0.001, 0.003)
+    """How far the belly rises."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Temperament:
-    """How one infant moves; drawn once per recording."""
+    """How one infant moves."""
 
     bursts_per_minute: float
     amplitude: float
     side_bias: float
     """Added to the right limbs' share of taking part, taken from the left's."""
     arm_share: float
-    """Chance that an arm joins a burst; a leg's is 1.1 minus this."""
     restless_deg: float
 
 
-def draw_temperament(rng: np.random.Generator) -> Temperament:
+def draw_temperament(rng: np.random.Generator, movement: Movement, busy: float) -> Temperament:
+    """`busy` in [0, 1) is the quantile of how often the infant moves."""
+    rarest, most = np.log(movement.bursts_per_minute)
+    bias = movement.side_bias
     return Temperament(
-        bursts_per_minute=rng.uniform(6, 16),
-        amplitude=rng.lognormal(-0.05, 0.35),
-        side_bias=rng.uniform(-0.2, 0.2),
-        arm_share=rng.uniform(0.4, 0.75),
-        restless_deg=rng.uniform(2.5, 8.0),
+        bursts_per_minute=np.exp(rarest + busy * (most - rarest)),
+        amplitude=np.exp(rng.uniform(*np.log(movement.amplitude))),
+        side_bias=rng.uniform(-bias, bias),
+        arm_share=rng.uniform(*movement.joins),
+        restless_deg=rng.uniform(*movement.restless_deg),
     )
 
 
-def joint_targets(rng: np.random.Generator, frames: int) -> np.ndarray:
+def joint_targets(
+    rng: np.random.Generator, movement: Movement, frames: int, busy: float
+) -> np.ndarray:
     """[frames len(MOTORS)]: targets of `body.MOTORS` at `HZ`, metres for x and y, else radians."""
-    temperament = draw_temperament(rng)
+    temperament = draw_temperament(rng, movement, busy)
     seconds = frames / HZ
     t = np.arange(frames) / HZ
     times = onsets(rng, seconds, 60 / temperament.bursts_per_minute)
-    bursts = list(zip(times, rng.uniform(1.5, 5.0, len(times)), strict=True))
-    trunk = _trunk(rng, t)
+    bursts = list(zip(times, rng.uniform(*movement.burst_s, len(times)), strict=True))
+    hold = movement.posture_s * np.clip(6 / temperament.bursts_per_minute, 0.5, 5)
+    trunk = _trunk(rng, movement, hold, t)
     for onset, duration in bursts:
-        trunk += np.radians(_burst(rng, "trunk", onset, duration, temperament.amplitude, t))
+        trunk += np.radians(_burst(rng, movement, "trunk", onset, duration, temperament, t))
     columns = dict(zip(ROOT_DOFS, trunk.T, strict=True))
     for limb in LIMB_NAMES:
         side, kind = limb.split("_")
         share = temperament.arm_share if kind == "arm" else 1.1 - temperament.arm_share
         share += temperament.side_bias * (1 if side == "right" else -1)
-        angles = _posture(rng, kind, t)
+        angles = _posture(rng, kind, hold, t)
         for onset, duration in bursts:
             if rng.uniform() < share:
-                angles += _burst(rng, kind, onset, duration, temperament.amplitude, t)
-        angles += _wander(rng, len(LIMB_DOFS), temperament.restless_deg, t)
+                angles += _burst(rng, movement, kind, onset, duration, temperament, t)
+        angles += wander(rng, len(LIMB_DOFS), movement.drift_deg, movement.drift_s, t)
+        angles += wander(rng, len(LIMB_DOFS), temperament.restless_deg, movement.restless_s, t)
         low, high = np.array(RANGES_DEG[kind]).T
         angles = np.radians(np.clip(angles, low, high))
         columns |= {f"{limb}_{dof}": angles[:, i] for i, dof in enumerate(LIMB_DOFS)}
     return np.stack([columns[m] for m in MOTORS], axis=1)
+
+
+def breathing(rng: np.random.Generator, movement: Movement, frames: int) -> np.ndarray:
+    """[frames] metres that the belly stands above its mean, at a rate that drifts a little."""
+    t = np.arange(frames) / HZ
+    rate = rng.uniform(*movement.breaths_per_minute) / 60
+    phase = 2 * np.pi * rate * t + wander(rng, 1, 0.6, (2.0, 6.0), t)[:, 0]
+    return rng.uniform(*movement.breath_m) * np.sin(phase)
 
 
 def minimum_jerk(knots_t: np.ndarray, knots: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -115,6 +173,18 @@ def onsets(rng: np.random.Generator, seconds: float, mean_gap: float) -> np.ndar
     return onsets[onsets < seconds]
 
 
+def wander(
+    rng: np.random.Generator, dofs: int, spread: float, step_s: tuple[float, float], t: np.ndarray
+) -> np.ndarray:
+    """[len(t) dofs]: every dof on its way to another value nearby, all of the time."""
+    out = np.empty((len(t), dofs))
+    for k in range(dofs):
+        steps = rng.uniform(*step_s, int(t[-1] / step_s[0]) + 3)
+        knots = rng.normal(0, spread, (len(steps), 1))
+        out[:, k] = minimum_jerk(np.cumsum(steps) - steps[0], knots, t)[:, 0]
+    return out
+
+
 def _holds(rng, seconds: float, mean_hold: float, draw) -> tuple[np.ndarray, np.ndarray]:
     """Knots of something that keeps a drawn value and changes it within one to three seconds."""
     value = draw()
@@ -127,51 +197,53 @@ def _holds(rng, seconds: float, mean_hold: float, draw) -> tuple[np.ndarray, np.
     return np.array([*times, times[-1] + 1]), np.array([*values, value])
 
 
-def _posture(rng: np.random.Generator, kind: str, t: np.ndarray) -> np.ndarray:
+def _posture(rng: np.random.Generator, kind: str, hold_s: float, t: np.ndarray) -> np.ndarray:
     shares, means, spreads = zip(*POSTURES_DEG[kind], strict=True)
     # An infant returns to few postures: two per limb, and small changes around them.
     favourites = rng.choice(len(shares), 2, p=shares)
 
     def draw():
-        k = favourites[rng.choice(2, p=(0.75, 0.25))]
-        return rng.normal(means[k], 0.6 * np.array(spreads[k])) + offset
+        k = favourites[rng.choice(2, p=(0.65, 0.35))]
+        deviation = offset + rng.normal(0, 0.6 * np.array(spreads[k]))
+        return means[k] + _planted(kind, deviation)
 
-    offset = rng.normal(0, 0.8 * np.array(spreads[favourites[0]]))
-    return minimum_jerk(*_holds(rng, t[-1], 30.0, draw), t)
+    offset = rng.normal(0, 1.0 * np.array(spreads[favourites[0]]))
+    return minimum_jerk(*_holds(rng, t[-1], hold_s, draw), t)
 
 
-def _trunk(rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
+def _planted(kind: str, deviation: np.ndarray) -> np.ndarray:
+    """Degrees around a posture [*n 5], of a leg with its knee bent as its thigh lifts."""
+    if kind == "leg":
+        bend, lift = LIMB_DOFS.index("bend"), LIMB_DOFS.index("lift")
+        deviation = deviation.copy()
+        deviation[..., bend] += PLANTED * deviation[..., lift]
+    return deviation
+
+
+def _trunk(rng, movement: Movement, hold_s: float, t: np.ndarray) -> np.ndarray:
     """[len(t) len(ROOT_DOFS)]; where the infant lies in the image, and how, changes slowly."""
-    spread = np.array((0.030, 0.025, *np.radians((7, 8, 6, 6, 30, 8))))
+    spread = np.array(PLACE_SPREAD)
     place = rng.normal(0, spread)
     place[6] = np.radians(rng.choice((-55, 0, 55))) + 0.4 * place[6]
 
     def draw():
         return place + rng.normal(0, (0.15, 0.15, 0.3, 0.4, 0.4, 0.4, 0.6, 0.5)) * spread
 
-    wander = np.radians(_wander(rng, len(ROOT_DOFS), 1.5, t))
-    wander[:, :2] *= 0.15  # metres: 4 mm
-    return minimum_jerk(*_holds(rng, t[-1], 40.0, draw), t) + wander
+    small = np.full(len(ROOT_DOFS), np.radians(movement.trunk_deg))
+    small[:2] = movement.trunk_m
+    small = small * wander(rng, len(ROOT_DOFS), 1.0, movement.restless_s, t)
+    return minimum_jerk(*_holds(rng, t[-1], 1.3 * hold_s, draw), t) + small
 
 
-def _burst(rng, kind: str, onset: float, duration: float, amplitude: float, t) -> np.ndarray:
-    """A limb's part in a burst, degrees around its posture: steps of 0.35 to 1 s, then back."""
-    reach = amplitude * rng.lognormal(-0.1, 0.4) * np.array(REACH_DEG[kind])
+def _burst(rng, movement: Movement, kind, onset, duration, temperament: Temperament, t):
+    """A limb's part in a burst, degrees around its posture: a few steps, then back."""
+    reach = temperament.amplitude * rng.lognormal(-0.1, 0.4) * np.array(REACH_DEG[kind])
     start = onset + rng.uniform(0, 0.8)
-    steps = rng.uniform(0.35, 1.0, 3 + int(duration / 0.5))
+    steps = rng.uniform(*movement.step_s, 3 + int(duration / movement.step_s[0]))
     times = start + np.concatenate([[0], np.cumsum(steps)])
     times = times[times < start + duration]
     targets = rng.normal(0, reach, (len(steps) + 1, len(reach)))[: len(times)]
+    targets = _planted(kind, targets)
     targets[0] = 0
     back = times[-1] + rng.uniform(0.6, 1.5)
     return minimum_jerk(np.append(times, back), np.vstack([targets, 0 * reach]), t)
-
-
-def _wander(rng: np.random.Generator, dofs: int, degrees: float, t: np.ndarray) -> np.ndarray:
-    """[len(t) dofs] degrees: every dof on its way to another value nearby, all of the time."""
-    out = np.empty((len(t), dofs))
-    for k in range(dofs):
-        steps = rng.uniform(0.3, 1.2, int(t[-1] / 0.3) + 3)
-        knots = rng.normal(0, degrees, (len(steps), 1))
-        out[:, k] = minimum_jerk(np.cumsum(steps) - steps[0], knots, t)[:, 0]
-    return out

@@ -1,47 +1,51 @@
-"""(seed, infant, size, frames) -> one infant's recording on disk, in babyPose's layout.
-
-pz<ID>/<n>_16bit.png   uint16 mm, 0 = no return, n = 1, 6, 11, ...
-pz<ID>/camera.json     fx fy cx cy (px), width, height
-pz<ID>/truth.npz       joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12]
-result_pz<ID>.csv      written last: a sheet means that the recording is whole
-"""
+"""(seed, infant, size, frames) -> one simulated recording, frame by frame, in memory."""
 
 import dataclasses
-import json
-import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
 
-import cv2
-import mujoco
 import numpy as np
 
 from data_pipeline.simulated import annotation, scene
+from data_pipeline.simulated.annotation import draw_clicks
 from data_pipeline.simulated.body import Sizes, draw_sizes
-from data_pipeline.simulated.camera import Camera, cast, draw_camera
-from data_pipeline.simulated.cover import Carer, Cloth, draw_carer, draw_cloths, draw_mattress
-from data_pipeline.simulated.movement import joint_targets
-from data_pipeline.simulated.scene import Scene
+from data_pipeline.simulated.camera import Camera, cast, draw_camera, glance
+from data_pipeline.simulated.carer import Carer, draw_carer
+from data_pipeline.simulated.cloths import Cloth, draw_cloths
+from data_pipeline.simulated.mattress import Mattress, draw_mattress
+from data_pipeline.simulated.movement import breathing, joint_targets
+from data_pipeline.simulated.parameters import DEFAULT, Parameters
+from data_pipeline.simulated.quota import draw_quota
+from data_pipeline.simulated.scene import Scene, draw_crib
 from data_pipeline.simulated.sensor import sense
+from data_pipeline.simulated.tubes import Tube, draw_tubes
 from jaxpose.skeleton import JOINTS
 
 KEEP = 5
 """One raw frame in five is kept and annotated, as in babyPose."""
 
-MATTRESS, CLOTH = -1, -2
+MATTRESS, CLOTH, TUBE, FLOOR = -1, -2, -3, -4
 """Codes of what a ray hit, beside the ids of geoms."""
+
+FLOOR_M = -0.3
+"""Height of what is seen beyond the crib's walls."""
 
 
 @dataclasses.dataclass
 class Frame:
-    """One annotated frame without noise: z in metres [h w], what was hit [h w], joints [12 3] m."""
+    """One annotated frame without noise.
+
+    Attributes:
+      joints: [12 3] m in the camera's frame; extra: head and neck [2 3] m.
+      causes: what hides each joint, "" if nothing: str [12].
+      depth, hit: z in metres and what was hit, both [h w]; None where no image was asked for.
+    """
 
     number: int
-    depth: np.ndarray
-    hit: np.ndarray
     joints: np.ndarray
     extra: np.ndarray
-    """Head and neck [2 3] m, for the sheet's other two columns."""
+    causes: np.ndarray
+    depth: np.ndarray | None
+    hit: np.ndarray | None
 
 
 class Recording:
@@ -50,136 +54,162 @@ class Recording:
     Each part draws from its own stream, so that a change in one leaves the others alone.
     """
 
-    def __init__(self, seed: int, infant: int, size: tuple[int, int], frames: int):
+    def __init__(
+        self,
+        seed: int,
+        infant: int,
+        size: tuple[int, int],
+        frames: int,
+        parameters: Parameters = DEFAULT,
+    ):
         """`infant` counts from 1; `frames` are annotated ones; `size` is (width, height)."""
-        streams = np.random.SeedSequence((seed, infant)).spawn(6)
-        body, move, view, cover, self.sensor_rng, self.click_rng = map(
-            np.random.default_rng, streams
-        )
-        self.size = size
+        streams = map(np.random.default_rng, np.random.SeedSequence((seed, infant)).spawn(9))
+        body, move, view, cover, self.sensor_rng, self.click_rng, lines, carer, ward = streams
+        self.size, self.parameters = size, parameters
         self.raw_frames = KEEP * (frames - 1) + 1
-        self.sizes: Sizes = draw_sizes(body)
-        self.scene = Scene(self.sizes, view.uniform(0.5, 0.7), view.uniform(0.62, 0.8))
-        self.targets = joint_targets(move, self.raw_frames)
+        self.sizes: Sizes = draw_sizes(body, parameters.body)
+        self.crib = draw_crib(ward, self.sizes)
+        self.scene = Scene(self.sizes, self.crib)
+        quota = draw_quota(seed, infant)
+        self.targets = joint_targets(move, parameters.movement, self.raw_frames, quota.busy)
+        self.breath = breathing(move, parameters.movement, self.raw_frames)
         self.scene.settle(self.targets[0])
-        first = self.scene.joints
-        self.cloths: list[Cloth] = draw_cloths(cover, self.raw_frames, first)
-        self.carer: Carer = draw_carer(cover, self.raw_frames, first)
-        # The middle of the trunk is in the middle of the image, give or take the width of an arm.
-        middle = (0, -0.5 * self.sizes.trunk)
-        look_at = np.array([*view.normal(middle, (0.045, 0.025)), 0.0])
-        self.camera: Camera = draw_camera(view, size, self.sizes.crown_heel, look_at)
-        self.rays = self.camera.rays()
-        self._still = self._cast_still(draw_mattress(view))
-
-    def frames(self):
-        """Yields a `Frame` per annotated frame, in time order."""
-        for raw in range(self.raw_frames):
-            self.scene.step(self.targets[raw])
-            if raw % KEEP == 0:
-                depth, hit = self._render(raw)
-                joints = self.camera.to_camera(self.scene.joints)
-                extra = self.camera.to_camera(self.scene.head_and_neck)
-                yield Frame(raw + 1, depth, hit, joints, extra)
-
-    def causes(self, frame: Frame) -> np.ndarray:
-        """What hides each joint of the frame, "" if nothing: str [12]."""
-        radii = np.array([self.sizes.radius(joint) for joint in JOINTS])
-        names = {MATTRESS: "mattress", CLOTH: "cloth"}
-        names |= {g: self.scene.name(g) for g in range(self.scene.model.ngeom)}
-        opaque = {CLOTH, *self.scene.geoms(scene.CARER)}
-        px = self.camera.project(frame.joints)
-        return np.array(
-            annotation.hidden_by(frame.joints, px, radii, frame.depth, frame.hit, names, opaque),
-            dtype="U16",
+        joints, points = self.scene.joints, self._points()
+        self.cloths: list[Cloth] = draw_cloths(
+            cover, parameters.bedding, self.raw_frames, joints, quota
         )
+        self.tubes: list[Tube] = draw_tubes(lines, parameters.lines, points)
+        self.carer: Carer = draw_carer(carer, parameters.carer, self.raw_frames, joints)
+        middle = (0.0, -0.5 * self.sizes.trunk)
+        self.camera: Camera = draw_camera(
+            view, parameters.view, size, self.sizes.crown_heel, middle
+        )
+        self.rays = self.camera.rays()
+        self._still = self._cast_still(draw_mattress(ward))
+        self._click_px = draw_clicks(self.click_rng, parameters.annotator)
+        self._names, self._opaque, self._poor = self._materials(ward)
+
+    def frames(self, images: bool = True) -> Iterator[Frame]:
+        """Yields the annotated frames in time order; all but their images is the same without."""
+        radii = np.array([self.sizes.radius(joint) for joint in JOINTS])
+        for raw in range(self.raw_frames):
+            self.scene.step(self.targets[raw], self.breath[raw])
+            if raw % KEEP:
+                continue
+            joints = self.camera.to_camera(self.scene.joints)
+            u, v = np.rint(self.camera.project(joints)).astype(int).T
+            inside = (u >= 0) & (u < self.size[0]) & (v >= 0) & (v < self.size[1])
+            at = np.where(inside, v, 0), np.where(inside, u, 0)
+            depth = hit = None
+            if images:
+                depth, hit = self._render(raw)
+                seen = depth[at], hit[at]
+            else:
+                seen = self._glance(raw, at)
+            causes = annotation.hidden_by(joints, inside, radii, *seen, self._names, self._opaque)
+            extra = self.camera.to_camera(self.scene.head_and_neck)
+            yield Frame(raw + 1, joints, extra, causes, depth, hit)
 
     def sense(self, frame: Frame) -> np.ndarray:
         """What the sensor returns for the frame: uint16 mm [h w]."""
-        return sense(self.sensor_rng, frame.depth, self.camera.focal)
+        poor = self._poor[frame.hit]
+        sensor = self.parameters.sensor
+        return sense(self.sensor_rng, frame.depth, self.camera.focal, sensor, poor)
 
-    def _cast(self, group: int) -> tuple[np.ndarray, np.ndarray]:
+    def click(self, frame: Frame) -> np.ndarray:
+        """What the annotator clicks, (x, y) integers [12 2], (-1, -1) for what is hidden."""
+        px = self.camera.project(frame.joints)
+        return annotation.click(self.click_rng, self._click_px, px, frame.causes == "", self.size)
+
+    def _points(self) -> np.ndarray:
+        return np.vstack([self.scene.joints, self.scene.head_and_neck])
+
+    def _materials(self, rng: np.random.Generator):
+        """Name of what a ray can hit, which of it hides at any distance, and which reflects badly.
+
+        The last is a table by code, negative codes from its end: hoses, often hair, clear walls.
+        """
+        s = self.scene
+        names = {MATTRESS: "mattress", CLOTH: "cloth", TUBE: "tube", FLOOR: "floor"}
+        names |= {g: s.name(g) for g in range(s.model.ngeom)}
+        opaque = {CLOTH, TUBE, *s.geoms(scene.CARER)}
+        hair, clear = rng.uniform(size=2) < (0.4, 0.5)
+        poor = np.zeros(s.model.ngeom + 4, bool)
+        poor[TUBE] = True
+        poor[s.model.geom("skull").id] = hair
+        for g, name in names.items():
+            poor[g] |= clear and name == "wall"
+        return names, opaque, poor
+
+    def _cast_still(self, mattress: Mattress) -> tuple[np.ndarray, np.ndarray]:
+        """What never moves, cast once: the sheet, the floor beyond it, walls and nest."""
+        camera, crib = self.camera, self.crib
+        depth = mattress.depth(camera, self.rays)
+        away = self.rays @ camera.rotation[2]
+        ground = camera.position + self.rays * (depth / away)[..., None]
+        beyond = np.abs(ground[..., 0]) > 0.5 * crib.width
+        beyond |= np.abs(ground[..., 1] - crib.middle) > 0.5 * crib.length
+        depth[beyond] = ((FLOOR_M - camera.position[2]) / self.rays[..., 2] * away)[beyond]
+        hit = np.where(beyond, np.int32(FLOOR), np.int32(MATTRESS))
+        return _nearer((depth, hit), self._cast(scene.STILL, self.scene.geoms(scene.STILL)))
+
+    def _cast(self, group: int, geoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         model, data = self.scene.model, self.scene.data
-        return cast(model, data, self.camera, self.rays, self.scene.geoms(group), group)
-
-    def _cast_still(self, mattress) -> tuple[np.ndarray, np.ndarray]:
-        depth = mattress.depth(self.camera, self.rays)
-        return _nearer((depth, np.full(depth.shape, MATTRESS, np.int32)), self._cast(scene.STILL))
+        return cast(model, data, self.camera, self.rays, geoms, group)
 
     def _render(self, raw: int) -> tuple[np.ndarray, np.ndarray]:
-        """What never moves was cast once; the infant, then cloths, then the carer lie over it."""
-        seen = _nearer(self._still, self._cast(scene.INFANT))
-        for cloth in self.cloths:
-            if cloth.present[raw]:
-                draped = cloth.drape(seen[0], self.camera)
-                seen = _nearer(seen, (draped, np.full(draped.shape, CLOTH, np.int32)))
-        if self.carer.present[raw]:
-            self.scene.place_carer(self.carer.position[raw], self.carer.heading[raw])
-            mujoco.mj_kinematics(self.scene.model, self.scene.data)
-            seen = _nearer(seen, self._cast(scene.CARER))
-        return seen
+        """Depth and codes [h w]: the infant over what is still, then cloths, tubes, the carer."""
+        depth, hit = _nearer(self._still, self._cast(scene.INFANT, self.scene.geoms(scene.INFANT)))
+        points = self._points()
+        for cloth in self._cloths(raw):
+            mask = cloth.mask(raw, points[: len(JOINTS)], self.camera)
+            cloth.drape(depth, mask, self.camera)
+            hit[mask > 0] = CLOTH
+        for tube in self.tubes:
+            mask = tube.mask(points, self.camera)
+            tube.lay(depth, mask, self.camera)
+            hit[mask > 0] = TUBE
+        arms = self._place_arms(raw)
+        if len(arms):
+            over, arm = self._cast(scene.CARER, arms)
+            depth, hit = np.where(arm >= 0, over, depth), np.where(arm >= 0, arm, hit)
+        return depth, hit
+
+    def _glance(self, raw: int, at) -> tuple[np.ndarray, np.ndarray]:
+        """As `_render`, at pixels `at` (rows, columns) alone; depth is that below cloths."""
+        model, data = self.scene.model, self.scene.data
+        rays = np.ascontiguousarray(self.rays[at])
+        depth, hit = _nearer(
+            (self._still[0][at], self._still[1][at]),
+            glance(model, data, self.camera, rays, scene.INFANT),
+        )
+        points = self._points()
+        for cloth in self._cloths(raw):
+            hit[cloth.mask(raw, points[: len(JOINTS)], self.camera)[at] > 0] = CLOTH
+        for tube in self.tubes:
+            hit[tube.mask(points, self.camera)[at] > 0] = TUBE
+        if len(self._place_arms(raw)):
+            _, arm = glance(model, data, self.camera, rays, scene.CARER)
+            hit = np.where(arm >= 0, arm, hit)
+        return depth, hit
+
+    def _cloths(self, raw: int) -> list[Cloth]:
+        return [cloth for cloth in self.cloths if cloth.present[raw]]
+
+    def _place_arms(self, raw: int) -> np.ndarray:
+        """Moves the carer's arms to their places; the geoms of those that are there."""
+        geoms = []
+        for arm in range(scene.ARMS):
+            there = self.carer.present[raw, arm]
+            where = self.carer.position[raw, arm] if there else scene.AWAY
+            self.scene.place_carer(arm, where, self.carer.heading[raw, arm])
+            if there:
+                self.scene.lift_carer(arm)
+                geoms += list(self.scene.arm_geoms(arm))
+        return np.array(geoms, int)
 
 
 def _nearer(a, b):
     """The nearer one of two (depth, hit), pixel by pixel."""
     nearer = b[0] < a[0]
     return np.where(nearer, b[0], a[0]), np.where(nearer, b[1], a[1])
-
-
-def sheet_path(out: Path, infant: int) -> Path:
-    return out / f"result_pz{infant}.csv"
-
-
-def write_recording(
-    out: Path,
-    infant: int,
-    *,
-    seed: int,
-    size: tuple[int, int],
-    frames: int,
-    tick: Callable[[], None],
-) -> None:
-    """Writes infant `infant` of `seed` below `out`; `tick` is called after every frame.
-
-    Frames go to `pz<ID>.partial/`, which is renamed once whole; then comes the sheet.
-    """
-    folder, partial = out / f"pz{infant}", out / f"pz{infant}.partial"
-    for leftover in (folder, partial):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
-    recording = Recording(seed, infant, size, frames)
-    rows = [";".join(annotation.HEADER)]
-    joints_mm, joints_px, hidden = [], [], []
-    for frame in recording.frames():
-        _write_png(partial / f"{frame.number}_16bit.png", recording.sense(frame))
-        px, causes = recording.camera.project(frame.joints), recording.causes(frame)
-        clicked = annotation.click(recording.click_rng, px, causes == "", size)
-        extra = np.rint(recording.camera.project(frame.extra)).astype(int)
-        inside = ((extra >= 0) & (extra < size)).all(-1, keepdims=True)
-        rows.append(
-            annotation.sheet_row(f"{frame.number}_8bit.png", clicked, *np.where(inside, extra, -1))
-        )
-        joints_mm.append(1000 * frame.joints)
-        joints_px.append(px)
-        hidden.append(causes)
-        tick()
-    hidden = np.stack(hidden)
-    np.savez(
-        partial / "truth.npz",
-        joints_mm=np.stack(joints_mm),
-        joints_px=np.stack(joints_px),
-        visible=hidden == "",
-        hidden_by=hidden,
-    )
-    (partial / "camera.json").write_text(json.dumps(recording.camera.intrinsics(), indent=1) + "\n")
-    partial.rename(folder)
-    beside = sheet_path(out, infant).with_suffix(".csv.partial")
-    beside.write_text("\n".join(rows) + "\n")
-    beside.rename(sheet_path(out, infant))
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    # cv2.imwrite says nothing about a full disk; write_bytes does.
-    ok, data = cv2.imencode(".png", image, (cv2.IMWRITE_PNG_COMPRESSION, 1))
-    assert ok, f"could not encode {path}"
-    path.write_bytes(data.tobytes())

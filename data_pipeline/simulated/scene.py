@@ -1,7 +1,9 @@
-"""An infant's sizes -> a MuJoCo scene that moves: mattress, walls, infant, a carer's arm.
+"""An infant's sizes -> a MuJoCo scene that moves: mattress, crib, nest, infant, a carer's arms.
 
-Geom groups say what is cast when: 0 the infant, 1 the carer's arm, 2 what never moves.
+Geom groups say what is cast when: 0 the infant, 1 the carer's arms, 2 what never moves.
 """
+
+import dataclasses
 
 import mujoco
 import numpy as np
@@ -19,24 +21,76 @@ SETTLE_FRAMES = 3 * HZ
 """Raw frames that an infant gets to sink into its first posture, not recorded."""
 
 AWAY = (0.0, 0.0, -5.0)
-"""Where the carer's arm is kept while nobody is there, under the mattress."""
+"""Where the carer's arms are kept while nobody is there, under the mattress."""
+
+ARMS = 2
+
+CLEAR = 0.005
+"""Metres that a carer's arm stays above the infant: it hovers, and moves nothing."""
+
+LIFTS = 6
+"""Most steps that it takes to get there."""
 
 
-def scene_xml(sizes: Sizes, crib_width: float, crib_length: float) -> str:
+@dataclasses.dataclass(frozen=True)
+class Crib:
+    """Attributes:
+    width, length: of the mattress between the walls, metres.
+    middle: y of its middle in the world; the pelvis starts at the origin.
+    nest: capsules of the rolls that the infant lies between: [n 7] ends x y z, x y z and radius.
+    """
+
+    width: float
+    length: float
+    middle: float
+    nest: np.ndarray
+
+
+def draw_crib(rng: np.random.Generator, sizes: Sizes) -> Crib:
+    """A mattress of 50-70 x 62-80 cm; four in ten infants lie in a nest of rolls, 5 to 7 cm thick.
+
+    The nest is a U around legs and trunk, wide enough for legs that fall to the sides.
+    """
+    # The head is further from the pelvis than the feet, mostly.
+    crib = Crib(rng.uniform(0.5, 0.7), rng.uniform(0.62, 0.8), -0.35 * sizes.trunk, _no_nest())
+    if rng.uniform() > 0.4:
+        return crib
+    radius = rng.uniform(0.025, 0.035)
+    half = 0.42 * sizes.crown_heel * rng.uniform(0.9, 1.1)
+    foot = 0.38 * sizes.crown_heel * rng.uniform(0.9, 1.15)
+    top = -0.25 * sizes.trunk
+    corners = np.array([(-1, top), (-1.05, 0.4 * foot), (-0.6, foot), (0.6, foot),
+                        (1.05, 0.4 * foot), (1, top)])  # fmt: skip
+    corners = corners * (half, 1) + rng.normal(0, 0.01, corners.shape)
+    points = np.column_stack([corners, np.full(len(corners), 0.8 * radius)])
+    radii = np.full((len(points) - 1, 1), radius)
+    return dataclasses.replace(crib, nest=np.hstack([points[:-1], points[1:], radii]))
+
+
+def _no_nest() -> np.ndarray:
+    return np.zeros((0, 7))
+
+
+def scene_xml(sizes: Sizes, crib: Crib) -> str:
     """MJCF of the whole scene, metres and degrees; the camera is not part of it."""
-    half_x, half_y = 0.5 * crib_width, 0.5 * crib_length
-    middle = (
-        -0.35 * sizes.trunk
-    )  # the pelvis is at the origin, the head further from it than the feet
+    half_x, half_y, middle = 0.5 * crib.width, 0.5 * crib.length, crib.middle
+    still = f'group="{STILL}" density="0"'
     walls = "".join(
-        f'<geom type="box" pos="{x:.4f} {y:.4f} 0.06" size="{a:.4f} {b:.4f} 0.06" '
-        f'group="{STILL}" density="0"/>'
-        for x, y, a, b in (
-            (half_x, middle, 0.006, half_y),
-            (-half_x, middle, 0.006, half_y),
-            (0, half_y + middle, half_x, 0.006),
-            (0, -half_y + middle, half_x, 0.006),
+        f'<geom name="wall_{k}" type="box" pos="{x:.4f} {y:.4f} 0.06" size="{a:.4f} {b:.4f} 0.06" '
+        f"{still}/>"
+        for k, (x, y, a, b) in enumerate(
+            (
+                (half_x, middle, 0.006, half_y),
+                (-half_x, middle, 0.006, half_y),
+                (0, half_y + middle, half_x, 0.006),
+                (0, -half_y + middle, half_x, 0.006),
+            )
         )
+    )
+    nest = "".join(
+        f'<geom name="nest_{k}" type="capsule" fromto="{" ".join(f"{v:.4f}" for v in roll[:6])}" '
+        f'size="{roll[6]:.4f}" {still}/>'
+        for k, roll in enumerate(crib.nest)
     )
     return f"""
 <mujoco model="simulated infant">
@@ -50,17 +104,30 @@ def scene_xml(sizes: Sizes, crib_width: float, crib_length: float) -> str:
   <worldbody>
     <geom name="mattress" type="plane" size="1 1 0.1" group="5"/>
     {walls}
+    {nest}
     {infant_xml(sizes)}
-    <body name="carer" mocap="true" pos="{AWAY[0]} {AWAY[1]} {AWAY[2]}">
-      <geom type="capsule" fromto="0.10 0 0.02 0.60 0 0.10" size="0.032" group="{CARER}"
-        contype="0" conaffinity="0"/>
-      <geom type="ellipsoid" pos="0.045 0 0" size="0.085 0.042 0.022" group="{CARER}"
-        contype="0" conaffinity="0"/>
-    </body>
+    {"".join(_arm(k) for k in range(ARMS))}
   </worldbody>
   {contacts_xml()}
   {motors_xml()}
 </mujoco>"""
+
+
+def _arm(k: int) -> str:
+    """A carer's hand with its fingertips at the origin, the forearm towards x and upwards."""
+    parts = "".join(
+        f'<geom {shape} group="{CARER}" contype="0" conaffinity="0"/>'
+        for shape in (
+            'type="capsule" fromto="0.17 0 0.03 0.62 0 0.13" size="0.034"',
+            'type="ellipsoid" pos="0.115 0 0.012" size="0.062 0.044 0.019"',
+            *(
+                f'type="capsule" fromto="0.075 {y} 0.012 {x} {1.25 * y} -0.004" size="0.0085"'
+                for x, y in ((0.012, -0.03), (0.0, -0.01), (0.004, 0.01), (0.02, 0.029))
+            ),
+            'type="capsule" fromto="0.12 0.035 0.01 0.06 0.062 0.0" size="0.010"',
+        )
+    )
+    return f'<body name="carer_{k}" mocap="true" pos="{AWAY[0]} {AWAY[1]} {AWAY[2]}">{parts}</body>'
 
 
 class Scene:
@@ -71,10 +138,12 @@ class Scene:
       joints: [12 3] joint centres in the world frame, of the current state.
     """
 
-    def __init__(self, sizes: Sizes, crib_width: float, crib_length: float):
-        self.model = mujoco.MjModel.from_xml_string(scene_xml(sizes, crib_width, crib_length))
+    def __init__(self, sizes: Sizes, crib: Crib):
+        self.model = mujoco.MjModel.from_xml_string(scene_xml(sizes, crib))
         self.data = mujoco.MjData(self.model)
         self._joint_bodies = [self.model.body(name).id for name in JOINTS]
+        self._trunk = [self.model.geom(name).id for name in ("belly", "chest")]
+        self._at_rest = self.model.geom_size[self._trunk, 2].copy()
         mujoco.mj_forward(self.model, self.data)
 
     def settle(self, targets: np.ndarray) -> None:
@@ -82,17 +151,34 @@ class Scene:
         for share in np.minimum(np.linspace(0, 2, SETTLE_FRAMES), 1):
             self.step(share * targets)
 
-    def step(self, targets: np.ndarray) -> None:
-        """One raw frame (1/30 s) with the motors at `targets`, in the order of `body.MOTORS`."""
+    def step(self, targets: np.ndarray, breath: float = 0.0) -> None:
+        """One raw frame (1/30 s) with the motors at `targets`, in the order of `body.MOTORS`.
+
+        `breath` is how many metres the belly stands above its mean; the chest rises half as much.
+        """
         self.data.ctrl[:] = targets
+        self.model.geom_size[self._trunk, 2] = self._at_rest + breath * np.array([1.0, 0.5])
         mujoco.mj_step(self.model, self.data, nstep=SUBSTEPS)
         # Positions of bodies and geoms are those before the last step until asked for again.
         mujoco.mj_kinematics(self.model, self.data)
 
-    def place_carer(self, position, heading: float) -> None:
-        """Puts the carer's fingertips at `position`, the arm coming from `heading` (radians)."""
-        self.data.mocap_pos[0] = position
-        self.data.mocap_quat[0] = (np.cos(heading / 2), 0, 0, np.sin(heading / 2))
+    def place_carer(self, arm: int, position, heading: float) -> None:
+        """Puts an arm's fingertips at `position`, the arm coming from `heading` (radians)."""
+        self.data.mocap_pos[arm] = position
+        self.data.mocap_quat[arm] = (np.cos(heading / 2), 0, 0, np.sin(heading / 2))
+        mujoco.mj_kinematics(self.model, self.data)
+
+    def lift_carer(self, arm: int) -> None:
+        """Raises an arm until it is `CLEAR` of the infant."""
+        around = self.geoms(INFANT)
+        mocap = self.model.body(f"carer_{arm}").mocapid[0]
+        pairs = [(int(a), int(b)) for a in self.arm_geoms(arm) for b in around]
+        for _ in range(LIFTS):
+            gap = min(mujoco.mj_geomDistance(self.model, self.data, *p, CLEAR, None) for p in pairs)
+            if gap >= CLEAR:
+                return
+            self.data.mocap_pos[mocap, 2] += CLEAR - gap
+            mujoco.mj_kinematics(self.model, self.data)
 
     @property
     def joints(self) -> np.ndarray:
@@ -108,5 +194,11 @@ class Scene:
         return np.flatnonzero(self.model.geom_group == group)
 
     def name(self, geom: int) -> str:
-        """What a ray hit, for people: `right_elbow` (the forearm), `head`, `carer`, ..."""
-        return self.model.body(self.model.geom_bodyid[geom]).name
+        """What a ray hit, for people: `right_elbow` (the forearm), `head`, `nest`, `carer`, ..."""
+        body = self.model.geom_bodyid[geom]
+        name = self.model.body(body).name if body else self.model.geom(geom).name
+        return name.rstrip("_0123456789")
+
+    def arm_geoms(self, arm: int) -> np.ndarray:
+        """Ids of the geoms of one of the carer's arms."""
+        return np.flatnonzero(self.model.geom_bodyid == self.model.body(f"carer_{arm}").id)

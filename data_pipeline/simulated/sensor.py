@@ -1,38 +1,87 @@
 """Noise-free depth -> what a structured-light sensor would return: uint16 mm, 0 = no return."""
 
+import dataclasses
 from statistics import NormalDist
 
 import cv2
 import numpy as np
 
-BASELINE = 0.050
-"""Metres between projector (to the camera's left) and camera: the width of the shadows."""
 
-NOISE_MM = 1.2
-"""Standard deviation at 0.75 m; it grows with the square of the distance."""
+@dataclasses.dataclass(frozen=True)
+class Sensor:
+    """A camera that sees a projected pattern and measures disparities; `_px` are px of 640x480.
 
-HOLES = 0.002
-"""Share of the image lost in specks, apart from shadows and edges."""
+    Of a short-range structured-light camera, by hand: at 0.7 m a disparity of one px is 16 mm, so
+    these values give steps of 1 mm and a noise of 1.2 mm, both growing with the square of the
+    distance, as in the real frames at hand (7.5 mm at 2.7 m, of another make).
+    """
+
+    baseline_m: float = 0.055
+    """Between projector (to the camera's left) and camera: the width of the shadows."""
+    noise_px: float = 0.08
+    """Standard deviation of the disparity."""
+    quantum_px: float = 1 / 16
+    """Step of the disparity."""
+    jagged_px: float = 0.7
+    """Standard deviation of the place that a pixel's value is taken from: edges fray."""
+    flying: float = 0.3
+    """Share of the pixels on an edge that get a depth between the two sides."""
+    specks: float = 0.002
+    """Share of the image lost in specks, apart from shadows and edges."""
+    lost_on_poor_material: float = 0.6
+    """Share of hair, hoses and clear walls that returns nothing."""
 
 
-def sense(rng: np.random.Generator, depth: np.ndarray, focal: float) -> np.ndarray:
-    """z in metres [h w] -> uint16 mm [h w] with noise, shadows, lost grazing surfaces and specks.
+DEFAULT = Sensor()
+
+
+def sense(
+    rng: np.random.Generator,
+    depth: np.ndarray,
+    focal: float,
+    sensor: Sensor = DEFAULT,
+    poor: np.ndarray | None = None,
+) -> np.ndarray:
+    """z in metres [h w] -> uint16 mm [h w]; `poor` [h w] marks what reflects the pattern badly.
 
     A pixel's place in the projector's image is u + f b / z. Where another one to its left has a
     place further right, that one stands between the projector and this one: a shadow.
     """
     h, w = depth.shape
-    u = np.arange(w, dtype=np.float32)
-    seen_from_projector = u + focal * BASELINE / depth
-    shadow = np.maximum.accumulate(seen_from_projector, axis=1) > seen_from_projector + 0.25
-    smooth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 0.6)
-    dx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8)
-    dy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8)
-    slope = np.hypot(dx, dy) * focal / depth
-    specks = cv2.GaussianBlur(rng.standard_normal((h, w), np.float32), (0, 0), 1.0)
-    # The blur of unit noise has a standard deviation of 1 / (2 sqrt(pi) sigma).
-    specks = specks * 2 * np.sqrt(np.pi) > NormalDist().inv_cdf(1 - HOLES)
-    sigma = NOISE_MM * (depth / 0.75) ** 2 * (1 + 0.5 * np.minimum(slope, 4))
-    mm = 1000 * depth + sigma * rng.standard_normal((h, w), np.float32)
-    lost = shadow | (slope > rng.uniform(5, 9, (h, w))) | specks
-    return np.where(lost, 0, np.rint(mm)).astype(np.uint16)
+    scale = w / 640
+    depth = depth.astype(np.float32)
+    disparity = focal * sensor.baseline_m / depth
+    place = np.arange(w, dtype=np.float32) + disparity
+    lost = np.maximum.accumulate(place, axis=1) > place + 0.25 * scale
+
+    dx, dy = (cv2.Sobel(depth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    slope = cv2.GaussianBlur(np.hypot(dx, dy), (0, 0), 0.6) * focal / depth
+    lost |= slope > rng.uniform(5, 9, (h, w)).astype(np.float32)
+    blobs = _smooth(rng, (h, w), 1.0)
+    lost |= blobs > NormalDist().inv_cdf(1 - sensor.specks)
+    if poor is not None:
+        lost |= poor & (
+            _smooth(rng, (h, w), 2.0) < NormalDist().inv_cdf(sensor.lost_on_poor_material)
+        )
+
+    frayed = sensor.jagged_px * scale
+    u, v = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    u += frayed * _smooth(rng, (h, w), 0.8)
+    v += frayed * _smooth(rng, (h, w), 0.8)
+    seen = cv2.remap(disparity, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    low, high = (f(disparity, np.ones((3, 3), np.uint8)) for f in (cv2.erode, cv2.dilate))
+    # 1 px of disparity within a pixel's neighbours is 16 mm: an edge.
+    flying = (high - low > scale) & (rng.random((h, w), np.float32) < sensor.flying)
+    seen = np.where(flying, low + (high - low) * rng.random((h, w), np.float32), seen)
+
+    seen = seen / scale + sensor.noise_px * _smooth(rng, (h, w), 0.7)
+    seen = np.rint(seen / sensor.quantum_px) * sensor.quantum_px
+    mm = 1000 * focal / scale * sensor.baseline_m / np.maximum(seen, 0.5)
+    return np.where(lost, 0, np.rint(mm).clip(0, 65535)).astype(np.uint16)
+
+
+def _smooth(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
+    """Normal noise [h w] of mean 0 and deviation 1, alike over about `sigma` pixels."""
+    noise = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), sigma)
+    row = cv2.getGaussianKernel(2 * round(3 * sigma) + 1, sigma)
+    return noise / float((row**2).sum())

@@ -1,0 +1,127 @@
+"""babyPose's annotation sheets -> the small table that simulated sheets are compared with.
+
+    python -m data_pipeline.reference FOLDER [--out=FILE.json]
+
+The table (`data_pipeline/babypose/statistics.json`) keeps no annotation: per number of
+`data_pipeline.babypose.statistics`, its value and the interval in which a repetition with other
+infants would fall. The last line of stdout is one JSON object.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipeline.babypose.frames import find_sheets, read_depth
+from data_pipeline.babypose.sheets import raise_first, read_sheet
+from data_pipeline.babypose.statistics import Infant, describe, statistics
+from data_pipeline.errors import DataError
+
+STORED = Path(__file__).parent / "babypose" / "statistics.json"
+SHEETS_WIDTH = 640
+"""px, of the images that babyPose's sheets belong to, where the images are not there to ask."""
+
+RESAMPLES, SEED = 1000, 0
+INTERVAL = (5, 95)  # percentiles: 90 %
+WIDENED = 0.15
+"""Of the interval's width, added below and above it."""
+
+
+class Reference(NamedTuple):
+    """A real number, and the bounds between which ours counts as alike; NaN = could not be had."""
+
+    real: float
+    low: float
+    high: float
+
+
+def read_folder(folder: Path) -> list[Infant]:
+    """Every sheet in `folder`, as `data_pipeline.babypose.frames` finds them; images are optional.
+
+    Raises:
+      DataError: no sheet, or one that cannot be read.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}; give the one that holds the sheets")
+    sheets = [read_sheet(path, raise_first) for path in find_sheets(folder, raise_first)]
+    return [describe(s, _width(s.path.parent, s.subject)) for s in sheets if s is not None]
+
+
+def _width(folder: Path, subject: str) -> int:
+    for place in (folder / f"pz{subject}", folder):
+        for image in place.glob("*_16bit.png"):
+            return read_depth(image).shape[1]
+    return SHEETS_WIDTH
+
+
+def derive(infants: list[Infant]) -> dict[str, Reference]:
+    """The numbers of these infants, with intervals from drawing infants with replacement."""
+    real = statistics(infants)
+    rng = np.random.default_rng(SEED)
+    draws = rng.integers(len(infants), size=(RESAMPLES, len(infants)))
+    resampled = [statistics([infants[k] for k in draw]) for draw in draws]
+    table = {}
+    for name, value in real.items():
+        values = np.array([numbers[name] for numbers in resampled])
+        values = values[~np.isnan(values)]
+        low, high = np.percentile(values, INTERVAL) if len(values) else (np.nan, np.nan)
+        margin = WIDENED * (high - low)
+        table[name] = Reference(value, float(low - margin), float(high + margin))
+    return table
+
+
+def write(table: dict[str, Reference], infants: list[Infant], path: Path) -> None:
+    frames = sum(len(infant.missing) for infant in infants)
+    origin = {
+        "what": "numbers of babyPose's sheets: real, low, high; see data_pipeline/reference.py",
+        "infants": len(infants),
+        "frames": frames,
+        "interval": f"percentiles {INTERVAL} of {RESAMPLES} resamples of infants, seed {SEED}, "
+        f"widened by {WIDENED} of its width below and above",
+    }
+    cells = ",\n".join(
+        f'  "{name}": {json.dumps([_rounded(v) for v in cell])}' for name, cell in table.items()
+    )
+    path.write_text(f'{{\n "origin": {json.dumps(origin)},\n "cells": {{\n{cells}\n }}\n}}\n')
+
+
+def read(path: Path = STORED) -> dict[str, Reference]:
+    cells = json.loads(path.read_text())["cells"]
+    return {
+        name: Reference(*(np.nan if v is None else v for v in cell)) for name, cell in cells.items()
+    }
+
+
+def _rounded(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if np.isnan(value) else round(value, 4)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipeline.reference",
+        description="Derives from real sheets what simulated ones are compared with.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, help="folder with result_pz<ID>.csv or .xlsx")
+    parser.add_argument("--out", type=Path, default=STORED, help="table to write (default: ours)")
+    options = parser.parse_args(argv)
+    start = time.perf_counter()
+    try:
+        infants = read_folder(options.folder)
+        table = derive(infants)
+        write(table, infants, options.out)
+    except (DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    seconds = round(time.perf_counter() - start, 2)
+    print(json.dumps({"infants": len(infants), "cells": len(table), "seconds": seconds}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""The first pose -> blankets, dressings and nappy cloths, and how each drapes over what is below.
+
+A cloth is no body of the physics: it is draped over whatever the camera sees under it, so it lies
+on the moving limbs and never cuts through them.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from data_pipeline.simulated.camera import Camera, window
+from data_pipeline.simulated.movement import HZ, onsets, wander
+from data_pipeline.simulated.quota import Quota
+
+THICKNESS = 0.004
+"""Metres, of a cloth and the air in it."""
+
+FALL = 0.7
+"""How steeply a cloth falls from what holds it up, so no limb shows under it in detail."""
+
+SPAN = 0.06
+"""Metres, how far from what holds it up a cloth can be above what is below."""
+
+STRIDE = 2
+"""px, of the steps in which its fall is made."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bedding:
+    """What may cover an infant. Shares are chances per infant, `_m` metres, `_s` seconds.
+
+    Set such that joints are missing as often, and for as long, as in the 14 babyPose sheets, where
+    6 infants have a limb that is hidden nearly always, and most have a shoulder or a hip that
+    comes and goes within half a second.
+    """
+
+    blanket: float = 0.03
+    """Over the legs or the lower trunk, from the feet upwards."""
+    blanket_stays_s: float = 150.0
+    """Mean time until it is taken off or put on."""
+    wrapped_arm: float = 0.22
+    """One arm in a splint or a mitten, from wrist to elbow, for the whole recording."""
+    both_arms: float = 0.25
+    """Of those, the share that has the other one wrapped too."""
+    wrap_reaches_shoulder: float = 0.3
+    wrapped_leg: float = 0.08
+    """One leg wrapped from knee to foot, for the whole recording."""
+    loose_edges: float = 0.65
+    """Lies between cloths whose edges come up to a joint; of these infants, the chances are"""
+    at_shoulder: float = 0.5
+    """per shoulder"""
+    at_hip: float = 0.3
+    """and per hip."""
+    edge_m: tuple[float, float] = (0.005, 0.004)
+    """Mean and standard deviation of how far such an edge stays short of the joint."""
+    sway_m: float = 0.003
+    sway_s: tuple[float, float] = (0.15, 0.6)
+    """A cloth on a breathing, moving infant wanders: standard deviation, time between values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloth:
+    """Attributes:
+    corners: [n 2] metres around its anchor; world axes, or along and across the limb it follows.
+    anchor: a point of the world, metres [2]; not used where the cloth follows a limb.
+    follows: indices of two joints, or None: the anchor is the first, `along` points to the second.
+    present: bool [raw frames].
+    sway: [raw frames 2] metres.
+    wrinkles: [12 16] metres, stretched over the image.
+    """
+
+    corners: np.ndarray
+    anchor: np.ndarray
+    follows: tuple[int, int] | None
+    present: np.ndarray
+    sway: np.ndarray
+    wrinkles: np.ndarray
+
+    def outline(self, raw: int, joints: np.ndarray) -> np.ndarray:
+        """Corners in the world [n 3] m, for joints [12 3] m."""
+        if self.follows is None:
+            corners = self.corners + self.anchor
+            height = np.full((len(corners), 1), 0.03)
+        else:
+            start, end = joints[list(self.follows)]
+            along = (end - start)[:2] / max(np.linalg.norm((end - start)[:2]), 1e-3)
+            across = np.array([-along[1], along[0]])
+            corners = start[:2] + self.corners @ np.stack([along, across])
+            height = np.full((len(corners), 1), start[2] + 0.01)
+        return np.hstack([corners + self.sway[raw], height])
+
+    def mask(self, raw: int, joints: np.ndarray, camera: Camera) -> np.ndarray:
+        """Where the image shows it: uint8 [h w]."""
+        outline = camera.project(camera.to_camera(self.outline(raw, joints)))
+        mask = np.zeros((camera.height, camera.width), np.uint8)
+        cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 1, shift=4)
+        return mask
+
+    def drape(self, below: np.ndarray, mask: np.ndarray, camera: Camera) -> None:
+        """Lays the cloth where `mask` is set: brings the depth `below` (m [h w], changed) nearer.
+
+        A tent over what is below it: from every point it falls by `FALL` to the sides.
+        """
+        px_per_m = camera.focal / camera.position[2]
+        patch = window(mask, round(SPAN * px_per_m))
+        under = below[patch].astype(np.float32)
+        depth = under.copy()
+        stride = np.ones((2 * STRIDE + 1, 2 * STRIDE + 1), np.uint8)
+        for _ in range(round(SPAN * px_per_m / STRIDE)):
+            depth = np.minimum(depth, cv2.erode(depth, stride) + STRIDE * FALL / px_per_m)
+        size = 2 * round(0.01 * px_per_m) + 1
+        depth = np.minimum(under, cv2.GaussianBlur(depth, (size, size), 0))
+        size = (camera.width, camera.height)
+        wrinkles = cv2.resize(self.wrinkles.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+        depth -= THICKNESS + np.maximum(wrinkles[patch], 0)
+        below[patch] = np.where(mask[patch] > 0, depth, below[patch])
+
+
+def draw_cloths(
+    rng: np.random.Generator, bedding: Bedding, frames: int, joints: np.ndarray, quota: Quota
+) -> list[Cloth]:
+    """`frames` are raw ones; `joints` is the first pose [12 3] in the world."""
+    xy = joints[:, :2]
+    always = np.ones(frames, bool)
+    cloths = []
+
+    def add(corners, anchor=(0, 0), follows=None, present=always) -> None:
+        sway = bedding.sway_m * wander(rng, 2, 1.0, bedding.sway_s, np.arange(frames) / HZ)
+        wrinkles = rng.normal(0, 0.004, (12, 16))
+        cloths.append(Cloth(corners, np.array(anchor), follows, present, sway, wrinkles))
+
+    if rng.uniform() < bedding.blanket:
+        # From somewhere between the belly and the knees down past the feet: y towards the feet.
+        hips = xy[[6, 9]].mean(0)
+        top = hips[1] + rng.uniform(-0.06, 0.08)
+        half = (rng.uniform(0.12, 0.2), 0.17)
+        add(
+            _sheet(rng, half, rng.normal(0, 12)),
+            (hips[0], top + 0.17),
+            present=_on_and_off(rng, frames, bedding.blanket_stays_s),
+        )
+    arms, legs = _wrapped(bedding, quota.wrapped)
+    loose = quota.loose < bedding.loose_edges
+    sides = ((0, 1, 2, 6, 7, 8), (3, 4, 5, 9, 10, 11))
+    for k, (shoulder, elbow, wrist, hip, knee, ankle) in enumerate(sides):
+        if arms[k]:
+            forearm = np.linalg.norm(joints[wrist] - joints[elbow])
+            upper = np.linalg.norm(joints[shoulder] - joints[elbow])
+            reaches = rng.uniform() < bedding.wrap_reaches_shoulder
+            add(_sleeve(rng, -0.02, forearm + 0.05, 0.035), follows=(elbow, wrist))
+            if reaches:
+                add(_sleeve(rng, -0.02, upper + 0.02, 0.035), follows=(shoulder, elbow))
+        if legs[k]:
+            shank = np.linalg.norm(joints[ankle] - joints[knee])
+            add(_sleeve(rng, -0.02, shank + 0.05, 0.04), follows=(knee, ankle))
+        for joint, share in ((shoulder, bedding.at_shoulder), (hip, bedding.at_hip)):
+            if loose and rng.uniform() < share:
+                half = rng.uniform((0.03, 0.03), (0.06, 0.05))
+                angle = rng.normal(90 * rng.integers(4), 20)
+                add(_edge_at(rng, half, angle, bedding.edge_m), xy[joint])
+    return cloths
+
+
+def _wrapped(bedding: Bedding, quantile: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which arms and which legs are, right and left: bool [2] each, for a quantile in [0, 1)."""
+    both = bedding.both_arms * bedding.wrapped_arm
+    one, leg = (bedding.wrapped_arm - both) / 2, bedding.wrapped_leg / 2
+    shares = (one, one, both, leg, leg)
+    k = np.searchsorted(np.cumsum(shares), quantile, side="right")
+    return np.array([k in (0, 2), k in (1, 2)]), np.array([k == 3, k == 4])
+
+
+def _sheet(rng: np.random.Generator, half, degrees: float) -> np.ndarray:
+    """[20 2]: an uneven rectangle around the origin, turned."""
+    sides = np.linspace(-1, 1, 6)[:-1]
+    edge = np.concatenate(
+        [[(s, -1) for s in sides], [(1, s) for s in sides], [(-s, 1) for s in sides],
+         [(-1, -s) for s in sides]]
+    )  # fmt: skip
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return (edge * np.array(half) + rng.normal(0, 0.004, edge.shape)) @ turn.T
+
+
+def _edge_at(rng: np.random.Generator, half, degrees: float, short_of) -> np.ndarray:
+    """[20 2]: a sheet of which one edge passes the origin; `short_of` mean and spread, metres."""
+    corners = _sheet(rng, half, 0.0) + (half[0] + rng.normal(*short_of), 0.0)
+    angle = np.radians(degrees)
+    return corners @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def _sleeve(rng: np.random.Generator, start: float, end: float, half_width: float) -> np.ndarray:
+    """[20 2]: a sheet along a limb, from `start` to `end` metres beyond its inner joint."""
+    half = (0.5 * (end - start), half_width * rng.uniform(0.9, 1.2))
+    return _sheet(rng, half, 0.0) + (0.5 * (start + end), 0.0)
+
+
+def _on_and_off(rng: np.random.Generator, frames: int, mean_s: float) -> np.ndarray:
+    """Bool [frames], true at first in three of four cases."""
+    changes = onsets(rng, frames / HZ, mean_s)
+    return (np.searchsorted(changes, np.arange(frames) / HZ) + (rng.uniform() < 0.25)) % 2 == 0

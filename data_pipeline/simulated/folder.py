@@ -1,0 +1,100 @@
+"""The folder around the recordings: whose it is, what it holds, a picture of it."""
+
+import json
+from pathlib import Path
+
+from data_pipeline.errors import DataError
+from data_pipeline.picture import contact_sheet
+from data_pipeline.simulated.writing import write_whole
+
+NOTE, README, PICTURE = "simulation.json", "README.md", "frames.png"
+
+TEXT = """# Simulated infants
+
+**Simulated data.** No infant was recorded: MuJoCo moved capsule infants on a mattress and cast
+the depth images. The layout is that of the babyPose data set.
+{picture}
+    python -m data_pipeline.simulate --infants={infants} --frames={frames} --seed={seed} \\
+        --size={width},{height}{options} --out=...
+
+| file | what |
+|---|---|
+| `pz<ID>/<n>_16bit.png` | depth, uint16 mm, 0 = no return; n = 1, 6, 11, ... of 30 Hz |
+| `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image |
+| `pz<ID>/camera.json` | fx, fy, cx, cy, width, height, px; the top-left pixel's centre is (0, 0) |
+| `pz<ID>/truth.npz` | exact, before the annotator's error: joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12] |
+| `simulation.json` | every setting; the same settings give the same bytes |
+
+`hidden_by` names what lies between a hidden joint and the camera (`cloth`, `tube`, `carer`, the
+part of the body by its inner joint, such as `right_elbow` for the forearm), or `outside` the image.
+Joints are in the order right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee,
+ankle, left hip, knee, ankle; right and left are the infant's own. Millimetres are in the camera's
+frame: x right, y down, z away.
+
+How these sheets compare with babyPose's: `python -m data_pipeline.fidelity DIR`.
+"""  # noqa: E501
+
+PICTURE_TEXT = """
+![Simulated depth frames, one per infant, with the clicked joints](frames.png)
+
+*Simulated. One frame per infant; dots are the clicked joints, violet is no return.*
+
+"""
+
+
+def claim(out: Path, settings: dict, infants: int) -> None:
+    """Makes `out` and notes what it is to hold.
+
+    Raises:
+      DataError: it holds something else already, or more infants than asked for.
+    """
+    note = out / NOTE
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; name a folder with --out")
+    settings = json.loads(json.dumps(settings))  # tuples become lists, as in what was written
+    if note.exists():
+        try:
+            there = json.loads(note.read_text())
+        except json.JSONDecodeError as error:
+            raise DataError(f"{note} is damaged ({error}); delete {out} or name another") from None
+        if differences := _differences(there, settings):
+            raise DataError(
+                f"{out} holds another simulation: {'; '.join(differences[:5])}; "
+                "name another folder with --out, or delete this one"
+            )
+        more = [p.name for p in out.glob("result_pz*.csv") if int(p.stem[9:]) > infants]
+        if more:
+            raise DataError(
+                f"{out} holds more than the {infants} infants asked for ({', '.join(sorted(more))})"
+                "; ask for all of them, or name another folder with --out"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} holds something else; name an empty or a new folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(note, (json.dumps(settings, indent=1) + "\n").encode())
+
+
+def _differences(there, wanted, name: str = "") -> list[str]:
+    """`seed is 3 there, 4 wanted`, for every leaf of two trees that is not the same."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        keys = [*there, *(k for k in wanted if k not in there)]
+        parts = (_differences(there.get(k), wanted.get(k), f"{name}.{k}".lstrip(".")) for k in keys)
+        return [line for part in parts for line in part]
+    return [] if there == wanted else [f"{name} is {there} there, {wanted} wanted"]
+
+
+def describe(out: Path, settings: dict, infants: int) -> None:
+    """Writes the folder's README, and a picture of the first infants where there are images."""
+    picture, options = "", ""
+    if settings["images"]:
+        write_whole(out / PICTURE, contact_sheet(out))
+        picture = PICTURE_TEXT
+    else:
+        options = " --sheets_only"
+    width, height = settings["size"]
+    text = TEXT.format(
+        infants=infants, frames=settings["frames"], seed=settings["seed"], width=width,
+        height=height, options=options, picture=picture,
+    )  # fmt: skip
+    write_whole(out / README, text.encode())

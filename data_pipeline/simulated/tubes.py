@@ -1,0 +1,116 @@
+"""The first pose -> hoses, leads and lines from the infant to the edge of the crib.
+
+Like cloths, they lie on whatever the camera sees below them, and follow the infant at one end.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from data_pipeline.simulated.camera import Camera, window
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """What is attached to an infant. Shares are chances per infant, `_m` metres.
+
+    Set by hand after what is usual in a neonatal ward: breathing support by a pair of hoses or one,
+    three chest leads, a feeding tube, an infusion line at a hand, a saturation probe at a foot.
+    """
+
+    hose: float = 0.35
+    """From the nose over a shoulder."""
+    hose_diameter_m: tuple[float, float] = (0.009, 0.014)
+    leads: float = 0.5
+    """Three from the chest, together."""
+    feeding_tube: float = 0.3
+    infusion: float = 0.25
+    """A line from a wrist."""
+    probe: float = 0.35
+    """A cable from a foot."""
+    cable_diameter_m: tuple[float, float] = (0.002, 0.004)
+    slack: float = 0.35
+    """How far a line strays sideways, as a share of its length."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tube:
+    """Attributes:
+    starts: what it is attached to: an index into the 12 joints, then head and neck.
+    offset: metres [3], world axes, from there to its first point.
+    bend, end: metres [2], where it is led; the curve is a quadratic Bezier.
+    diameter: metres.
+    span: metres; hollows narrower than this it bridges.
+    """
+
+    starts: int
+    offset: np.ndarray
+    bend: np.ndarray
+    end: np.ndarray
+    diameter: float
+    span: float
+
+    def mask(self, points: np.ndarray, camera: Camera) -> np.ndarray:
+        """Where the image shows it: uint8 [h w]; `points` are joints, head and neck [14 3] m."""
+        start = points[self.starts] + self.offset
+        t = np.linspace(0, 1, 24)[:, None]
+        xy = (1 - t) ** 2 * start[:2] + 2 * t * (1 - t) * self.bend + t**2 * self.end
+        # The height only places it in the image; how high it lies is up to what is below.
+        z = np.clip(start[2] * (1 - 2 * t), 0.01, None)
+        px = camera.project(camera.to_camera(np.hstack([xy, z])))
+        mask = np.zeros((camera.height, camera.width), np.uint8)
+        width = max(1, round(self.diameter * camera.focal / camera.position[2]))
+        cv2.polylines(mask, [np.rint(px * 16).astype(np.int32)], False, 1, width, shift=4)
+        return mask
+
+    def lay(self, below: np.ndarray, mask: np.ndarray, camera: Camera) -> None:
+        """Brings the depth `below` (m [h w], changed) nearer where `mask` is set, round on top."""
+        px_per_m = camera.focal / camera.position[2]
+        span = 2 * round(0.5 * self.span * px_per_m) + 1
+        patch = window(mask, 2 * span)
+        if not mask[patch].any():
+            return
+        depth = cv2.erode(below[patch].astype(np.float32), np.ones((span, span), np.uint8))
+        depth = cv2.blur(depth, (span, span), borderType=cv2.BORDER_REPLICATE)
+        radius = 0.5 * self.diameter
+        inside = cv2.distanceTransform(mask[patch], cv2.DIST_L2, 3) / px_per_m
+        top = radius + np.sqrt(np.maximum(radius**2 - np.maximum(radius - inside, 0) ** 2, 0))
+        below[patch] = np.where(mask[patch] > 0, depth - top, below[patch])
+
+
+def draw_tubes(rng: np.random.Generator, lines: Lines, points: np.ndarray) -> list[Tube]:
+    """`points` are joints, head and neck [14 3] m of the first pose in the world."""
+    head, neck = 12, 13
+    tubes = []
+
+    def add(starts, offset, direction, diameter, span) -> None:
+        start = points[starts][:2] + offset[:2]
+        reach = rng.uniform(0.3, 0.45)
+        way = reach * np.array([np.cos(direction), np.sin(direction)])
+        side = np.array([-way[1], way[0]]) * lines.slack * rng.normal()
+        tubes.append(
+            Tube(starts, np.array(offset), start + 0.5 * way + side, start + way, diameter, span)
+        )
+
+    # World y points to the feet, the head's end of the crib is at -90 degrees.
+    side = rng.choice((-1, 1))
+    towards = np.radians(90 - side * rng.uniform(60, 120))
+    if rng.uniform() < lines.hose:
+        add(head, (0, 0, 0.05), towards, rng.uniform(*lines.hose_diameter_m), 0.06)
+    thin = lines.cable_diameter_m
+    if rng.uniform() < lines.leads:
+        for x in (-0.025, 0.0, 0.025):
+            away = towards + rng.normal(0, 0.25)
+            add(neck, (x, 0.04, 0.03), away, rng.uniform(*thin), 0.015)
+    if rng.uniform() < lines.feeding_tube:
+        add(head, (0.01, 0, 0.05), towards + rng.normal(0, 0.4), rng.uniform(*thin), 0.015)
+    for share, joints in ((lines.infusion, (2, 5)), (lines.probe, (8, 11))):
+        if rng.uniform() < share:
+            joint = joints[rng.integers(2)]
+            outwards = 0 if points[joint][0] > points[neck][0] else np.pi
+            away = outwards + rng.normal(0, 0.5)
+            # Taped to the hand or to the toes, not to the joint.
+            beside = (0.03 * np.cos(away), 0.03 * np.sin(away), 0.02)
+            add(joint, beside, away, rng.uniform(*thin), 0.015)
+    return tubes

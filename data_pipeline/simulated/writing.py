@@ -1,0 +1,101 @@
+"""One simulated recording -> its files, in babyPose's layout.
+
+pz<ID>/<n>_16bit.png   uint16 mm, 0 = no return, n = 1, 6, 11, ...
+pz<ID>/camera.json     fx fy cx cy (px), width, height
+pz<ID>/truth.npz       joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12]
+result_pz<ID>.csv      written last: a sheet means that the recording is whole
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_pipeline.simulated import annotation
+from data_pipeline.simulated.parameters import Parameters
+from data_pipeline.simulated.recording import Recording
+
+
+def sheet_path(out: Path, infant: int) -> Path:
+    return out / f"result_pz{infant}.csv"
+
+
+def write_recording(
+    out: Path,
+    infant: int,
+    *,
+    seed: int,
+    size: tuple[int, int],
+    frames: int,
+    parameters: Parameters,
+    images: bool,
+    tick: Callable[[], None],
+) -> None:
+    """Writes infant `infant` of `seed` below `out`; `tick` is called after every frame.
+
+    Frames go to `pz<ID>.partial/`, which is renamed once whole; then comes the sheet.
+    """
+    folder, partial = out / f"pz{infant}", out / f"pz{infant}.partial"
+    for leftover in (folder, partial):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    try:
+        recording = Recording(seed, infant, size, frames, parameters)
+        sheet = _write_frames(recording, partial, images, tick)
+        partial.rename(folder)
+        write_whole(sheet_path(out, infant), sheet.encode())
+    except BaseException:
+        # A full disk, say: no half of a recording stays.
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write_frames(
+    recording: Recording, folder: Path, images: bool, tick: Callable[[], None]
+) -> str:
+    """Plays the recording into its folder; the text of its sheet."""
+    rows = [";".join(annotation.HEADER)]
+    joints_mm, joints_px, hidden = [], [], []
+    for frame in recording.frames(images):
+        if images:
+            _write_png(folder / f"{frame.number}_16bit.png", recording.sense(frame))
+        extra = np.rint(recording.camera.project(frame.extra)).astype(int)
+        inside = ((extra >= 0) & (extra < recording.size)).all(-1, keepdims=True)
+        head, neck = np.where(inside, extra, -1)
+        image = f"{frame.number}_8bit.png"
+        rows.append(annotation.sheet_row(image, recording.click(frame), head, neck))
+        joints_mm.append(1000 * frame.joints)
+        joints_px.append(recording.camera.project(frame.joints))
+        hidden.append(frame.causes)
+        tick()
+    hidden = np.stack(hidden)
+    np.savez(
+        folder / "truth.npz",
+        joints_mm=np.stack(joints_mm),
+        joints_px=np.stack(joints_px),
+        visible=hidden == "",
+        hidden_by=hidden,
+    )
+    (folder / "camera.json").write_text(json.dumps(recording.camera.intrinsics(), indent=1) + "\n")
+    return "\n".join(rows) + "\n"
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Under another name first, so that the file is there whole or not at all."""
+    beside = path.with_name(path.name + ".partial")
+    try:
+        beside.write_bytes(data)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    beside.rename(path)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    # cv2.imwrite says nothing about a full disk; write_bytes does.
+    ok, data = cv2.imencode(".png", image, (cv2.IMWRITE_PNG_COMPRESSION, 1))
+    assert ok, f"could not encode {path}"
+    path.write_bytes(data.tobytes())
