@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from data_pipeline.errors import DataError
+from jaxpose.skeleton import MIRROR
 
 FORMAT = "jaxpose frames 1"
 _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -59,6 +60,24 @@ class Frames:
         same = (self.subject[1:] == self.subject[:-1]) & (self.sequence[1:] == self.sequence[:-1])
         near = np.diff(self.frame) == self.step if self.step else True
         return np.concatenate([[False], same & near])
+
+    def with_mirror_images(self) -> "Frames":
+        """Each frame, and after all of them each as in a mirror: columns reversed, so x of a joint
+        becomes w - 1 - x, and what was a right limb is a left one. `crop` stays the original's."""
+        xy = self.xy[:, MIRROR].copy()
+        xy[..., 0] = self.grid[1] - 1 - xy[..., 0]
+        visible = self.visible[:, MIRROR]
+        other = dataclasses.replace(
+            self,
+            depth_mm=self.depth_mm[:, :, ::-1],
+            xy=np.where(visible[..., None], xy, self.xy.dtype.type(-1)),
+            visible=visible,
+            sequence=np.char.add(self.sequence, " mirrored"),
+        )
+        fields = (f.name for f in dataclasses.fields(self))
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in fields}
+        both = {n: np.concatenate(p) for n, p in pairs.items() if isinstance(p[0], np.ndarray)}
+        return dataclasses.replace(self, **both)
 
     def digest(self) -> str:
         """Hash of the contents: what a trained net depends on."""

@@ -85,6 +85,8 @@ class Config:
     """Multiplies every channel count of both nets."""
     radius: float = 3.0
     """r, px of the grid."""
+    mirror: bool = True
+    """Train on mirror images, too: left becomes right."""
     masks: Literal["pipeline", "device"] = "pipeline"
     """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"
@@ -151,6 +153,7 @@ PRESETS = {
         grid="128x96",
         width=1.0,
         radius=6.0,
+        mirror=False,
         bn_momentum=0.99,  # paper: unclear, Keras's defaults, which the group is taken to use
         bn_epsilon=1e-3,
         detection=Detection("adam", 0.01, "steps", epochs=150),

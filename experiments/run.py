@@ -17,6 +17,7 @@ from datetime import date
 from pathlib import Path
 
 import jax
+import numpy as np
 from flax import nnx
 
 import jaxpose
@@ -39,7 +40,7 @@ from jaxpose.layers import Numerics
 from jaxpose.masks import Target
 from jaxpose.training import DivergedError, Optimisation, Stage, Weights, fit, split_net
 
-DEFAULT_SIMULATION = {"infants": 96, "frames": 40, "seed": 0, "size": (320, 240)}
+DEFAULT_SIMULATION = {"infants": 240, "frames": 16, "seed": 0, "size": (320, 240)}
 
 
 def run(config: Config) -> dict:
@@ -75,6 +76,8 @@ def work(config: Config) -> dict:
     rundir.settle(folder, "split.json", split.as_json(frames), "split or data set")
     seconds["data"] = time.perf_counter() - began
 
+    shown = frames.with_mirror_images() if config.mirror else frames
+
     # ---- stage 1: the detection net, shared by all runs that would train the same ----
     numerics = Numerics(config.lowering, config.precision, config.bn_momentum, config.bn_epsilon)
     scale_mm = DATASETS[config.dataset].scale_mm
@@ -95,7 +98,7 @@ def work(config: Config) -> dict:
         detection_weights, rows, seconds["detection"] = train(
             cascade.detection_stage(detector, binary),
             *(weights, None, config.detection, shared / "checkpoints"),
-            *(config, frames, split, make_feed(config, frames, scale_mm, binary)),
+            *(config, frames, split, make_feed(config, shown, scale_mm, binary)),
             on_epoch=lambda history: rundir.write_history(folder, history),
         )
 
@@ -115,7 +118,7 @@ def work(config: Config) -> dict:
     regression_weights, _, seconds["regression"] = train(
         cascade.regression_stage(graph, detector, gaussian, scale),
         *(weights, detection_weights, config.regression, folder / "checkpoints"),
-        *(config, frames, split, make_feed(config, frames, scale_mm, gaussian)),
+        *(config, frames, split, make_feed(config, shown, scale_mm, gaussian)),
         on_epoch=lambda history: rundir.write_history(folder, rows + history),
     )
 
@@ -248,6 +251,8 @@ def train(
     validation clip."""
     batch = optimisation.batch_size
     starts = clips.clip_starts(frames, split.used["train"], shift=1)
+    if config.mirror:  # the mirror image of frame i is frame i + n
+        starts = np.concatenate([starts, starts + len(frames)])
     checked = clips.clip_starts(frames, split.used["val"], shift=clips.CLIP)
     steps = optimisation.steps_per_epoch or max(1, len(starts) // batch)
     number = ("detection", "regression").index(stage.name)

@@ -32,7 +32,7 @@ class Decoding:
     """
 
     radius_px: float
-    min_score: float = 0.1
+    min_score: float = 0.05
     max_candidates: int = 5
     points: int = 10
 

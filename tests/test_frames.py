@@ -247,3 +247,27 @@ def test_the_digest_outlives_writing_and_reading(tmp_path):
     assert load(tmp_path / "b.npz").digest() == stored.digest()
     flipped = dataclasses.replace(stored, depth_mm=np.asfortranarray(stored.depth_mm))
     assert flipped.digest() == stored.digest()  # how memory is laid out is not the contents
+
+
+def test_mirror_images_come_after_all_frames_with_sides_exchanged():
+    xy = np.full((2, 12, 2), -1, np.float32)
+    visible = np.zeros((2, 12), bool)
+    xy[0, 2], visible[0, 2] = (1.25, 3), True  # a right wrist
+    xy[1, 9], visible[1, 9] = (6, 0), True  # a left hip
+    depth = np.arange(2 * 4 * 8, dtype=np.float32).reshape(2, 4, 8)
+    frames = Frames(
+        *("simulated", depth, xy, visible, np.array(["7", "7"]), np.array(["", ""])),
+        *(np.array([1, 6]), np.zeros((2, 4), int), 5),
+    )
+    both = frames.with_mirror_images()
+    assert len(both) == 4 and both.subject.tolist() == ["7"] * 4
+    for name in ("depth_mm", "xy", "visible", "frame"):
+        np.testing.assert_array_equal(getattr(both, name)[:2], getattr(frames, name))
+    np.testing.assert_array_equal(both.depth_mm[2, 0], depth[0, 0, ::-1])
+    # a grid of 8 columns: 1.25 px from the left border's pixel is 5.75 px from the right one's
+    assert np.argwhere(both.visible[2:]).tolist() == [[0, 5], [1, 6]]  # left wrist, right hip
+    np.testing.assert_array_equal(both.xy[2, 5], [5.75, 3])
+    np.testing.assert_array_equal(both.xy[3, 6], [1, 0])
+    assert (both.xy[2:][~both.visible[2:]] == -1).all()
+    # no clip runs from a frame into a mirror image
+    assert both.follows().tolist() == [False, True, False, True]
