@@ -34,25 +34,31 @@ def fastest() -> Lowering:
 def convolve(
     x: Float[Array, "b t h w ci"],
     kernel: Float[Array, "kt kh kw cig co"],
+    bias: Float[Array, "co"] | None = None,
     *,
     stride: tuple[int, int, int] = (1, 1, 1),
     groups: int = 1,
+    relu: bool = False,
     lowering: Lowering,
 ) -> Float[Array, "b t2 h2 w2 co"]:
     """Cross-correlation, zero-padded to keep the size (stride 1) or, where kernel = stride,
-    tiling the input without padding. (t, y, x) order throughout. `onednn` raises
-    `ModuleNotFoundError` where the library is not installed, and runs on a CPU alone."""
+    tiling the input without padding; then bias and ReLU. (t, y, x) order throughout.
+
+    `onednn` raises `ModuleNotFoundError` where the library is not installed; CPU alone."""
     if stride == (1, 1, 1) and not all(extent % 2 for extent in kernel.shape[:3]):
         raise ValueError(f"kernel {kernel.shape[:3]}: wanted odd extents, which have a centre")
     if any(size % step for size, step in zip(x.shape[1:4], stride, strict=True)):
         raise ValueError(f"{x.shape[1:4]} (t, y, x): wanted sizes that divide by {stride}")
-    if lowering == "conv3d":
-        return _xla(x, kernel, stride=stride, groups=groups)
     if lowering == "onednn":
-        return onednn.convolve(x, kernel, stride)
-    if stride != (1, 1, 1):
-        return _tiles(x, kernel, stride)
-    return _folded(x, kernel, groups)
+        return onednn.convolve(x, kernel, bias, stride, relu)
+    if lowering == "conv3d":
+        out = _xla(x, kernel, stride=stride, groups=groups)
+    elif stride != (1, 1, 1):
+        out = _tiles(x, kernel, stride)
+    else:
+        out = _folded(x, kernel, groups)
+    out = out if bias is None else out + bias
+    return jax.nn.relu(out) if relu else out
 
 
 def upsample(

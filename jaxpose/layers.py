@@ -70,24 +70,26 @@ class Conv(nnx.Module):
 
     def __call__(self, x: Float[Array, "b t h w ci"], *, train: bool):
         layer, dtype = self.layer, jnp.dtype(self.numerics.dtype)
-        x, kernel = x.astype(dtype), self.kernel[...].astype(dtype)
-        if layer.transposed:
-            x = upsample(x, kernel, lowering=self.numerics.lowering)
-        else:
-            x = convolve(
-                x,
-                kernel,
-                stride=layer.stride,
-                groups=layer.groups,
-                lowering=self.numerics.lowering,
-            )
-        bias = self.bias[...].astype(dtype)
-        if self.norm is None:
-            x = x + bias
-        else:
+        lowering, at_once = self.numerics.lowering, layer.relu and self.norm is None
+        x, kernel, bias = (v.astype(dtype) for v in (x, self.kernel[...], self.bias[...]))
+        if self.norm is not None:
             # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam
             # would blow up to full steps.
-            x = self.norm(x + jax.lax.stop_gradient(bias), use_running_average=not train)
+            bias = jax.lax.stop_gradient(bias)
+        if layer.transposed:
+            x = upsample(x, kernel, lowering=lowering) + bias
+            x = nnx.relu(x) if at_once else x
+        else:
+            x = convolve(
+                *(x, kernel, bias),
+                stride=layer.stride,
+                groups=layer.groups,
+                relu=at_once,
+                lowering=lowering,
+            )
+        if self.norm is None:
+            return x
+        x = self.norm(x, use_running_average=not train)
         return nnx.relu(x) if layer.relu else x
 
     def fold_norm(self) -> None:

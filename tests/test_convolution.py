@@ -101,6 +101,26 @@ def test_every_lowering_is_conv3d_transposed(frames, lowering):
     assert_same(upsample, x, kernel, lowering)
 
 
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("relu", [False, True])
+def test_bias_and_relu_come_after_the_sum_of_products(relu, lowering):
+    x = jnp.array([1.0, -1.0, 2.0]).reshape(1, 1, 1, 3, 1)
+    kernel = jnp.array([10.0, 20.0]).reshape(1, 1, 1, 1, 2)
+    bias = jnp.array([-15.0, 1.0])
+
+    def run(x, kernel, bias):
+        return convolve(x, kernel, bias, relu=relu, lowering=lowering)
+
+    out, back = jax.vjp(run, x, kernel, bias)
+    wanted = np.array([[-5.0, 21], [-25, -19], [5, 41]])
+    live = wanted > 0 if relu else np.ones_like(wanted)
+    np.testing.assert_array_equal(out[0, 0, 0], wanted * live)
+    dx, dkernel, dbias = back(jnp.ones_like(out))
+    np.testing.assert_array_equal(dx.ravel(), live @ [10, 20])
+    np.testing.assert_array_equal(dkernel.ravel(), [1, -1, 2] @ live)
+    np.testing.assert_array_equal(dbias, live.sum(axis=0))
+
+
 odd = st.sampled_from([1, 3])
 
 
