@@ -85,7 +85,15 @@ def row(case: Case, visits: list[Visit], found: Measured, size: Size) -> dict:
     return values
 
 
-FACTS = ("deviation", "compile_s", "first_call_s", "call_mb", "process_mb", "temporary_mb", "hlo")
+FACTS = (
+    "deviation",
+    "compile_s",
+    "first_call_s",
+    "prepared_mb",
+    "process_mb",
+    "temporary_mb",
+    "hlo",
+)
 FACTS += ("convolution", "ynn_fusion", "custom_call")
 
 PAPER_CLIPS = 22 * 751
@@ -272,7 +280,7 @@ def as_markdown(result: dict) -> str:
             f"{row['n']} in {row['processes']}",
             f"{100 * row['roofline_share']:.0f} %" if "roofline_share" in row else "",
             f"{row['compile_s']:.1f}" if row["compile_s"] is not None else "",
-            f"{row['temporary_mb'] or row['call_mb'] or 0:.0f}",
+            f"{row['temporary_mb'] or row['prepared_mb'] or 0:.0f}",
         ]
         for row in result["rows"]
     ]  # fmt: skip
