@@ -15,24 +15,28 @@ class Dataset:
         scale_mm: unit of the net's input, about the depth's spread around its mean.
         layout: the source folder, in words.
         configs: names of the builder's configurations, the default first.
+        symmetric: a mirror image could as well be a recording, so that it may be trained on.
     """
 
     background_mm: float
     scale_mm: float
     layout: str
     configs: tuple[str, ...]
+    symmetric: bool
 
 
 _ORDERS = ("time_order", "row_order")
 
 DATASETS = {
     "simulated": Dataset(
-        0.0, 200.0, "as babypose, written by `python -m data_pipeline.simulate`", _ORDERS
+        0.0, 200.0, "as babypose, written by `python -m data_pipeline.simulate`", _ORDERS, True
     ),
     "utd_mhad": Dataset(
-        600.0, 500.0, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1")
+        600.0, 500.0, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1"), False
     ),
-    "babypose": Dataset(0.0, 200.0, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", _ORDERS),
+    "babypose": Dataset(
+        0.0, 200.0, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", _ORDERS, True
+    ),
 }
 
 

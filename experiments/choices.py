@@ -3,6 +3,7 @@
 import dataclasses
 
 from data_pipeline import clips
+from data_pipeline.datasets import DATASETS
 from experiments.config import Config, ConfigError
 from jaxpose import convolution, detection, memory, regression
 from jaxpose.factorise import VARIANTS
@@ -25,6 +26,8 @@ def resolve(config: Config, kept: dict) -> Config:
     if config.feed == "auto":
         prepared = (config.data_dir or "").endswith(".npz")
         chosen["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
+    if config.mirror is None:
+        chosen["mirror"] = kept.get("mirror", DATASETS[config.dataset].symmetric)
     clip = (clips.CLIP, *config.rows_cols)
     for stage, layers in stage_layers(config).items():
         settings = getattr(config, stage)

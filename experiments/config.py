@@ -85,8 +85,9 @@ class Config:
     """Multiplies every channel count of both nets."""
     radius: float = 3.0
     """r, px of the grid."""
-    mirror: bool = True
-    """Train on mirror images, too: left becomes right."""
+    mirror: bool | None = None
+    """Train on mirror images, too: left becomes right. None: for infants, not for utd_mhad, whose
+    people act with the right hand."""
     masks: Literal["pipeline", "device"] = "pipeline"
     """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"

@@ -56,6 +56,20 @@ def test_a_resumed_run_keeps_what_was_chosen_on_another_machine(monkeypatch):
     assert choices.resolve(asked, kept).regression.micro_batches == 4
 
 
+def test_mirror_images_are_for_infants_unless_said_otherwise():
+    utd = ["--dataset=utd_mhad", "--data_dir=x"]
+    for arguments, wanted in (
+        ([], True),
+        (["--mirror=False"], False),
+        (utd, False),
+        ([*utd, "--mirror=True"], True),
+        (["--preset=paper"], False),
+    ):
+        config = parse(["--lowering=folded", *arguments])
+        assert choices.resolve(config, {}).mirror is wanted, arguments
+    assert choices.resolve(parse(["--lowering=folded"]), {"mirror": False}).mirror is False
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["asy", "full"])
 def test_the_need_is_what_xla_says_or_up_to_a_third_more(variant):
