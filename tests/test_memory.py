@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments import choices
-from experiments.config import parse
 from jaxpose import cascade, convolution, detection, memory, regression
 from jaxpose.factorise import VARIANTS
 from jaxpose.layers import Numerics
@@ -43,31 +41,6 @@ def test_the_default_runs_work_in_one_piece_on_four_gibibytes():
 
 def test_there_is_memory_and_not_a_terabyte_of_it():
     assert GIB < memory.machine_bytes() < 4096 * GIB
-
-
-def test_a_resumed_run_keeps_what_was_chosen_on_another_machine(monkeypatch):
-    config = parse(["--preset=paper", "--lowering=folded"])
-    monkeypatch.setattr(memory, "machine_bytes", lambda: 24 * GIB)
-    assert choices.resolve(config, {}).regression.micro_batches == 2
-    kept = {"regression": {"micro_batches": 8}, "feed": "numpy"}
-    found = choices.resolve(config, kept)
-    assert (found.regression.micro_batches, found.feed) == (8, "numpy")
-    asked = parse(["--preset=paper", "--lowering=folded", "--regression.micro_batches=4"])
-    assert choices.resolve(asked, kept).regression.micro_batches == 4
-
-
-def test_mirror_images_are_for_infants_unless_said_otherwise():
-    utd = ["--dataset=utd_mhad", "--data_dir=x"]
-    for arguments, wanted in (
-        ([], True),
-        (["--mirror=False"], False),
-        (utd, False),
-        ([*utd, "--mirror=True"], True),
-        (["--preset=paper"], False),
-    ):
-        config = parse(["--lowering=folded", *arguments])
-        assert choices.resolve(config, {}).mirror is wanted, arguments
-    assert choices.resolve(parse(["--lowering=folded"]), {"mirror": False}).mirror is False
 
 
 @pytest.mark.slow
