@@ -152,7 +152,7 @@ def test_without_links_chain_finds_every_peak_and_bipartite_none():
 
 def test_a_hidden_elbow_costs_its_links_but_not_its_neighbours():
     arm = right_arm_maps([(10, 30, 1)], [(20, 30, 0.05)], [(30, 30, 0.8)])
-    xy, score, found = pose(arm, Decoding(3.0))
+    xy, score, found = pose(arm, Decoding(3.0, min_score=0.1))
     assert found[:3].tolist() == [True, False, True]
     np.testing.assert_allclose(xy[1], [20, 30], atol=0.05)
     np.testing.assert_allclose(score[1], 0.05, atol=0.01)
