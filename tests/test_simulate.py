@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import NormalDist
 
 import cv2
 import mujoco
@@ -268,14 +269,39 @@ def test_a_cloth_lies_above_whatever_is_under_it():
     assert (draped[covered] < below[covered] - 0.003).all()
 
 
-def test_the_sensor_is_exact_on_the_average_and_shades_one_side_of_a_step():
+def test_what_a_flat_sheet_is_off_by_on_the_average_is_the_beat_of_two_roundings():
+    """Depth steps of 1.12 mm (1/16 px of disparity at 0.75 m), then rounded to whole mm.
+
+    At one distance the two grids leave up to half a mm, of either sign; over all of them nothing.
+    """
+    step, spread = sensor.DEFAULT.quantum_px, NormalDist(0, sensor.DEFAULT.noise_px)
+    off = []
+    for metres in np.linspace(0.7, 0.8, 9):
+        seen = sensor.sense(np.random.default_rng(0), np.full((120, 160), metres), 142.5)
+        exact = 570 * sensor.DEFAULT.baseline_m / metres  # px of 640x480
+        steps = np.arange(np.floor((exact - 0.6) / step), np.ceil((exact + 0.6) / step))
+        edges = [spread.cdf((k + s) * step - exact) for s in (-0.5, 0.5) for k in steps]
+        share = np.subtract(*np.split(np.array(edges), 2)[::-1])
+        mm = np.rint(1000 * metres * exact / (steps * step))
+        assert seen[seen > 0].mean() == pytest.approx((share * mm).sum(), abs=0.08)
+        off.append((share * mm).sum() - 1000 * metres)
+    assert -0.5 < min(off) < 0 < max(off) < 0.5
+    distances = np.linspace(0.6, 0.9, 60)
+    tiles = [
+        sensor.sense(np.random.default_rng(k), np.full((48, 64), z), 57.0)
+        for k, z in enumerate(distances)
+    ]
+    bias = [t[t > 0].mean() - 1000 * z for t, z in zip(tiles, distances, strict=True)]
+    assert np.mean(bias) == pytest.approx(0, abs=0.1)
+
+
+def test_the_sensor_is_noisy_and_shades_one_side_of_a_step():
     depth = np.full((240, 320), 0.75)
     depth[60:180, 140:180] = 0.65
     seen = sensor.sense(np.random.default_rng(0), depth, 285.0)
     flat = seen[5:50, 5:300].astype(float)
-    assert flat[flat > 0].mean() == pytest.approx(750, abs=0.3)
     assert 1.0 < flat[flat > 0].std() < 1.5
-    # Step of 0.1 m: f b (1/0.65 - 1/0.75) = 285 x 0.05 x 0.205 = 2.9 px of shadow, right side only.
+    # Step of 0.1 m: f b (1/0.65 - 1/0.75) = 285 x 0.055 x 0.205 = 3.2 px of shadow, right only.
     lost = (seen[70:170] == 0).mean(0)
     assert lost[181] == 1 and lost[136] < 0.1 and lost[186] < 0.1
 
@@ -404,6 +430,25 @@ def test_a_bad_value_exits_with_2_and_a_message_and_makes_no_folder(
     assert code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "sim").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sensors": {}}, "p.json: unknown 'sensors'; one of: body, movement, view, bedding, "),
+        ({"sensor": {"nois_px": 1}}, "p.json: sensor: unknown 'nois_px'; one of: baseline_m, "),
+        ({"sensor": {"noise_px": "1"}}, "p.json: sensor: noise_px is '1'; wanted a number"),
+        ({"sensor": 3}, "p.json: sensor is 3; wanted an object with baseline_m, "),
+    ],
+)
+def test_a_parameter_file_that_is_wrong_names_the_file_the_key_and_what_there_is(
+    given, message, tmp_path, capsys
+):
+    (tmp_path / "p.json").write_text(json.dumps(given))
+    out = tmp_path / "sim"
+    assert command.main([f"--parameters={tmp_path / 'p.json'}", f"--out={out}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_disk_that_fills_up_leaves_no_sheet(tmp_path, capsys, monkeypatch):
