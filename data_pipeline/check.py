@@ -133,6 +133,8 @@ def _describe(
 
     steps = np.diff(sheet.frames)
     step = int(np.median(steps)) if len(steps) else 0
+    if len(steps) and not ((steps[1:] == step) & (steps[:-1] == step)).any():
+        problem(f"no three frames in a row {step} apart, so not one clip; add frames or remove it")
     return InfantReport(
         frames=len(sheet.rows),
         first=int(sheet.frames[0]),

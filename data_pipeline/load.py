@@ -66,7 +66,7 @@ def _fingerprint(dataset: str, data_dir: Path, config: str) -> str:
             f"{data_dir}: no such folder; --data_dir names the folder with the files of "
             f"{dataset}: {DATASETS[dataset].layout}"
         )
-    files = sorted(p for p in data_dir.rglob("*") if p.suffix in SUFFIXES)
+    files = sorted(p for p in data_dir.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(f"{data_dir}: no data here; {dataset} wants {DATASETS[dataset].layout}")
     listed = [(str(p.relative_to(data_dir)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]

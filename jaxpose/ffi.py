@@ -116,8 +116,9 @@ def register(name: str, function: Callable[[list[Buffer], list[Buffer]], None]) 
             return None
         try:
             function(_buffers(frame.arguments), _buffers(frame.results))
-        except Exception as error:
-            return _failed(frame.api.contents, f"{name}: {error}")
+        except BaseException as error:  # an interrupt, too: the result is not there
+            told = str(error) or type(error).__name__
+            return _failed(frame.api.contents, f"{name}: {told}")
         return None
 
     handler = _Handler(handle)

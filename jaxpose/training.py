@@ -208,6 +208,10 @@ def fit(
             )
             if not all(map(math.isfinite, measures.values())):
                 raise DivergedError(_diverged(stage.name, measures, epoch, len(losses)))
+            size = float(optax.tree.norm(state.params))
+            if not math.isfinite(size):  # the last update may wreck them after a good loss
+                told = {"weights' norm": size}
+                raise DivergedError(_diverged(stage.name, told, epoch, len(losses)))
             row = {"stage": stage.name, "epoch": epoch + 1, "step": int(state.step)}
             row |= {"loss": float(np.mean([float(v) for v in losses])), **measures}
             history = [*history, row | {"seconds": round(seconds, 3)}]

@@ -127,6 +127,28 @@ def test_the_last_step_of_an_epoch_is_looked_at_before_it_is_kept(tmp_path):
     assert Checkpoints(tmp_path, highest=False).latest() is None
 
 
+def test_weights_wrecked_by_the_last_update_of_an_epoch_are_not_kept(tmp_path):
+    def poisoned(epoch):
+        for step, batch in enumerate(ones()):
+            if (epoch, step) == (1, 2):
+                batch["depth"][:] = 1e38
+            yield batch
+
+    def score(weights, frozen, batch):
+        return {"distance": jnp.zeros(len(batch["depth"]))}  # finite whatever the weights are
+
+    def flat(weights, frozen, batch):  # loss 0, slope as large as the batch
+        place = jax.tree.leaves(weights.params)[0]
+        slope = batch["depth"].mean()
+        return slope * (place - jax.lax.stop_gradient(place)), weights.stats
+
+    stage = Stage("walk", flat, score, "distance", False)
+    rate = Optimisation("sgd", 10.0, "steps", 3, momentum=0.0)
+    with pytest.raises(DivergedError, match=r"weights' norm is inf at epoch 2"):
+        run(tmp_path, stage, rate, train=poisoned)
+    assert Checkpoints(tmp_path, highest=False).latest() == 1
+
+
 def test_a_finished_training_is_not_trained_again(tmp_path):
     run(tmp_path, walking(4.0), unit_steps(2))
 
