@@ -1,7 +1,7 @@
 """What a run is: one frozen dataclass, its command line generated from it, two presets.
 
 quick   64x48, a quarter of the widths, minutes on two cores; what it changes against the
-        paper is what makes a run of 300 steps learn at all
+        paper is what makes a run of a few hundred steps learn at all
 paper   every value of the paper, and its split; not for two cores
 """
 

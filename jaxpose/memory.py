@@ -11,7 +11,8 @@ from jaxpose.layers import Layer
 
 STEP_OVER_OUTPUTS = 3.5
 """A compiled step keeps every convolution's output, what batch norm and ReLU make of it, and
-gradients on their way. Measured: 3.1 times the outputs (asy) to 3.4 (full)."""
+gradients on their way. Measured under `onednn`, width 1: 3.1 times the outputs (asy) to 3.3 (full).
+`folded` needs more, up to 5.2 times (full, width 1/4): there a part may be too large."""
 SHARE = 0.6
 """Of the machine's memory that a step may take. The rest is data, weights and other programs."""
 

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from jaxpose import ffi
 
 WHEEL = "onednn-cpu-gomp"
-FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS = OPERATIONS = tuple(
+FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS = (
     f"jaxpose_onednn_{part}"
     for part in ("forward", "forward_relu", "backward_data", "backward_weights")
 )
