@@ -47,7 +47,7 @@ def simulate(
     Raises:
       DataError: a value out of range, or `out` holds something else.
     """
-    _check(infants, frames, seed, size, processes)
+    check(infants, frames, seed, size, processes)
     common = {"seed": seed, "size": size, "frames": frames, "images": images}
     settings = {"version": VERSION, **common, "parameters": dataclasses.asdict(parameters)}
     with locked(out):
@@ -71,7 +71,8 @@ def _write(job, tick) -> None:
     write_recording(out, infant, tick=tick, **common)
 
 
-def _check(infants, frames, seed, size, processes) -> None:
+def check(infants: int, frames: int, seed: int, size=(640, 480), processes=None) -> None:
+    """Raises `DataError` for a value out of range."""
     for name, value, least in (
         ("infants", infants, 1),
         ("frames", frames, 1),

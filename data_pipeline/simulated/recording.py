@@ -37,6 +37,7 @@ class Frame:
     Attributes:
       joints: [12 3] m in the camera's frame; extra: head and neck [2 3] m.
       causes: what hides each joint, "" if nothing: str [12].
+      surface: z in metres of what the camera sees at each joint's pixel, below cloths: [12].
       depth, hit: z in metres and what was hit, both [h w]; None where no image was asked for.
     """
 
@@ -44,6 +45,7 @@ class Frame:
     joints: np.ndarray
     extra: np.ndarray
     causes: np.ndarray
+    surface: np.ndarray
     depth: np.ndarray | None
     hit: np.ndarray | None
 
@@ -108,7 +110,7 @@ class Recording:
                 seen = self._glance(raw, at)
             causes = annotation.hidden_by(joints, inside, radii, *seen, self._names, self._opaque)
             extra = self.camera.to_camera(self.scene.head_and_neck)
-            yield Frame(raw + 1, joints, extra, causes, depth, hit)
+            yield Frame(raw + 1, joints, extra, causes, seen[0], depth, hit)
 
     def sense(self, frame: Frame) -> np.ndarray:
         """What the sensor returns for the frame: uint16 mm [h w]."""

@@ -180,6 +180,15 @@ class Scene:
             self.data.mocap_pos[mocap, 2] += CLEAR - gap
             mujoco.mj_kinematics(self.model, self.data)
 
+    def deepest_contact(self) -> tuple[float, str]:
+        """Metres that the deepest of the infant's contacts goes into the other, and which two."""
+        contacts = self.data.contact
+        if not len(contacts.dist):
+            return 0.0, ""
+        k = int(np.argmin(contacts.dist))
+        pair = " in ".join(self.model.geom(g).name for g in contacts.geom[k])
+        return max(-float(contacts.dist[k]), 0.0), pair
+
     @property
     def joints(self) -> np.ndarray:
         return self.data.xpos[self._joint_bodies].copy()
