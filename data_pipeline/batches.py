@@ -1,5 +1,6 @@
 """Frames -> batches of clips with their masks, built by tf.data beside the training step."""
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +18,9 @@ tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
 def feed(frames: Frames, scale_mm: float, target: Target | None) -> Feed:
     """The same batches as `data_pipeline.feed.feed`, prepared in parallel and ahead of time."""
+    # Its thread sleeps ever longer, and an iterator that is done waits for it: 10 s, now and then.
+    options = tf.data.Options()
+    options.autotune.enabled = False
     depth_mm = tf.constant(frames.depth_mm)
     xy, visible = tf.constant(frames.xy), tf.constant(frames.visible)
 
@@ -34,7 +38,7 @@ def feed(frames: Frames, scale_mm: float, target: Target | None) -> Feed:
 
     def batches(starts: Int[np.ndarray, " clips"], batch_size: int) -> Iterator[Batch]:
         dataset = tf.data.Dataset.from_tensor_slices(clip_frames(starts))
-        dataset = dataset.map(clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return dataset.batch(batch_size).prefetch(2).as_numpy_iterator()
+        dataset = dataset.map(clip, num_parallel_calls=os.cpu_count(), deterministic=True)
+        return dataset.batch(batch_size).prefetch(2).with_options(options).as_numpy_iterator()
 
     return batches
