@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from flax import nnx
 from test_resume import BRIEF, SMALL, made_up, rows_of, start, whole_run
 
 from data_pipeline.frames import Frames, save
 from experiments import run, rundir, tables
+from experiments.config import SEEDS
 
 
 class TrainingBegan(Exception):
@@ -70,6 +72,9 @@ def part_of(frames: Frames, chosen) -> Frames:
         ("--test_ids=9", ["--test_ids", "'9'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=1,2,7", ["--train_ids", "'7'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=", ["--train_ids", "ids here: 1, 2, 3, 4, 5, 6"]),
+        ("--seed=-1", ["--seed=-1", "wanted 0 to 4294967295"]),
+        ("--seed=4294967296", ["--seed=4294967296", "wanted 0 to 4294967295"]),
+        (f"--seed={2**63}", [f"--seed={2**63}", "wanted 0 to 4294967295"]),
         ("--batch_size=0", ["--batch_size=0", "wanted 1 or more"]),
         (
             "--regression.micro_batches=3",
@@ -90,6 +95,12 @@ def part_of(frames: Frames, chosen) -> Frames:
 def test_an_unusable_option_is_named_with_what_was_wanted(command, option, words, capsys):
     said = " ".join(refusal([*command, option], capsys).replace("\u2502", " ").split())
     assert [word for word in words if word not in said] == []
+
+
+def test_the_last_seed_is_taken_and_the_one_after_it_would_draw_the_first_one_s_weights(command):
+    begin([*command, f"--seed={SEEDS - 1}"])
+    first, last, after = (nnx.Rngs(seed).params() for seed in (0, SEEDS - 1, SEEDS))
+    assert first == after != last
 
 
 @pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test")])
