@@ -96,8 +96,8 @@ class Config:
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"
     """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
     lowering: Literal["auto", Lowering] = "auto"
-    """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed,
-    conv3d on a GPU."""
+    """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed or
+    cannot compute the precision, conv3d on a GPU."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of activations; bfloat16 with float32 weights is mixed precision."""
     bn_momentum: float = 0.9

@@ -46,7 +46,7 @@ def test_there_is_memory_and_not_a_terabyte_of_it():
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["asy", "full"])
 def test_the_need_is_what_xla_says_or_up_to_a_third_more(variant):
-    numerics = Numerics(convolution.fastest())
+    numerics = Numerics(convolution.fastest("float32"))
     detector, frozen = split_net(
         detection.DetectionNet(width=0.25, numerics=numerics, rngs=nnx.Rngs(0))
     )
