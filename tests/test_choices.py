@@ -21,6 +21,27 @@ def test_a_resumed_run_keeps_what_was_chosen_on_another_machine(monkeypatch):
     assert choices.resolve(asked, kept).regression.micro_batches == 4
 
 
+@pytest.mark.parametrize(
+    "more, kept, parts",
+    [
+        (["--lowering=folded"], {}, 2),
+        (["--lowering=conv3d"], {}, 1),
+        ([], {"lowering": "folded"}, 2),
+        ([], {}, 1),
+    ],
+)
+def test_a_batch_is_divided_by_what_the_lowering_that_will_be_used_needs(
+    more, kept, parts, monkeypatch
+):
+    # 16 of the paper's clips through full: 2.3 GB of outputs, 15.2 GB folded, 9.2 by conv3d, 8.1
+    # by onednn; 10.3 of 16 GiB may be taken
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 16 * GIB)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(onednn, "can", lambda dtype: True)
+    config = parse(["--preset=paper", "--variant=full", *more])
+    assert choices.resolve(config, kept).regression.micro_batches == parts
+
+
 def test_mirror_images_are_for_infants_unless_said_otherwise():
     utd = ["--dataset=utd_mhad", "--data_dir=x"]
     for arguments, wanted in (
