@@ -1,7 +1,6 @@
 """Options and files that no run can use: refused before any training, with what to do."""
 
 import dataclasses
-import json
 import shutil
 import subprocess
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ from flax import nnx
 from test_resume import BRIEF, SMALL, made_up, rows_of, start, whole_run
 
 from data_pipeline.frames import Frames, save
-from experiments import run, rundir, tables
+from experiments import run, rundir
 from experiments.config import SEEDS
 
 
@@ -197,16 +196,6 @@ def test_a_part_of_the_split_without_any_visible_joint_is_refused(command, blind
 )
 def test_a_value_that_can_only_give_nan_is_refused(command, option, capsys):
     assert option.split("=")[0] in refusal([*command, option], capsys)
-
-
-@pytest.mark.parametrize("broken", ["result.json", "out"])
-def test_tables_name_a_cut_result_and_an_out_that_is_a_file(broken, capsys, tmp_path):
-    keys = ("variant", "width", "rmsd_fallback_px", "baselines")
-    whole = json.dumps(dict.fromkeys(keys, 0))
-    for name in ("result.json", "split.json", "predictions.npz", "out"):
-        (tmp_path / name).write_text('{"variant": "fu' if name == broken else whole)
-    assert tables.main([str(tmp_path), f"--out={tmp_path / 'out'}"]) == 2
-    assert str(tmp_path / broken) in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_trained(tmp_path_factory):
