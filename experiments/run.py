@@ -31,7 +31,7 @@ from data_pipeline.locks import locked
 from data_pipeline.splits import PARTS, Split, split_frames
 from experiments import choices, evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
-from jaxpose import cascade, detection, regression
+from jaxpose import cascade, detection, memory, regression
 from jaxpose.accounting import net_cost
 from jaxpose.checkpoints import Checkpoints
 from jaxpose.decode import Decoding
@@ -273,6 +273,7 @@ def train(
 
 
 def main(arguments: list[str] | None = None) -> int:
+    memory.keep_freed()
     try:
         result = run(parse(arguments))
     except (ConfigError, DataError) as error:

@@ -19,10 +19,12 @@ import traceback
 from pathlib import Path
 
 from experiments.bench.cases import Case, Size
+from jaxpose import memory
 from jaxpose.timing import Timed, warm_up
 
 
 def serve(kind: str) -> None:
+    memory.keep_freed()  # as in `experiments.run`; for the peers, too
     # whatever a library prints goes to stderr: stdout belongs to the answers
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
