@@ -6,6 +6,8 @@ from statistics import NormalDist
 import cv2
 import numpy as np
 
+from data_pipeline.errors import DataError
+
 
 @dataclasses.dataclass(frozen=True)
 class Sensor:
@@ -18,6 +20,9 @@ class Sensor:
 
     baseline_m: float = 0.055
     """Between projector (to the camera's left) and camera: the width of the shadows."""
+    window_px: float = 5.0
+    """Side of the window that is matched with the pattern, 1 to 5: what is less than half as wide, a
+    thin cable say, is not seen, and corners are rounded."""
     noise_px: float = 0.08
     """Standard deviation of the disparity."""
     quantum_px: float = 1 / 16
@@ -28,8 +33,13 @@ class Sensor:
     """Share of the pixels on an edge that get a depth between the two sides."""
     specks: float = 0.002
     """Share of the image lost in specks, apart from shadows and edges."""
-    lost_on_poor_material: float = 0.6
-    """Share of hair, hoses and clear walls that returns nothing."""
+    lost_on_poor_material: float = 0.7
+    """Share of hair, hoses and clear walls that returns nothing, in patches of"""
+    patch_px: float = 5.0
+
+    def __post_init__(self):
+        if not 1 <= self.window_px <= 5:
+            raise DataError(f"sensor: window_px is {self.window_px:g}; wanted 1 to 5")
 
 
 DEFAULT = Sensor()
@@ -49,8 +59,9 @@ def sense(
     """
     h, w = depth.shape
     scale = w / 640
-    depth = depth.astype(np.float32)
-    disparity = focal * sensor.baseline_m / depth
+    side = 2 * int(0.5 * sensor.window_px * scale) + 1
+    disparity = cv2.medianBlur((focal * sensor.baseline_m / depth).astype(np.float32), side)
+    depth = focal * sensor.baseline_m / disparity
     place = np.arange(w, dtype=np.float32) + disparity
     lost = np.maximum.accumulate(place, axis=1) > place + 0.25 * scale
 
@@ -60,9 +71,11 @@ def sense(
     blobs = _smooth(rng, (h, w), 1.0)
     lost |= blobs > NormalDist().inv_cdf(1 - sensor.specks)
     if poor is not None:
-        lost |= poor & (
-            _smooth(rng, (h, w), 2.0) < NormalDist().inv_cdf(sensor.lost_on_poor_material)
+        wide = cv2.morphologyEx(
+            poor.astype(np.uint8), cv2.MORPH_OPEN, np.ones((side, side), np.uint8)
         )
+        patches = _smooth(rng, (h, w), sensor.patch_px * scale)
+        lost |= (wide > 0) & (patches < NormalDist().inv_cdf(sensor.lost_on_poor_material))
 
     frayed = sensor.jagged_px * scale
     u, v = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
