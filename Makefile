@@ -34,16 +34,19 @@ lint: .venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-.venv: .venv/.made
+# A stamp for every choice of extras: another choice is installed beside what is there.
+comma := ,
+MADE := .venv/.made-$(subst $(comma),-,$(EXTRAS))
+.venv: $(MADE)
 
 # In place, and the stamp last: an install that failed leaves what was there and is done again.
 # Talk goes to stderr: the last line of `make run` on stdout is the run's result.
-.venv/.made: pyproject.toml constraints.txt
+$(MADE): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'wanted Python 3.11 or newer; set PYTHON=...')"
 	@echo "making .venv (a minute or two)" >&2
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv >&2
 	@.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' >&2
-	@touch .venv/.made
+	@touch $(MADE)
 
 # What can be made again; runs and your own data stay.
 clean:

@@ -25,11 +25,11 @@ DEEP_MM = 300
 """What is farther than this below the nearest 1 % is black."""
 
 
-def shaded(depth: np.ndarray) -> np.ndarray:
-    """uint16 mm [h w], 0 = no return -> colours [h w 3]."""
+def shaded(depth: np.ndarray, deep_mm: float = DEEP_MM) -> np.ndarray:
+    """uint16 mm [h w], 0 = no return -> colours [h w 3]; black is `deep_mm` below the nearest."""
     some = depth > 0
     near = np.percentile(depth[some], 1) if some.any() else 0
-    grey = np.clip(255 * (1 - (depth - near) / DEEP_MM), 0, 255).astype(np.uint8)
+    grey = np.clip(255 * (1 - (depth - near) / deep_mm), 0, 255).astype(np.uint8)
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     picture[~some] = NO_RETURN
     return picture

@@ -20,9 +20,10 @@ def stage_layers(config: Config) -> dict[str, list[Layer]]:
 
 def resolve(config: Config, kept: dict) -> Config:
     """No `auto` and no None where a number is wanted. `kept`: an earlier start's config.json."""
-    chosen = {}
-    if config.lowering == "auto":
-        chosen["lowering"] = kept.get("lowering", convolution.fastest())
+    lowering = config.lowering
+    if lowering == "auto":
+        lowering = kept.get("lowering", convolution.fastest(config.precision))
+    chosen = {"lowering": lowering}
     if config.feed == "auto":
         prepared = (config.data_dir or "").endswith(".npz")
         chosen["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
@@ -32,13 +33,27 @@ def resolve(config: Config, kept: dict) -> Config:
     for stage, layers in stage_layers(config).items():
         settings = getattr(config, stage)
         if settings.micro_batches is None:
-            fit = memory.micro_batches(layers, clip, settings.batch_size, memory.machine_bytes())
+            fit = memory.micro_batches(
+                *(layers, clip, settings.batch_size, lowering), memory.machine_bytes()
+            )
             parts = kept.get(stage, {}).get("micro_batches", fit)
             chosen[stage] = dataclasses.replace(settings, micro_batches=parts)
     config = dataclasses.replace(config, **chosen)
-    if config.lowering == "onednn" and convolution.fastest() != "onednn":
+    if config.lowering == "onednn":
+        check_onednn(config.precision)
+    return config
+
+
+def check_onednn(precision: str) -> None:
+    """Raises `ConfigError` where the lowering onednn cannot be had, before anything is kept."""
+    otherwise = "or choose --lowering=folded, in a run with another --name"
+    if convolution.fastest("float32") != "onednn":
         raise ConfigError(
             "--lowering=onednn: needs a CPU and the library, pip install -e '.[onednn]' on x86-64 "
-            "Linux; or choose --lowering=folded, in a run with another --name"
+            f"Linux; {otherwise}"
         )
-    return config
+    if convolution.fastest(precision) != "onednn":
+        raise ConfigError(
+            f"--lowering=onednn --precision={precision}: oneDNN cannot compute {precision} on this "
+            f"CPU, wanted one with AVX-512; choose --precision=float32, {otherwise}"
+        )

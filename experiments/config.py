@@ -22,6 +22,9 @@ from jaxpose.detection import SHRINK
 from jaxpose.factorise import VARIANTS
 from jaxpose.training import Optimisation
 
+SEEDS = 2**32
+"""How many there are: JAX drops all but 32 bits of a seed, so weights would quietly repeat."""
+
 
 class ConfigError(ValueError):
     """An option that cannot be used: says which, what was wanted and what to do."""
@@ -78,7 +81,7 @@ class Config:
     cache_dir: str = "data/cache"
     """Where data that was read once is kept."""
     seed: int = 0
-    """Of initial weights and of the order of clips."""
+    """Of initial weights and of the order of clips; 0 to 2^32 - 1."""
     grid: str = "64x48"
     """Columns x rows of the nets' input."""
     width: float = 0.25
@@ -93,8 +96,8 @@ class Config:
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"
     """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
     lowering: Literal["auto", Lowering] = "auto"
-    """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed,
-    conv3d on a GPU."""
+    """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed or
+    cannot compute the precision, conv3d on a GPU."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of activations; bfloat16 with float32 weights is mixed precision."""
     bn_momentum: float = 0.9
@@ -230,8 +233,9 @@ def check(config: Config) -> None:
     ):
         if not (0 < value < math.inf):
             raise ConfigError(f"--{option}={value:g}: wanted more than 0")
+    if not 0 <= config.seed < SEEDS:
+        raise ConfigError(f"--seed={config.seed}: wanted 0 to {SEEDS - 1}")
     for option, value in (
-        ("seed", config.seed),
         ("detection.warmup_steps", config.detection.warmup_steps),
         ("regression.warmup_steps", config.regression.warmup_steps),
     ):

@@ -161,6 +161,9 @@ def report(frames: Frames, split: Split, tested: Tested) -> tuple[dict, dict[str
             tested.poses["regression_bipartite"].found, visible
         ),
         "detector_missed_rate": metrics.missed_rate(detector.found, visible),
+        "detector_bipartite_missed_rate": metrics.missed_rate(
+            tested.poses["detection_bipartite"].found, visible
+        ),
         "hidden_found_rate": metrics.hidden_found_rate(ours.found, visible),
         "pck": metrics.pck(ours.xy * scale, truth, visible, torso),
         **metrics.dice_recall(tested.map_counts),

@@ -5,8 +5,11 @@ python -m experiments.tables runs/asy runs/full --out=runs/tables
 
 import dataclasses
 import json
+import os
 import sys
 import time
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,13 @@ OURS = {
     "detector_rmsd_px": "detection alone, chain linking, found joints only",
     "detector_bipartite_rmsd_px": "detection alone, bipartite linking, found joints only",
 }
+MISSED = {
+    "missed_rate": "missed",
+    "bipartite_missed_rate": "missed, bipartite",
+    "detector_missed_rate": "missed, detection alone",
+    "detector_bipartite_missed_rate": "missed, detection alone, bipartite",
+}
+"""The last one is not in results of before it was measured."""
 BASELINES = {
     "mean_pose": "no net: mean pose of the training frames",
     "infant_mean": "no net: mean pose of the same infant's training frames",
@@ -47,9 +57,14 @@ TO_CAMERA = 5
 """px of a 640x480 image in one px of 128x96."""
 
 
-def label(result: dict) -> str:
-    """A run's name: variants and widths may repeat, folders do not."""
-    return Path(result["run_dir"]).name
+def labels(results: list[dict]) -> list[str]:
+    """The runs' names: their folders, by as many last parts of the path as tell them apart."""
+    paths = [Path(os.path.abspath(result["run_dir"])).parts for result in results]
+    for count in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(parts[-count:]) for parts in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _cells(errors: dict, factor: float = 1.0) -> list[str]:
@@ -77,8 +92,7 @@ def table2(results: list[dict]) -> str:
     ]
     for title, factor in (("px of 128x96", 1), ("px of 640x480", TO_CAMERA)):
         rows = []
-        for result in results:
-            name = label(result)
+        for name, result in zip(labels(results), results, strict=True):
             rows += [
                 [f"{name}: {what}", *_cells(result[key], factor)] for key, what in OURS.items()
             ]
@@ -97,11 +111,11 @@ def table2(results: list[dict]) -> str:
         "segment is 9 to 11 px of 128x96 there.\n"
     )
     rows = []
-    for r in results:
+    for name, r in zip(labels(results), results, strict=True):
         rows.append(
             [
-                label(r),
-                *(_percent(r[k]) for k in ("missed_rate", "bipartite_missed_rate")),
+                name,
+                *(_percent(r.get(key)) for key in MISSED),
                 _percent(r["hidden_found_rate"]),
                 *(_percent(r["pck"][k]) for k in ("half_torso", "quarter_torso")),
                 *(_percent(r[k]["joints"]) for k in ("dice", "recall")),
@@ -112,7 +126,7 @@ def table2(results: list[dict]) -> str:
                 f"{r['decode_ms']:.1f}",
             ]
         )
-    header = ["", "missed", "missed, bipartite", "hidden yet found", "PCK 1/2 torso", "1/4 torso"]
+    header = ["", *MISSED.values(), "hidden yet found", "PCK 1/2 torso", "1/4 torso"]
     header += ["Dice, detected joints", "recall", "parameters", "GMAC nominal", "useful"]
     header += ["predict, ms/clip", "decode"]
     parts.append("\n## Beside the error\n\n" + table(header, rows))
@@ -152,11 +166,11 @@ def _percent(share: float | None) -> str:
 def table1(results: list[dict]) -> str:
     """The paper's Table I for these runs, layer by layer, with weights and MACs."""
     parts = ["# Table I: regression nets, layer by layer\n"]
-    for result in results:
+    for name, result in zip(labels(results), results, strict=True):
         layers = regression.layers(VARIANTS[result["variant"]], result["width"])
         clip = (CLIP, *result["grid"])
         parts.append(
-            f"\n## {label(result)}: {result['variant']}, width {result['width']:g}, clip "
+            f"\n## {name}: {result['variant']}, width {result['width']:g}, clip "
             f"{'x'.join(map(str, clip))}\n\n"
             + layer_table(layers, clip, paper=result["variant"] == "asy")
         )
@@ -173,10 +187,37 @@ class Options:
     """Folder to write table1.md, table2.md and fig4.png to."""
 
 
+def read_result(folder: Path) -> dict:
+    """Of a run, with all that the tables take from it; raises `ConfigError` where it is not so."""
+    result = read_json(folder / "result.json") | {"run_dir": str(folder)}
+    try:
+        table1([result]), table2([result])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{folder / 'result.json'}: is damaged ({type(error).__name__}: {error}); wanted what "
+            "experiments.run writes; give the command that began the run again"
+        ) from None
+    return result
+
+
+def read_errors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """RMSD per limb [n 4] of the regression net and of the mean pose, px of 128x96."""
+    path = folder / "predictions.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return stored["error_regression_fallback"], stored["error_mean_pose"]
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ConfigError(
+            f"{path}: is damaged ({error}); give the command that began the run again"
+        ) from None
+
+
 def read_runs(folders: tuple[str, ...]) -> list[dict]:
     """Results of finished runs; raises `ConfigError` if they cannot be compared."""
     if not folders:
         raise ConfigError("no run named; wanted run folders, such as runs/asy runs/full")
+    if len({os.path.abspath(folder) for folder in folders}) < len(folders):
+        raise ConfigError(f"{' '.join(folders)}: names a folder twice; wanted each once")
     results, splits = [], []
     for folder in map(Path, folders):
         for name in ("result.json", "split.json", "predictions.npz"):
@@ -185,13 +226,7 @@ def read_runs(folders: tuple[str, ...]) -> list[dict]:
                     f"{folder}: has no {name}; wanted the folder of a finished run; finish it with "
                     "the command that began it"
                 )
-        result = read_json(folder / "result.json")
-        if missing := {"variant", "width", "rmsd_fallback_px", "baselines"} - result.keys():
-            raise ConfigError(
-                f"{folder / 'result.json'}: has no {', '.join(sorted(missing))}; wanted what "
-                "experiments.run writes; run it again"
-            )
-        results.append(result | {"run_dir": str(folder)})
+        results.append(read_result(folder))
         splits.append(read_json(folder / "split.json"))
         if splits[-1] != splits[0]:
             raise ConfigError(
@@ -206,6 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.perf_counter()
     try:
         results = read_runs(options.runs)
+        errors = [read_errors(Path(result["run_dir"])) for result in results]
         out = Path(options.out)
         claim(out, needed_bytes=10_000_000)
     except ConfigError as error:
@@ -213,13 +249,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     write_text(out / "table1.md", table1(results))
     write_text(out / "table2.md", table2(results))
-    errors = {}
-    for result in results:
-        with np.load(Path(result["run_dir"]) / "predictions.npz", allow_pickle=False) as stored:
-            errors[label(result)] = stored["error_regression_fallback"]
-            mean_pose = stored["error_mean_pose"]
-    errors["mean pose"] = mean_pose
-    figures.box_plot(out / "fig4.png", errors, PAPER_TABLE2)
+    boxes = {name: ours for name, (ours, _) in zip(labels(results), errors, strict=True)}
+    boxes["mean pose"] = errors[0][1]
+    figures.box_plot(out / "fig4.png", boxes, PAPER_TABLE2)
     print((out / "table2.md").read_text(), file=sys.stderr)
     written = [str(out / name) for name in ("table1.md", "table2.md", "fig4.png")]
     print(json.dumps({"written": written, "seconds": round(time.perf_counter() - began, 1)}))

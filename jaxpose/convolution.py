@@ -23,12 +23,13 @@ from jaxpose import onednn
 Lowering = Literal["conv3d", "folded", "onednn"]
 
 
-def fastest() -> Lowering:
+def fastest(dtype: Literal["float32", "bfloat16"]) -> Lowering:
     """What measurements speak for on JAX's default device: oneDNN on a CPU that it is installed
-    for, folded on another. On a GPU nothing was measured yet: conv3d, which is cuDNN there."""
+    for and can compute `dtype` on, folded on another. On a GPU nothing was measured yet: conv3d,
+    which is cuDNN there."""
     if jax.default_backend() != "cpu":
         return "conv3d"
-    return "onednn" if onednn.available() else "folded"
+    return "onednn" if onednn.can(dtype) else "folded"
 
 
 def convolve(

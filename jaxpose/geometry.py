@@ -36,13 +36,21 @@ def depth_to_grid(
     _, _, width, height = crop
     depth = depth_mm.astype(np.float32)
     valid = (depth_mm > 0).astype(np.float32)
-    reduce = _resize if height >= grid[0] and width >= grid[1] else _products
+    reduce = _reduction(depth_mm.shape[1:], crop, grid)
     weight = reduce(valid, crop, grid)
     empty = weight < 1e-6 * grid[0] * grid[1] / (height * width)
     mean = reduce(depth, crop, grid) / np.where(empty, 1, weight)
     if not empty.any():
         return mean
     return np.where(empty, _lower_median(mean, empty)[:, None, None] + background_mm, mean)
+
+
+def _reduction(size, crop, grid):
+    """How area means are taken: by OpenCV, many times faster, where that is the same, which needs
+    cells no smaller than pixels and a crop that lies in an image of `size` (rows, columns)."""
+    x, y, width, height = crop
+    in_image = 0 <= x <= size[1] - width and 0 <= y <= size[0] - height
+    return _resize if in_image and height >= grid[0] and width >= grid[1] else _products
 
 
 def _products(images, crop, grid):
@@ -54,12 +62,9 @@ def _products(images, crop, grid):
 
 
 def _resize(images, crop, grid):
-    """The same by OpenCV, many times faster, where cells are no smaller than pixels."""
+    """The same by OpenCV."""
     x, y, width, height = crop
-    inside = images[:, max(y, 0) : y + height, max(x, 0) : x + width]
-    if inside.shape[1:] != (height, width):
-        return _products(images, crop, grid)
-    size = (grid[1], grid[0])
+    size, inside = (grid[1], grid[0]), images[:, y : y + height, x : x + width]
     return np.stack([cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in inside])
 
 

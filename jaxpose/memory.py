@@ -6,36 +6,55 @@ from pathlib import Path
 import jax
 import psutil
 
-from jaxpose.accounting import net_cost
+from jaxpose.accounting import layer_costs
+from jaxpose.convolution import Lowering
 from jaxpose.layers import Layer
 
-STEP_OVER_OUTPUTS = 3.5
+STEP_OVER_OUTPUTS = {"conv3d": 4.0, "folded": 3.5, "onednn": 3.5}
 """A compiled step keeps every convolution's output, what batch norm and ReLU make of it, and
-gradients on their way. Measured under `onednn`, width 1: 3.1 times the outputs (asy) to 3.3 (full).
-`folded` needs more, up to 5.2 times (full, width 1/4): there a part may be too large."""
+gradients on their way. Measured on a CPU, all nets, width 1/4 and 1, times the outputs: conv3d 3.1
+to 3.9, onednn 3.1 to 3.4, folded 3.1 where no kernel spans time and space at once."""
+FOLDED_SPACE_TIME = 7.8
+"""The same of a layer whose kernel does, under folded, which sums it up tap by tap. Measured of
+whole nets: 4.2 (dwsep), 4.6 to 5.1 (detection), 5.2 to 5.4 (full and thin)."""
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 SHARE = 0.6
 """Of the machine's memory that a step may take. The rest is data, weights and other programs."""
 
 
-def step_bytes(layers: Iterable[Layer], clip: tuple[int, int, int], batch: int) -> float:
+def step_bytes(
+    layers: Iterable[Layer], clip: tuple[int, int, int], batch: int, lowering: Lowering
+) -> float:
     """Temporary memory of a training step in float32, about."""
-    return STEP_OVER_OUTPUTS * batch * net_cost(layers, clip).activation_bytes
+    layers = [*layers]
+    outputs = [cost.activation_bytes for cost in layer_costs(layers, clip)]
+    times = [_over_output(layer, lowering) for layer in layers]
+    return batch * sum(n * size for n, size in zip(times, outputs, strict=True))
+
+
+def _over_output(layer: Layer, lowering: Lowering) -> float:
+    space_time = layer.kernel[0] > 1 and max(layer.kernel[1:]) > 1
+    folded = lowering == "folded" and space_time
+    return FOLDED_SPACE_TIME if folded else STEP_OVER_OUTPUTS[lowering]
 
 
 def machine_bytes() -> int:
     """Of the default device; on a CPU what the machine has, or what a container may take of it."""
     if jax.default_backend() != "cpu":
         return jax.devices()[0].memory_stats()["bytes_limit"]
-    limit = Path("/sys/fs/cgroup/memory.max")
-    allowed = limit.read_text().strip() if limit.exists() else "max"
+    allowed = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
     total = psutil.virtual_memory().total
     return total if allowed == "max" else min(total, int(allowed))
 
 
 def micro_batches(
-    layers: Iterable[Layer], clip: tuple[int, int, int], batch: int, available: int
+    layers: Iterable[Layer],
+    clip: tuple[int, int, int],
+    batch: int,
+    lowering: Lowering,
+    available: int,
 ) -> int:
     """The fewest equal parts of a batch of which one fits; single clips where none does."""
-    need = step_bytes(layers, clip, batch)
+    need = step_bytes(layers, clip, batch, lowering)
     parts = (n for n in range(1, batch + 1) if batch % n == 0)
     return next((n for n in parts if need / n <= SHARE * available), batch)

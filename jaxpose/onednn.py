@@ -59,6 +59,20 @@ def available() -> bool:
     return library() is not None
 
 
+def can(dtype: str) -> bool:
+    """Whether the library is here and can convolve in this precision on this CPU, forward and
+    backward: bfloat16 needs AVX-512 or more."""
+    if not available():
+        return False
+    x, kernel = (1, 3, 4, 4, 8), (3, 3, 3, 8, 8)
+    try:
+        for operation in (FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS):
+            _prepared(operation, dtype, x, kernel, x, False)
+    except NotImplementedError:
+        return False
+    return True
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def convolve(
     x: Float[Array, "b t h w ci"],
@@ -67,8 +81,8 @@ def convolve(
     stride: tuple[int, int, int],
     relu: bool,
 ) -> Float[Array, "b t2 h2 w2 co"]:
-    """As `jaxpose.convolution.convolve`; groups follow from the channels. bfloat16 needs a CPU
-    with AVX-512."""
+    """As `jaxpose.convolution.convolve`; groups follow from the channels. What the CPU
+    cannot do in x's precision (`can`) is a `NotImplementedError`."""
     if not available():
         raise ModuleNotFoundError("oneDNN is not here: pip install -e '.[onednn]'")
     b, *size, ci = x.shape

@@ -1,17 +1,18 @@
 """Options and files that no run can use: refused before any training, with what to do."""
 
 import dataclasses
-import json
 import shutil
 import subprocess
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from flax import nnx
 from test_resume import BRIEF, SMALL, made_up, rows_of, start, whole_run
 
 from data_pipeline.frames import Frames, save
-from experiments import run, rundir, tables
+from experiments import run, rundir
+from experiments.config import SEEDS
 
 
 class TrainingBegan(Exception):
@@ -70,6 +71,9 @@ def part_of(frames: Frames, chosen) -> Frames:
         ("--test_ids=9", ["--test_ids", "'9'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=1,2,7", ["--train_ids", "'7'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=", ["--train_ids", "ids here: 1, 2, 3, 4, 5, 6"]),
+        ("--seed=-1", ["--seed=-1", "wanted 0 to 4294967295"]),
+        ("--seed=4294967296", ["--seed=4294967296", "wanted 0 to 4294967295"]),
+        (f"--seed={2**63}", [f"--seed={2**63}", "wanted 0 to 4294967295"]),
         ("--batch_size=0", ["--batch_size=0", "wanted 1 or more"]),
         (
             "--regression.micro_batches=3",
@@ -90,6 +94,12 @@ def part_of(frames: Frames, chosen) -> Frames:
 def test_an_unusable_option_is_named_with_what_was_wanted(command, option, words, capsys):
     said = " ".join(refusal([*command, option], capsys).replace("\u2502", " ").split())
     assert [word for word in words if word not in said] == []
+
+
+def test_the_last_seed_is_taken_and_the_one_after_it_would_draw_the_first_one_s_weights(command):
+    begin([*command, f"--seed={SEEDS - 1}"])
+    first, last, after = (nnx.Rngs(seed).params() for seed in (0, SEEDS - 1, SEEDS))
+    assert first == after != last
 
 
 @pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test")])
@@ -186,16 +196,6 @@ def test_a_part_of_the_split_without_any_visible_joint_is_refused(command, blind
 )
 def test_a_value_that_can_only_give_nan_is_refused(command, option, capsys):
     assert option.split("=")[0] in refusal([*command, option], capsys)
-
-
-@pytest.mark.parametrize("broken", ["result.json", "out"])
-def test_tables_name_a_cut_result_and_an_out_that_is_a_file(broken, capsys, tmp_path):
-    keys = ("variant", "width", "rmsd_fallback_px", "baselines")
-    whole = json.dumps(dict.fromkeys(keys, 0))
-    for name in ("result.json", "split.json", "predictions.npz", "out"):
-        (tmp_path / name).write_text('{"variant": "fu' if name == broken else whole)
-    assert tables.main([str(tmp_path), f"--out={tmp_path / 'out'}"]) == 2
-    assert str(tmp_path / broken) in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_trained(tmp_path_factory):

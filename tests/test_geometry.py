@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxpose import geometry
 from jaxpose.geometry import (
     cell_weights,
     depth_to_grid,
@@ -54,6 +55,55 @@ def test_a_crop_takes_columns_by_x_and_rows_by_y():
     # x 2..5, y 1..2: rows [9 10 11 12] and [15 16 17 18]
     found = depth_to_grid(image, (2, 1, 4, 2), (1, 2))
     np.testing.assert_array_equal(found, [[[12.5, 14.5]]])
+
+
+@pytest.mark.parametrize(
+    "crop, wanted",
+    [
+        ((-2, 0, 4, 2), [0, 3.5]),  # two columns left of the image, then (1+2+5+6)/4
+        ((2, 0, 4, 2), [5.5, 0]),  # (3+4+7+8)/4, then two columns right of it
+        ((0, -1, 4, 2), [1.5, 3.5]),  # one row above it: (1+2)/2, (3+4)/2
+        ((0, 1, 4, 2), [5.5, 7.5]),  # one row below it: (5+6)/2, (7+8)/2
+    ],
+)
+def test_what_of_a_crop_lies_outside_the_image_is_a_hole(crop, wanted):
+    image = depth([1, 2, 3, 4], [5, 6, 7, 8])
+    found = depth_to_grid(image, crop, (1, 2))
+    # a cell of holes gets the lower median of the cells that are not: here the other one
+    np.testing.assert_allclose(found, [[[n or max(wanted) for n in wanted]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "crop, grid, asked",
+    [
+        ((0, 0, 4, 2), (1, 2), True),
+        ((0, 0, 4, 2), (2, 4), True),  # cells as large as pixels
+        ((0, 0, 4, 2), (3, 2), False),  # smaller than pixels
+        ((0, 0, 4, 2), (1, 5), False),
+        ((1, 0, 4, 2), (1, 2), False),  # a column outside
+        ((0, -1, 4, 2), (1, 2), False),  # a row outside
+    ],
+)
+def test_opencv_is_asked_where_cells_cover_pixels_and_the_crop_is_in_the_image(
+    crop, grid, asked, monkeypatch
+):
+    calls, resize = [], geometry.cv2.resize
+
+    def count(*arguments, **options):
+        calls.append(arguments)
+        return resize(*arguments, **options)
+
+    monkeypatch.setattr(geometry.cv2, "resize", count)
+    depth_to_grid(depth([1, 2, 3, 4], [5, 6, 7, 8]), crop, grid)
+    assert bool(calls) is asked
+
+
+def test_which_reduction_is_used_is_decided_in_one_place(monkeypatch):
+    wanted = np.full((1, 1, 2), 9.0)
+    monkeypatch.setattr(geometry, "_reduction", lambda *given: lambda *images: wanted)
+    for crop in ((0, 0, 4, 2), (1, 0, 4, 2)):
+        found = depth_to_grid(depth([1, 2, 3, 4], [5, 6, 7, 8]), crop, (1, 2))
+        np.testing.assert_array_equal(found, [[[1, 1]]])  # the mean over the weight, both 9
 
 
 def test_a_hole_does_not_count():

@@ -2,6 +2,9 @@
 
 import ctypes
 import importlib.metadata
+import os
+import subprocess
+import sys
 import threading
 
 import jax
@@ -62,7 +65,7 @@ def test_without_the_library_the_folded_lowering_is_chosen_and_the_other_says_wh
     monkeypatch.setattr(importlib.metadata, "files", missing)
     onednn.library.cache_clear()
     try:
-        assert convolution.fastest() == "folded"
+        assert convolution.fastest("float32") == convolution.fastest("bfloat16") == "folded"
         with pytest.raises(ModuleNotFoundError, match=r"\[onednn\]"):
             convolution.convolve(
                 jnp.zeros((1, 1, 4, 4, 1)), jnp.zeros((1, 3, 1, 1, 1)), lowering="onednn"
@@ -74,7 +77,43 @@ def test_without_the_library_the_folded_lowering_is_chosen_and_the_other_says_wh
 @NEEDS_ONEDNN
 def test_where_the_library_is_installed_it_is_chosen_on_a_cpu():
     if jax.default_backend() == "cpu":
-        assert convolution.fastest() == "onednn"
+        assert convolution.fastest("float32") == "onednn"
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_on_a_gpu_xla_s_own_convolution_is_chosen_with_and_without_the_library(
+    there, dtype, monkeypatch
+):
+    monkeypatch.setattr(onednn, "can", lambda dtype: there)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert convolution.fastest(dtype) == "conv3d"
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    assert convolution.fastest(dtype) == ("onednn" if there else "folded")
+
+
+ASK = """
+import jax, jax.numpy as jnp
+from jaxpose import convolution, onednn
+x = jnp.ones((1, 3, 4, 4, 8), "bfloat16")
+try:
+    convolution.convolve(x, jnp.ones((3, 3, 3, 8, 8), "bfloat16"), lowering="onednn")
+    done = True
+except NotImplementedError:
+    done = False
+print(onednn.can("float32"), done, onednn.can("bfloat16"), convolution.fastest("bfloat16"))
+"""
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize("newest, said", [("AVX2", "True False False folded"), ("DEFAULT", None)])
+def test_whether_the_library_has_bfloat16_on_this_cpu_is_what_a_convolution_says(newest, said):
+    # the library takes the newest instructions that it may use from the environment
+    limits = {"ONEDNN_MAX_CPU_ISA": newest, "JAX_PLATFORMS": "cpu"}
+    found = subprocess.run(
+        [sys.executable, "-c", ASK], env=os.environ | limits, stdout=-1, text=True, check=True
+    ).stdout.strip()
+    assert found in ([said] if said else ["True True True onednn", "True False False folded"])
 
 
 @NEEDS_ONEDNN

@@ -91,7 +91,10 @@ def test_frames_are_16_bit_millimetres_of_a_mattress_0_6_to_0_9_m_away(recording
     assert image.dtype == np.uint16 and image.shape == (120, 160)
     # Tilted by up to 12 degrees, an image 0.76 m high spans 0.08 m of depth to either side.
     assert 500 < np.median(image[image > 0]) < 1000
-    assert 0.0005 < (image == 0).mean() < 0.3
+    # At least the specks. At most clear walls, hoses and hair on 22 % of the image (infant 1), of
+    # which the sensor loses 60 %, and the rims and shadows of the rest, 9 % (infant 2).
+    lost = sensor.DEFAULT.lost_on_poor_material * 0.22 + 0.09
+    assert sensor.DEFAULT.specks < (image == 0).mean() < lost
 
 
 @pytest.mark.parametrize("infant", [1, 2, 3])
@@ -248,7 +251,9 @@ def test_the_mattress_is_met_where_its_own_height_says():
     rays = view.rays()
     distance = sheet.depth(view, rays) / (rays @ view.rotation[2])
     x, y, z = np.moveaxis(view.position + rays * distance[..., None], -1, 0)
-    np.testing.assert_allclose(z, sheet.height(x, y), atol=1e-4)
+    # A step leaves at most the sheet's slope along a ray, 0.32 here, of the error of the one
+    # before, and four steps start at z = 0: 0.13 mm, where 0.023 mm are measured.
+    np.testing.assert_allclose(z, sheet.height(x, y), rtol=0, atol=0.32**4 * -z.min())
     assert -0.017 <= z.min() < z.max() <= 0  # six waves of 2 mm, and creases of 5
 
 
