@@ -23,7 +23,7 @@ from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_paramet
 from data_pipeline.simulated.workers import spread
 from data_pipeline.simulated.writing import sheet_path, write_recording
 
-VERSION = 2
+VERSION = 3
 """Of what a seed turns into; raised whenever the same command gives other bytes."""
 
 

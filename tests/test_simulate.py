@@ -311,6 +311,32 @@ def test_the_sensor_is_noisy_and_shades_one_side_of_a_step():
     assert lost[181] == 1 and lost[136] < 0.1 and lost[186] < 0.1
 
 
+def test_the_sensor_sees_a_hose_and_not_a_cable():
+    """Of a window of 5 px, a line of 2 px fills two fifths and one of 8 px all: its median."""
+    depth = np.full((480, 640), 0.75)
+    depth[:, 200:202] = depth[:, 400:408] = 0.73
+    seen = sensor.sense(np.random.default_rng(0), depth, 570.0).astype(float)
+    seen[seen == 0] = np.nan
+    assert np.nanmedian(seen[:, 200:202]) == pytest.approx(750, abs=1)
+    assert np.nanmedian(seen[:, 402:406]) == pytest.approx(730, abs=1)
+
+
+def test_poor_material_returns_what_the_sensor_says_if_it_is_wide_enough():
+    depth, poor = np.full((480, 640), 0.75), np.zeros((480, 640), bool)
+    poor[:, :320] = poor[:, 500:503] = True
+    lost = sensor.sense(np.random.default_rng(0), depth, 570.0, poor=poor) == 0
+    share = sensor.DEFAULT.lost_on_poor_material
+    # 320 x 480 px hold some 500 patches of 5 px's correlation: 2 % of deviation
+    assert lost[:, :320].mean() == pytest.approx(share, abs=0.06)
+    assert lost[:, 330:].mean() < 2 * sensor.DEFAULT.specks
+
+
+@pytest.mark.parametrize("window", (0, 7))
+def test_a_window_that_the_filter_cannot_do_is_refused(window):
+    with pytest.raises(DataError, match=f"window_px is {window}; wanted 1 to 5"):
+        sensor.Sensor(window_px=window)
+
+
 def test_minimum_jerk_passes_its_knots_at_rest():
     knots_t, knots = np.array([0.0, 1.0, 3.0]), np.array([[0.0], [2.0], [-1.0]])
     t = np.array([-5, 0, 0.5, 1 - 1e-4, 1, 1 + 1e-4, 2, 3, 9])
