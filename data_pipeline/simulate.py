@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_pipeline.clips import CLIP
 from data_pipeline.errors import DataError
 from data_pipeline.locks import locked
 from data_pipeline.simulated import folder
@@ -75,7 +76,7 @@ def check(infants: int, frames: int, seed: int, size=(640, 480), processes=None)
     """Raises `DataError` for a value out of range."""
     for name, value, least in (
         ("infants", infants, 1),
-        ("frames", frames, 1),
+        ("frames", frames, CLIP),  # a shorter sheet cannot be used
         ("seed", seed, 0),
         ("width", size[0], 64),
         ("height", size[1], 48),

@@ -434,7 +434,7 @@ def test_a_folder_with_another_simulation_is_refused_and_left_alone(recordings):
 def test_a_folder_with_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(DataError, match="holds something else"):
-        simulate(tmp_path, infants=1, frames=2, seed=0, size=SIZE, processes=1)
+        simulate(tmp_path, infants=1, frames=3, seed=0, size=SIZE, processes=1)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -442,7 +442,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
     ("option", "message"),
     [
         ("--infants=0", "infants is 0; it must be at least 1"),
-        ("--frames=0", "frames is 0; it must be at least 1"),
+        ("--frames=2", "frames is 2; it must be at least 3"),
         ("--seed=-1", "seed is -1; it must be at least 0"),
         ("--size=640,400", "must be 4:3"),
         ("--size=640", "not WIDTH,HEIGHT"),
@@ -487,7 +487,7 @@ def test_a_disk_that_fills_up_leaves_no_sheet(tmp_path, capsys, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    argv = ["--infants=1", "--frames=2", "--size=160,120", f"--out={tmp_path / 'sim'}"]
+    argv = ["--infants=1", "--frames=3", "--size=160,120", f"--out={tmp_path / 'sim'}"]
     assert command.main(argv) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert not list((tmp_path / "sim").glob("result_*"))
