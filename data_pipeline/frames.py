@@ -23,6 +23,8 @@ _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFil
 """What numpy meets in a file that is not, or no longer, what `save` wrote."""
 UNIT_MM = 0.1
 """Depth is stored in tenths of a millimetre, far below any sensor's noise."""
+DEEPEST_MM = int(np.iinfo(np.uint16).max * UNIT_MM)
+"""What 16 bits of that hold, in whole millimetres."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,15 +102,28 @@ def grid_of(text: str) -> tuple[int, int]:
     return rows, cols
 
 
+def usual_step(frame: Int[np.ndarray, " n"]) -> int:
+    """The most common distance between one row and the next: 5 in babyPose, or as kept."""
+    ahead = np.diff(frame)
+    ahead = ahead[ahead > 0]
+    if not len(ahead):
+        raise DataError("no two frames follow one another; wanted runs of consecutive frames")
+    values, counts = np.unique(ahead, return_counts=True)
+    return int(values[counts.argmax()])
+
+
 def save(frames: Frames, path: Path) -> None:
     """Writes beside `path`, then renames: a file that is there is whole."""
     arrays = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}
     depth = np.round(arrays.pop("depth_mm") / UNIT_MM)
-    low, high = depth.min(), depth.max()
-    if not (low >= 0 and high <= np.iinfo(np.uint16).max):
+    fits = ((depth >= 0) & (depth <= np.iinfo(np.uint16).max)).all((1, 2))
+    if not fits.all():
+        k = int(fits.argmin())
+        low, high = depth[k].min() * UNIT_MM, depth[k].max() * UNIT_MM
+        recording = " ".join(filter(None, (str(frames.subject[k]), str(frames.sequence[k]))))
         raise DataError(
-            f"{path}: depth runs from {low * UNIT_MM:.0f} to {high * UNIT_MM:.0f} mm; wanted 0 to "
-            "6553 mm; is the depth in millimetres?"
+            f"{frames.dataset}, recording {recording}, frame {frames.frame[k]}: depth runs from "
+            f"{low:.0f} to {high:.0f} mm; wanted 0 to {DEEPEST_MM} mm; is the depth in millimetres?"
         )
     header = {"format": FORMAT, "dataset": arrays.pop("dataset"), "step": arrays.pop("step")}
     path.parent.mkdir(parents=True, exist_ok=True)

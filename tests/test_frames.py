@@ -133,10 +133,11 @@ def test_depth_below_zero_or_not_a_number_is_refused(tmp_path, value):
 
 
 def test_depth_beyond_sixteen_bits_of_tenths_is_refused_before_a_file_is_begun(tmp_path):
-    frames = make_frames([1, 6])
+    frames = make_frames([1, 6, 11], "4", "a2_t1", dataset="utd_mhad")
     frames.depth_mm[1, 2, 3] = 7000
     wanted = (
-        r"a\.npz: depth runs from \d+ to 7000 mm; wanted 0 to 6553 mm; is the depth in millimetres"
+        r"^utd_mhad, recording 4 a2_t1, frame 6: depth runs from \d+ to 7000 mm; wanted 0 to 6553 "
+        "mm; is the depth in millimetres"
     )
     with pytest.raises(DataError, match=wanted):
         save(frames, tmp_path / "a.npz")

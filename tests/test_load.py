@@ -205,6 +205,6 @@ def test_a_missing_folder_is_named_with_what_it_should_hold(tmp_path):
 
 def test_depth_that_the_file_cannot_hold_is_refused_and_no_file_is_left(tmp_path):
     write_folder(tmp_path / "in", {"1": 3})  # 16 bits of mm, up to 65 m
-    with pytest.raises(DataError, match="is the depth in millimetres"):
+    with pytest.raises(DataError, match="^babypose, recording 1, frame 1: .* in millimetres"):
         load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.npz"))
