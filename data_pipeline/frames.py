@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -148,10 +149,23 @@ def load(path: Path) -> Frames:
         if header.pop("format") != FORMAT:
             raise DataError(f"{path}: of another format; {wanted} of this version; write it again")
         depth_mm = arrays.pop("depth").astype(np.float32) * np.float32(UNIT_MM)
-        return Frames(**header, depth_mm=depth_mm, **arrays)
+        frames = Frames(**header, depth_mm=depth_mm, **arrays)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {wanted}") from None
     except _DAMAGE as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read ({error}); {wanted}; write it again") from error
+    _warn_of_grey_levels(frames)
+    return frames
+
+
+def _warn_of_grey_levels(frames: Frames) -> None:
+    """No sensor sees anything within 255 mm, so what lies there came from 8-bit images."""
+    deep = frames.subject[(frames.depth_mm > 255.5).any((1, 2))]
+    if grey := sorted(set(frames.subject.tolist()) - set(deep.tolist())):
+        warnings.warn(
+            f"{frames.dataset}: no depth above 255 in {', '.join(grey)}: grey levels of 8-bit "
+            "images, not millimetres",
+            stacklevel=3,
+        )

@@ -129,6 +129,17 @@ def test_depth_below_zero_or_not_a_number_is_refused(tmp_path, value):
         save(frames, tmp_path / "a.npz")
 
 
+def test_an_infant_whose_depth_never_exceeds_255_is_named_as_grey_whenever_it_is_read(tmp_path):
+    frames = make_frames([1, 6, 1, 6, 1, 6], ["2", "2", "7", "7", "9", "9"])
+    frames.depth_mm[:2] = 255
+    frames.depth_mm[2:4] = 255
+    frames.depth_mm[3, 2, 3] = 256  # as no 8-bit image has it
+    save(frames, tmp_path / "a.npz")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="^babypose: no depth above 255 in 2: grey levels"):
+            load(tmp_path / "a.npz")
+
+
 # ---------------------------------------------------------------- what a broken file says
 
 
