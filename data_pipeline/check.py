@@ -4,7 +4,8 @@
 
 The table goes to stderr; the last line of stdout is one JSON object with `infants`, `problems`
 and `remarks`. A problem is to be mended or looked at before anyone trains (exit code 1): what the
-importer would stop at, joints outside of the image, right and left exchanged. A remark is not.
+importer or a run would stop at, joints outside of the image, right and left exchanged. A remark is
+not.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from tqdm import tqdm
 from data_pipeline.babypose.frames import Infant, hide_outside, read_frames, read_infants
 from data_pipeline.babypose.sheets import Problem
 from data_pipeline.babypose.swaps import RIGHT, exchanged_pairs, looks_mirrored
+from data_pipeline.errors import DataError
+from data_pipeline.frames import DEEPEST_MM, usual_step
 from jaxpose.skeleton import JOINTS
 
 SHOWN = 40  # lines of each list on the terminal; the JSON has them all
@@ -79,6 +82,7 @@ def check(folder: Path, *, progress: bool = False) -> Report:
     report = Report({}, [], [])
     infants = read_infants(folder, report.problems.append)
     values = {infant.sheet.subject: np.zeros(2**16, np.int64) for infant in infants}
+    too_deep = {infant.sheet.subject: [] for infant in infants}
     size = None
     frames = tqdm(
         read_frames(infants, report.problems.append),
@@ -87,10 +91,12 @@ def check(folder: Path, *, progress: bool = False) -> Report:
         unit=" frames",
         disable=not progress,
     )
-    for infant, _, depth in frames:
+    for infant, index, depth in frames:
         if depth is not None:
             size = depth.shape
             values[infant.sheet.subject] += np.bincount(depth.ravel(), minlength=2**16)
+            if depth.max() > DEEPEST_MM:
+                too_deep[infant.sheet.subject].append(index)
     if size is not None:
         if 3 * size[1] != 4 * size[0]:
             what = (
@@ -100,8 +106,38 @@ def check(folder: Path, *, progress: bool = False) -> Report:
             report.remarks.append(Problem(str(folder), None, what))
         for infant in infants:
             subject = infant.sheet.subject
+            if too_deep[subject]:
+                report.problems.append(_too_deep(infant, values[subject], too_deep[subject]))
             report.infants[subject] = _describe(infant, values[subject], size, report)
+        _look_for_clips(infants, folder, report)
     return report
+
+
+def _too_deep(infant: Infant, values: np.ndarray, frames: list[int]) -> Problem:
+    """Of an infant whose depth cannot be stored; `frames` are their indices in the sheet."""
+    sheet, first = infant.sheet, frames[0]
+    what = (
+        f"depth of up to {np.flatnonzero(values)[-1]} mm in {len(frames)} images, first in "
+        f"{infant.images[first]}; wanted at most {DEEPEST_MM} mm; is the depth in millimetres?"
+    )
+    return Problem(str(sheet.path), int(sheet.rows[first]), what)
+
+
+def _look_for_clips(infants: list[Infant], folder: Path, report: Report) -> None:
+    """Every infant needs three frames in a row, at the one step that a run takes for all."""
+    try:
+        step = usual_step(np.concatenate([infant.sheet.frames for infant in infants]))
+    except DataError as error:
+        report.problems.append(Problem(str(folder), None, str(error)))
+        return
+    for infant in infants:
+        steps = np.diff(infant.sheet.frames)
+        if len(steps) and not ((steps[1:] == step) & (steps[:-1] == step)).any():
+            what = (
+                f"no three frames in a row {step} apart, the usual step of this folder, so not one "
+                "clip; number its frames like the others', add frames or remove it"
+            )
+            report.problems.append(Problem(str(infant.sheet.path), None, what))
 
 
 def _describe(
@@ -133,8 +169,6 @@ def _describe(
 
     steps = np.diff(sheet.frames)
     step = int(np.median(steps)) if len(steps) else 0
-    if len(steps) and not ((steps[1:] == step) & (steps[:-1] == step)).any():
-        problem(f"no three frames in a row {step} apart, so not one clip; add frames or remove it")
     return InfantReport(
         frames=len(sheet.rows),
         first=int(sheet.frames[0]),

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,6 +24,8 @@ _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFil
 """What numpy meets in a file that is not, or no longer, what `save` wrote."""
 UNIT_MM = 0.1
 """Depth is stored in tenths of a millimetre, far below any sensor's noise."""
+DEEPEST_MM = int(np.iinfo(np.uint16).max * UNIT_MM)
+"""What 16 bits of that hold, in whole millimetres."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,15 +103,28 @@ def grid_of(text: str) -> tuple[int, int]:
     return rows, cols
 
 
+def usual_step(frame: Int[np.ndarray, " n"]) -> int:
+    """The most common distance between one row and the next: 5 in babyPose, or as kept."""
+    ahead = np.diff(frame)
+    ahead = ahead[ahead > 0]
+    if not len(ahead):
+        raise DataError("no two frames follow one another; wanted runs of consecutive frames")
+    values, counts = np.unique(ahead, return_counts=True)
+    return int(values[counts.argmax()])
+
+
 def save(frames: Frames, path: Path) -> None:
     """Writes beside `path`, then renames: a file that is there is whole."""
     arrays = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}
     depth = np.round(arrays.pop("depth_mm") / UNIT_MM)
-    low, high = depth.min(), depth.max()
-    if not (low >= 0 and high <= np.iinfo(np.uint16).max):
+    fits = ((depth >= 0) & (depth <= np.iinfo(np.uint16).max)).all((1, 2))
+    if not fits.all():
+        k = int(fits.argmin())
+        low, high = depth[k].min() * UNIT_MM, depth[k].max() * UNIT_MM
+        recording = " ".join(filter(None, (str(frames.subject[k]), str(frames.sequence[k]))))
         raise DataError(
-            f"{path}: depth runs from {low * UNIT_MM:.0f} to {high * UNIT_MM:.0f} mm; wanted 0 to "
-            "6553 mm; is the depth in millimetres?"
+            f"{frames.dataset}, recording {recording}, frame {frames.frame[k]}: depth runs from "
+            f"{low:.0f} to {high:.0f} mm; wanted 0 to {DEEPEST_MM} mm; is the depth in millimetres?"
         )
     header = {"format": FORMAT, "dataset": arrays.pop("dataset"), "step": arrays.pop("step")}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,10 +149,23 @@ def load(path: Path) -> Frames:
         if header.pop("format") != FORMAT:
             raise DataError(f"{path}: of another format; {wanted} of this version; write it again")
         depth_mm = arrays.pop("depth").astype(np.float32) * np.float32(UNIT_MM)
-        return Frames(**header, depth_mm=depth_mm, **arrays)
+        frames = Frames(**header, depth_mm=depth_mm, **arrays)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; {wanted}") from None
     except _DAMAGE as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read ({error}); {wanted}; write it again") from error
+    _warn_of_grey_levels(frames)
+    return frames
+
+
+def _warn_of_grey_levels(frames: Frames) -> None:
+    """No sensor sees anything within 255 mm, so what lies there came from 8-bit images."""
+    deep = frames.subject[(frames.depth_mm > 255.5).any((1, 2))]
+    if grey := sorted(set(frames.subject.tolist()) - set(deep.tolist())):
+        warnings.warn(
+            f"{frames.dataset}: no depth above 255 in {', '.join(grey)}: grey levels of 8-bit "
+            "images, not millimetres",
+            stacklevel=3,
+        )

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from data_pipeline.datasets import DATASETS, builder_of
 from data_pipeline.errors import DataError
-from data_pipeline.frames import Frames, load, save
+from data_pipeline.frames import Frames, load, save, usual_step
 from data_pipeline.locks import locked
 from jaxpose.geometry import cell_weights, inside, joints_to_grid
 
@@ -133,15 +133,5 @@ def _read(
         sequence=np.array([s.decode() for s in columns["sequence"]]),
         frame=frame,
         crop=crop,
-        step=0 if config == "row_order" else _usual_step(frame),
+        step=0 if config == "row_order" else usual_step(frame),
     )
-
-
-def _usual_step(frame) -> int:
-    """The most common distance between one row and the next: 5 in babyPose, or as kept."""
-    ahead = np.diff(frame)
-    ahead = ahead[ahead > 0]
-    if not len(ahead):
-        raise DataError("no two frames follow one another; wanted runs of consecutive frames")
-    values, counts = np.unique(ahead, return_counts=True)
-    return int(values[counts.argmax()])

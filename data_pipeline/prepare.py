@@ -53,10 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
             raise DataError(f"unknown --builder {options.builder!r}; one of: {', '.join(known)}")
         if options.out.suffix != ".npz":
             raise DataError(f"--out={options.out}: wanted a name that ends in .npz")
+        if options.out.is_dir():
+            raise DataError(f"--out={options.out}: is a folder; wanted the name of a file")
         done = prepare(options.dataset, options.data_dir, grid, options.out, options.builder)
     except (DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; to read data sets: pip install -e '.[data]'", file=sys.stderr)
+        return 1
     print(json.dumps(done))
     return 0
 

@@ -98,7 +98,12 @@ def _within_infant(frames: Frames, known: list[str], ids) -> Split:
             "--val_ids and --test_ids have no meaning with --split=within_infant, where every "
             "infant is in every part; use --train_ids alone to choose the infants"
         )
-    chosen = list(ids["train"] or known)
+    chosen = list(known if ids["train"] is None else ids["train"])
+    if not chosen:
+        raise DataError(
+            f"--train_ids: names no id; ids here: {', '.join(known)}; leave the option out to "
+            "use every infant"
+        )
     used = {part: np.zeros(len(frames), bool) for part in PARTS}
     for subject in chosen:
         mine = np.flatnonzero(frames.subject == subject)

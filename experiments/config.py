@@ -73,7 +73,8 @@ class Config:
     test_ids: str | None = None
     """To evaluate."""
     builder: str | None = None
-    """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad)."""
+    """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad). A
+    prepared file has its own: give it to `data_pipeline.prepare`."""
     name: str | None = None
     """Of the run's folder; by default from variant, data set, preset and split."""
     runs_dir: str = "runs"
@@ -218,6 +219,11 @@ def check(config: Config) -> None:
         raise ConfigError(
             f"unknown --builder {config.builder!r} for {config.dataset}; one of: "
             f"{', '.join(builders)}"
+        )
+    if config.builder is not None and (config.data_dir or "").endswith(".npz"):
+        raise ConfigError(
+            f"--builder={config.builder} has no effect on {config.data_dir}, which was prepared "
+            "already; leave it out, and give it to `python -m data_pipeline.prepare`"
         )
     parse_grid(config.grid)
     if config.batch_size is not None and config.batch_size < 1:

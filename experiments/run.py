@@ -45,9 +45,15 @@ DEFAULT_SIMULATION = {"infants": 240, "frames": 16, "seed": 0, "size": (320, 240
 
 def run(config: Config) -> dict:
     """Everything; returns what `result.json` holds. One process at a time works in a run."""
+    there = config.run_dir.exists()
     rundir.claim(config.run_dir, 0)
     with locked(config.run_dir):
-        return work(config)
+        try:
+            return work(config)
+        except BaseException:
+            if not there:
+                rundir.remove_if_empty(config.run_dir)
+            raise
 
 
 def work(config: Config) -> dict:

@@ -4,6 +4,7 @@ runs/<name>/   config.json, split.json, checkpoints/, metrics.jsonl, tensorboard
                result.json, predictions.npz, table2.md, figures/
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -46,6 +47,12 @@ def claim(folder: Path, needed_bytes: int) -> None:
             f"{folder}: {free / 1e6:.0f} MB free, the run needs about {needed_bytes / 1e6:.0f} MB "
             "for its checkpoints; make room or choose another --runs_dir"
         )
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Takes away a folder that a refused command has made and left as it was."""
+    with contextlib.suppress(OSError):  # it holds something, which is kept
+        folder.rmdir()
 
 
 def read_json(path: Path) -> dict | None:

@@ -33,12 +33,13 @@ def write_folder(
     infants: dict[str, int] | None = None,
     size: tuple[int, int] = (48, 64),
     seed: int = 0,
+    deepest_mm: int = 65535,
 ) -> Path:
     """Writes `root`/pz<ID>/<n>_16bit.png and `root`/result_pz<ID>.csv, and returns `root`.
 
     infants: id -> number of frames, by default {"1": 6}; size: (h, w). Depth is uint16 mm up to
-    65535 with 5 % of holes. Rows are sorted as strings, as in the published sheets. All joints
-    are visible, inside the image, and move by up to one pixel from frame to frame.
+    `deepest_mm` with 5 % of holes. Rows are sorted as strings, as in the published sheets. All
+    joints are visible, inside the image, and move by up to one pixel from frame to frame.
     """
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
@@ -46,15 +47,17 @@ def write_folder(
         (root / f"pz{subject}").mkdir()
         rows = []
         for n in numbers(frames):
-            write_depth(root / f"pz{subject}" / f"{n}_16bit.png", size, rng)
+            write_depth(root / f"pz{subject}" / f"{n}_16bit.png", size, rng, deepest_mm)
             rows.append(f"{n}_8bit.png;" + ";".join(_pose_cells(size, rng)))
         write_csv(root / f"result_pz{subject}.csv", [HEADER, *sorted(rows)])
     return root
 
 
-def write_depth(path: Path, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def write_depth(
+    path: Path, size: tuple[int, int], rng: np.random.Generator, deepest_mm: int = 65535
+) -> np.ndarray:
     """Writes a PNG of random depth, uint16 [h w], and returns what is in it."""
-    depth = rng.integers(1, 2**16, size, np.uint16)
+    depth = rng.integers(1, deepest_mm + 1, size, np.uint16)
     depth[rng.random(size) < 0.05] = 0
     assert cv2.imwrite(str(path), depth)
     return depth

@@ -67,6 +67,7 @@ def part_of(frames: Frames, chosen) -> Frames:
         ("--preset=fast", ["preset", "'fast'", "one of: quick, paper"]),
         ("--split=by_frame", ["--split", "by_frame", "by_infant", "within_infant"]),
         ("--builder=every5", ["--builder", "'every5'", "one of: time_order"]),
+        ("--builder=row_order", ["--builder=row_order", "frames.npz", "data_pipeline.prepare"]),
         ("--bach_size=4", ["--bach_size", "--help"]),
         ("--test_ids=9", ["--test_ids", "'9'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=1,2,7", ["--train_ids", "'7'", "ids here: 1, 2, 3, 4, 5, 6"]),
@@ -141,6 +142,22 @@ def test_data_that_only_moved_goes_on(command, tmp_path):
 def test_after_a_refused_option_the_corrected_command_runs(command, capsys):
     refusal([*command, "--test_ids=9"], capsys)
     begin([*command, "--test_ids=6"])
+
+
+def test_a_refused_command_leaves_no_run_folder_of_its_own(command, capsys, tmp_path):
+    refusal([*command, "--test_ids=9"], capsys)
+    refusal([*command, "--data_dir=no.npz"], capsys)
+    assert not (tmp_path / "runs" / "full").exists()
+
+
+@pytest.mark.parametrize("inside", [[], ["notes.txt"]])
+def test_a_refused_command_keeps_a_run_folder_that_was_there(command, inside, capsys, tmp_path):
+    folder = tmp_path / "runs" / "full"
+    folder.mkdir(parents=True)
+    for name in inside:
+        (folder / name).write_text("mine")
+    refusal([*command, "--test_ids=9"], capsys)
+    assert [path.name for path in folder.iterdir()] == inside
 
 
 @pytest.mark.parametrize("name", ["config.json", "split.json"])

@@ -15,6 +15,7 @@ from data_pipeline.babypose.frames import hide_outside
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.swaps import LEFT, RIGHT, TRUNK, exchanged_pairs, looks_mirrored
 from data_pipeline.check import check, main
+from data_pipeline.clips import clip_starts
 from jaxpose.skeleton import JOINTS, MIRROR
 
 COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}
@@ -22,7 +23,7 @@ COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}
 
 @pytest.fixture
 def folder(tmp_path):
-    return write_folder(tmp_path / "data", {"2": 12, "10": 5})
+    return write_folder(tmp_path / "data", {"2": 12, "10": 5}, deepest_mm=6553)
 
 
 def edit(path, change):
@@ -204,6 +205,75 @@ def test_sides_closer_than_a_64th_of_the_width_cannot_be_told_apart(apart, found
     assert exchanged_pairs(joints, visible, frames, 640).any() == found
 
 
+def test_one_pixel_deeper_than_can_be_stored_is_a_problem_of_its_infant_with_the_first_row(folder):
+    for n, deepest in ((11, 6554), (16, 7000), (21, 6553)):
+        values = np.full((48, 64), 1000, np.uint16)
+        values[20, 30] = deepest
+        cv2.imwrite(str(folder / "pz10" / f"{n}_16bit.png"), values)
+    (problem,) = check(folder).problems
+    rows = [row[0] for row in read_csv(folder / "result_pz10.csv")]
+    assert problem.file == str(folder / "result_pz10.csv")
+    assert problem.row == rows.index("11_8bit.png") + 1
+    first = folder / "pz10" / "11_16bit.png"
+    assert f"depth of up to 7000 mm in 2 images, first in {first}; wanted" in problem.what
+    assert "at most 6553 mm" in problem.what
+
+
+def renumber(folder, subject, there, wanted):
+    """Gives an infant's frames other numbers, in its sheet and in the names of its images."""
+    names = {f"{a}_8bit.png": f"{b}_8bit.png" for a, b in zip(there, wanted, strict=True)}
+
+    def rename(rows):
+        for row in rows[1:]:
+            row[0] = names[row[0]]
+
+    edit(folder / f"result_pz{subject}.csv", rename)
+    for a, b in zip(there, wanted, strict=True):  # ascending, and no image gets a higher number
+        (folder / f"pz{subject}" / f"{a}_16bit.png").rename(
+            folder / f"pz{subject}" / f"{b}_16bit.png"
+        )
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        (1, 2, 3, 4, 5),  # evenly, but not as the other infant's
+        (1, 6, 7, 12, 13),  # 5 apart only in twos
+    ],
+)
+def test_an_infant_without_three_frames_in_a_row_at_the_folders_step_is_a_problem(folder, wanted):
+    renumber(folder, "10", numbers(5), wanted)
+    report = check(folder)
+    (problem,) = report.problems
+    assert (problem.file, problem.row) == (str(folder / "result_pz10.csv"), None)
+    assert "no three frames in a row 5 apart, the usual step" in problem.what
+    assert report.infants["10"].frames == 5
+
+
+def test_three_frames_in_a_row_at_the_folders_step_are_enough(folder):
+    # most often 1 apart, as the other infant never is, and yet 3, 8, 13 are a clip
+    renumber(folder, "10", numbers(5), (1, 2, 3, 8, 13))
+    assert check(folder).problems == []
+
+
+@pytest.mark.parametrize("wanted", [(1, 2, 3, 4, 5), (1, 6, 7, 12, 13), (1, 2, 3, 8, 13)])
+def test_a_run_finds_no_clip_where_the_check_found_none(folder, wanted, tmp_path):
+    load = pytest.importorskip("data_pipeline.load", reason="needs TensorFlow")
+    renumber(folder, "10", numbers(5), wanted)
+    frames = load.load_frames("babypose", folder, (12, 16), tmp_path / "cache")
+    clips = {s: len(clip_starts(frames, frames.subject == s, 1)) for s in ("2", "10")}
+    assert clips == {"2": 10, "10": 0 if check(folder).problems else 1}
+
+
+def test_frames_that_never_follow_one_another_are_a_problem_of_the_folder(tmp_path):
+    folder = write_folder(tmp_path / "single", {"1": 3}, deepest_mm=6553)
+    for n in (6, 11):
+        (folder / "pz1" / f"{n}_16bit.png").unlink()
+    assert [p.what for p in check(folder).problems if p.file == str(folder)] == [
+        "no two frames follow one another; wanted runs of consecutive frames"
+    ]
+
+
 def test_grey_levels_are_a_remark_and_have_no_range_in_mm(folder):
     for n in numbers(5):
         (folder / "pz10" / f"{n}_16bit.png").unlink()
@@ -309,7 +379,7 @@ def test_99_percent_of_limbs_exchanged_in_single_real_frames_are_found(real_trac
 
 
 def test_images_that_are_not_4_to_3_are_a_remark(tmp_path):
-    folder = write_folder(tmp_path / "wide", {"1": 4}, size=(48, 80))
+    folder = write_folder(tmp_path / "wide", {"1": 4}, size=(48, 80), deepest_mm=6553)
     report = check(folder)
     assert report.problems == []
     (remark,) = report.remarks

@@ -129,14 +129,26 @@ def test_depth_below_zero_or_not_a_number_is_refused(tmp_path, value):
         save(frames, tmp_path / "a.npz")
 
 
+def test_an_infant_whose_depth_never_exceeds_255_is_named_as_grey_whenever_it_is_read(tmp_path):
+    frames = make_frames([1, 6, 1, 6, 1, 6], ["2", "2", "7", "7", "9", "9"])
+    frames.depth_mm[:2] = 255
+    frames.depth_mm[2:4] = 255
+    frames.depth_mm[3, 2, 3] = 256  # as no 8-bit image has it
+    save(frames, tmp_path / "a.npz")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="^babypose: no depth above 255 in 2: grey levels"):
+            load(tmp_path / "a.npz")
+
+
 # ---------------------------------------------------------------- what a broken file says
 
 
 def test_depth_beyond_sixteen_bits_of_tenths_is_refused_before_a_file_is_begun(tmp_path):
-    frames = make_frames([1, 6])
+    frames = make_frames([1, 6, 11], "4", "a2_t1", dataset="utd_mhad")
     frames.depth_mm[1, 2, 3] = 7000
     wanted = (
-        r"a\.npz: depth runs from \d+ to 7000 mm; wanted 0 to 6553 mm; is the depth in millimetres"
+        r"^utd_mhad, recording 4 a2_t1, frame 6: depth runs from \d+ to 7000 mm; wanted 0 to 6553 "
+        "mm; is the depth in millimetres"
     )
     with pytest.raises(DataError, match=wanted):
         save(frames, tmp_path / "a.npz")

@@ -183,6 +183,17 @@ def test_a_build_that_was_killed_is_done_again(tmp_path):
     assert [p.name for p in whole.parent.iterdir()] == ["1.0.0"]
 
 
+def test_8_bit_images_are_warned_of_also_when_the_cache_answers(tmp_path):
+    write_folder(tmp_path / "in", {"1": 3})
+    for n in numbers(3):
+        image = tmp_path / "in" / "pz1" / f"{n}_16bit.png"
+        image.unlink()
+        assert cv2.imwrite(str(image).replace("16bit", "8bit"), np.full((48, 64), 99, np.uint8))
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="no depth above 255 in 1: grey levels"):
+            load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -205,6 +216,6 @@ def test_a_missing_folder_is_named_with_what_it_should_hold(tmp_path):
 
 def test_depth_that_the_file_cannot_hold_is_refused_and_no_file_is_left(tmp_path):
     write_folder(tmp_path / "in", {"1": 3})  # 16 bits of mm, up to 65 m
-    with pytest.raises(DataError, match="is the depth in millimetres"):
+    with pytest.raises(DataError, match="^babypose, recording 1, frame 1: .* in millimetres"):
         load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.npz"))

@@ -1,12 +1,13 @@
 """Sheets and videos of a babyPose folder, read back and looked at."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
-from data_pipeline import picture
+from data_pipeline import check, picture
 from data_pipeline.simulate import simulate
 
 
@@ -58,3 +59,17 @@ def test_an_infant_that_is_not_there_is_named_beside_those_that_are(recordings, 
     assert picture.main(argv) == 2
     assert "no infant '9'; one of: 1, 2, 3, 4, 5" in capsys.readouterr().err
     assert not (tmp_path / "c.avi").exists()
+
+
+@pytest.mark.parametrize("command", [picture.main, check.main])
+def test_a_recording_that_was_not_finished_is_named_with_how_to_finish_it(
+    recordings, tmp_path, capsys, command
+):
+    shutil.copytree(recordings, tmp_path / "sim")
+    (tmp_path / "sim" / "result_pz4.csv").unlink()
+    half = (tmp_path / "sim" / "pz4").rename(tmp_path / "sim" / "pz4.partial")
+    out = [f"--out={tmp_path / 'd.png'}"] if command is picture.main else []
+    assert command([str(tmp_path / "sim"), *out]) == (2 if out else 1)
+    told = capsys.readouterr().err
+    assert f"{half}: not finished; run the simulate command that began it again" in told
+    assert "without a sheet" not in told

@@ -94,6 +94,26 @@ def run(code, *arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
+def test_without_tensorflow_the_command_says_what_to_install_and_ends_with_1(folder, tmp_path):
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; from data_pipeline.prepare import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = run(code, *options(folder, tmp_path / "new" / "b.npz"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert "tensorflow" in done.stderr and "pip install -e '.[data]'" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_out_that_is_a_folder_is_refused_before_any_work(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(prepare, "prepare", None)
+    (tmp_path / "b.npz").mkdir()
+    assert command(*options(folder, tmp_path / "b.npz")) == 2
+    wanted = f"error: --out={tmp_path / 'b.npz'}: is a folder; wanted the name of a file\n"
+    assert capsys.readouterr() == ("", wanted)
+
+
 def test_without_tensorflow_a_prepared_file_still_feeds_batches(tmp_path):
     stored.save(
         make_frames(

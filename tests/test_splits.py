@@ -164,6 +164,11 @@ def test_train_ids_choose_the_infants_that_are_divided():
         assert set(frames.subject[split.used[part]]) == {"2", "4"}
 
 
+def test_train_ids_that_name_nobody_do_not_mean_everybody():
+    with pytest.raises(DataError, match="--train_ids: names no id; ids here: 1, 2, 3, 4; leave"):
+        split_frames(numbered(4, 100), "within_infant", {"train": ()})
+
+
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_other_ids_have_no_meaning_within_infants(part):
     with pytest.raises(DataError, match="have no meaning with --split=within_infant"):

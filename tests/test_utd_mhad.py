@@ -210,11 +210,23 @@ def test_a_file_without_its_variable_is_named(tmp_path, kind, key):
         ({"skeleton": np.array("no")}, "d_skel is <U2; wanted float64"),
         ({"depth": np.zeros((240, 320, 20), np.uint16)}, "depth is 0 in every kept frame"),
         ({"depth": np.zeros((240, 320, 20), np.uint8)}, "depth is 0 in every kept frame"),
+        ({"depth": np.zeros((240, 320, 0), np.uint16)}, "d_depth has no frames; fetch"),
+        ({"skeleton": np.zeros((20, 3, 0))}, "d_skel has no frames; fetch"),
+        ({"skeleton": np.full((20, 3, 20), np.nan)}, "no joint falls inside the image in any"),
+        ({"skeleton": np.zeros((20, 3, 20))}, "no joint falls inside the image in any"),
     ],
 )
 def test_wrong_values_are_named_with_what_was_wanted(tmp_path, bad, message):
     with pytest.raises(DataError, match=rf"a1_s1_t1_\w+.mat: {message}"):
         read_only(write(tmp_path, **bad))
+
+
+def test_one_joint_in_one_kept_frame_is_enough(tmp_path):
+    skeleton = np.full((20, 3, 20), np.nan)
+    skeleton[KINECT["left_hip"], :, 5] = skeleton_at(160, 20)[KINECT["left_hip"], :, 5]
+    frames = read_only(write(tmp_path, skeleton=skeleton))
+    # of depth frames 2, 7, 12 and 17 the second has skeleton 5
+    assert np.argwhere(frames.visible).tolist() == [[1, JOINTS.index("left_hip")]]
 
 
 def test_a_short_recording_is_left_out_with_a_warning_and_nothing_left_is_an_error(tmp_path):

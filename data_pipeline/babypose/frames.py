@@ -138,7 +138,10 @@ def find_sheets(root: Path, report: Report) -> list[Path]:
         if path.is_file() and (named := SHEET_NAME.fullmatch(path.name)):
             by_subject.setdefault(named[1], []).append(path)
     for folder in sorted(root.glob("pz*/")):
-        if folder.name[2:] not in by_subject and any(folder.glob("*bit.png")):
+        if folder.name.endswith(".partial"):
+            what = "not finished; run the simulate command that began it again, or delete it"
+            report(Problem(str(folder), None, what))
+        elif folder.name[2:] not in by_subject and any(folder.glob("*bit.png")):
             what = f"images without a sheet; add result_{folder.name}.csv beside or inside of it"
             report(Problem(str(folder), None, what))
     if not by_subject:

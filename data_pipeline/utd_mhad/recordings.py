@@ -146,6 +146,11 @@ def read(recording: Recording, every: int) -> Frames:
         )
     points = np.moveaxis(skeleton[KINECT_JOINTS, :][:, :, frame - LAG], 2, 0)
     joints, visible = project(points)
+    if not visible.any():
+        raise DataError(
+            f"{recording.skeleton}: no joint falls inside the image in any kept frame; wanted "
+            "metres before the camera; fetch the file again or take the recording away"
+        )
     return Frames(depth, joints, visible, frame, body_crop(depth))
 
 
@@ -237,4 +242,6 @@ def _array(
         raise DataError(
             f"{path}: {key} is {list(values.shape)}; wanted [{shape[0]}, {shape[1]}, T]; {again}"
         )
+    if not values.shape[2]:
+        raise DataError(f"{path}: {key} has no frames; {again}")
     return values.astype(dtype, copy=False)
