@@ -19,7 +19,7 @@ _EXECUTE = 3
 _METADATA = 1
 _INTERNAL_ERROR = 13
 
-DTYPES = {11: "float32", 16: "bfloat16"}
+DTYPES = {6: "uint8", 11: "float32", 16: "bfloat16"}
 """Codes of the element types that a handler can be given."""
 
 

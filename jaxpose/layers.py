@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from jaxpose import onednn
 from jaxpose.convolution import Lowering, convolve, upsample
 
 
@@ -89,8 +90,20 @@ class Conv(nnx.Module):
             )
         if self.norm is None:
             return x
+        if train and lowering == "onednn":
+            return self._normalised_by_onednn(x)
         x = self.norm(x, use_running_average=not train)
         return nnx.relu(x) if layer.relu else x
+
+    def _normalised_by_onednn(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+        """As `nnx.BatchNorm` in training, and ReLU, in fewer passes over memory."""
+        norm = self.norm
+        y, *batch = onednn.normalise(
+            *(x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu)
+        )
+        for running, value in zip((norm.mean, norm.var), batch, strict=True):
+            running[...] = norm.momentum * running[...] + (1 - norm.momentum) * value
+        return y
 
     def fold_norm(self) -> None:
         """Batch norm in eval mode is one factor and one summand per channel: puts them into

@@ -12,10 +12,10 @@ from jaxpose.accounting import layer_costs
 from jaxpose.convolution import Lowering
 from jaxpose.layers import Layer
 
-STEP_OVER_OUTPUTS = {"conv3d": 4.0, "folded": 3.5, "onednn": 3.5}
+STEP_OVER_OUTPUTS = {"conv3d": 4.0, "folded": 3.5, "onednn": 2.6}
 """A compiled step keeps every convolution's output, what batch norm and ReLU make of it, and
 gradients on their way. Measured on a CPU, all nets, width 1/4 and 1, times the outputs: conv3d 3.1
-to 3.9, onednn 3.1 to 3.4, folded 3.1 where no kernel spans time and space at once."""
+to 3.9, onednn 2.1 to 2.5, folded 3.1 where no kernel spans time and space at once."""
 FOLDED_SPACE_TIME = 7.8
 """The same of a layer whose kernel does, under folded, which sums it up tap by tap. Measured of
 whole nets: 4.2 (dwsep), 4.6 to 5.1 (detection), 5.2 to 5.4 (full and thin)."""

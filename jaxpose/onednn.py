@@ -1,4 +1,5 @@
-"""3-D convolutions by oneDNN, the library behind PyTorch's on a CPU, called from inside XLA.
+"""3-D convolutions and batch norm by oneDNN, the library behind PyTorch's on a CPU, called from
+inside XLA.
 
     x [b t h w ci], kernel [kt kh kw ci/g co], bias [co] -> [b t h w co], and all gradients
 
@@ -8,12 +9,14 @@ layout; kernels are brought into the library's own blocked layout at every call,
 Bias and ReLU are applied to a result before it goes to memory.
 """
 
+import contextlib
 import ctypes
 import functools
 import importlib.metadata
 import os
 import threading
-from ctypes import c_float, c_int, c_int64, c_size_t, c_void_p
+from collections.abc import Callable, Iterator
+from ctypes import c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from pathlib import Path
 
 import jax
@@ -27,12 +30,26 @@ FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS = (
     f"jaxpose_onednn_{part}"
     for part in ("forward", "forward_relu", "backward_data", "backward_weights")
 )
+NORM_FORWARD, NORM_FORWARD_RELU, NORM_BACKWARD, NORM_BACKWARD_RELU = (
+    f"jaxpose_onednn_norm_{part}"
+    for part in ("forward", "forward_relu", "backward", "backward_relu")
+)
 """What can be computed; also the names by which XLA calls them."""
 
 # Constants of oneDNN 3's dnnl_types.h.
 _TRAINING, _DIRECT, _RELU, _ANY_LAYOUT, _ALLOCATE = 64, 1, 32, 1, c_void_p(-1)
 _SRC, _DST, _WEIGHTS, _BIAS, _DIFF_SRC, _DIFF_DST, _DIFF_WEIGHTS = 1, 17, 33, 41, 129, 145, 161
-_QUERY_WEIGHTS, _QUERY_DIFF_WEIGHTS = 131, 132
+_MEAN, _VARIANCE, _SCALE, _SHIFT, _WORKSPACE, _DIFF_SCALE, _DIFF_SHIFT = (
+    49,
+    50,
+    51,
+    52,
+    64,
+    255,
+    256,
+)
+_BACKWARD, _USE_SCALE, _USE_SHIFT, _NORM_RELU = 128, 2, 4, 8
+_QUERY_WEIGHTS, _QUERY_DIFF_WEIGHTS, _QUERY_WORKSPACE = 131, 132, 135
 _UNIMPLEMENTED = 3
 _DTYPES = {"float32": 3, "bfloat16": 2}
 _Dims = c_int64 * 12
@@ -114,14 +131,48 @@ def _backward(stride, relu, saved, dy):
 convolve.defvjp(_forward, _backward)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalise(
+    x: Float[Array, "b t h w c"],
+    scale: Float[Array, "c"],
+    shift: Float[Array, "c"],
+    epsilon: float,
+    relu: bool,
+) -> tuple[Float[Array, "b t h w c"], Float[Array, "c"], Float[Array, "c"]]:
+    """Batch norm in training mode, then ReLU if `relu`; and the batch's mean and variance (that of
+    N, not N - 1), for running statistics: no gradient flows back through these two."""
+    return _normalise_forward(x, scale, shift, epsilon, relu)[0]
+
+
+def _normalise_forward(x, scale, shift, epsilon, relu):
+    norm = _prepared_norm(str(x.dtype), x.shape, epsilon, relu)
+    channel = jax.ShapeDtypeStruct(scale.shape, jnp.float32)
+    made = [jax.ShapeDtypeStruct(x.shape, x.dtype), channel, channel]
+    if relu:
+        made.append(jax.ShapeDtypeStruct((norm.signs_bytes,), jnp.uint8))
+    forward = _call(NORM_FORWARD_RELU if relu else NORM_FORWARD, *made)
+    y, mean, variance, *signs = forward(x, scale, shift, jnp.float32(epsilon))
+    return (y, mean, variance), (x, scale, mean, variance, *signs)
+
+
+def _normalise_backward(epsilon, relu, saved, gradients):
+    x, scale, mean, variance, *signs = saved
+    backward = _call(NORM_BACKWARD_RELU if relu else NORM_BACKWARD, x, scale, scale)
+    return tuple(backward(gradients[0], x, scale, mean, variance, jnp.float32(epsilon), *signs))
+
+
+normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
 def _prepare(operation: str, x, kernel, y, biased: bool) -> None:
     """While JAX traces, so that what the library cannot do is an error of that line and not of a
     running program."""
     _prepared(operation, str(x.dtype), x.shape, kernel.shape, y.shape, biased)
 
 
-def _call(operation: str, like):
-    result = jax.ShapeDtypeStruct(like.shape, like.dtype)
+def _call(operation: str, *like):
+    results = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in like]
+    result = results if len(like) > 1 else results[0]
     return jax.ffi.ffi_call(operation, result, vmap_method="sequential")
 
 
@@ -161,6 +212,28 @@ def _register() -> None:
         BACKWARD_WEIGHTS,
         lambda given, made: _compute(BACKWARD_WEIGHTS, given[0], made[0], given[1]),
     )
+    for relu, operation in enumerate((NORM_FORWARD, NORM_FORWARD_RELU)):
+        ffi.register(operation, functools.partial(_norm_forward, bool(relu)))
+    for relu, operation in enumerate((NORM_BACKWARD, NORM_BACKWARD_RELU)):
+        ffi.register(operation, functools.partial(_norm_backward, bool(relu)))
+
+
+def _norm_forward(relu: bool, given: list[ffi.Buffer], made: list[ffi.Buffer]) -> None:
+    """x, scale, shift, epsilon -> y, mean, variance, with ReLU also which elements it let pass."""
+    x, scale, shift, epsilon = given
+    with _one_at_a_time:
+        _norm_of(x, epsilon, relu).forward([x, scale, shift, *made])
+
+
+def _norm_backward(relu: bool, given: list[ffi.Buffer], made: list[ffi.Buffer]) -> None:
+    """dy, x, scale, mean, variance, epsilon, what passed -> gradients of x, scale, shift."""
+    dy, x, scale, mean, variance, epsilon, *signs = given
+    with _one_at_a_time:
+        _norm_of(x, epsilon, relu).backward([dy, x, scale, mean, variance, *made, *signs])
+
+
+def _norm_of(x: ffi.Buffer, epsilon: ffi.Buffer, relu: bool) -> "_Norm":
+    return _prepared_norm(x.dtype, x.shape, c_float.from_address(epsilon.address).value, relu)
 
 
 _register()
@@ -221,38 +294,93 @@ class _Convolution:
 
     def run(self, x: int, kernel: int, y: int, bias: int | None) -> None:
         """Takes addresses."""
-        engine = _engine()
-        stream, made = _made("dnnl_stream_create", engine, c_int(1)), []
-
-        def memory(layout, address):
-            made.append(_made("dnnl_memory_create", layout, engine, address))
-            return made[-1]
-
-        xs, ys = memory(self.x, c_void_p(x)), memory(self.y, c_void_p(y))
-        inside = plain = memory(self.kernel, c_void_p(kernel))
-        if self.reorder is not None:
-            inside = memory(self.blocked, _ALLOCATE)
-        if self.operation == BACKWARD_WEIGHTS:
-            _execute(self.primitive, stream, (_SRC, xs), (_DIFF_DST, ys), (_DIFF_WEIGHTS, inside))
+        with _computing() as (stream, memory):
+            xs, ys = memory(self.x, c_void_p(x)), memory(self.y, c_void_p(y))
+            inside = plain = memory(self.kernel, c_void_p(kernel))
             if self.reorder is not None:
-                _execute(self.reorder, stream, (_SRC, inside), (_DST, plain))
-        else:
-            if self.reorder is not None:
-                _execute(self.reorder, stream, (_SRC, plain), (_DST, inside))
-            if self.operation == BACKWARD_DATA:
-                arguments = [(_DIFF_DST, ys), (_WEIGHTS, inside), (_DIFF_SRC, xs)]
+                inside = memory(self.blocked, _ALLOCATE)
+            if self.operation == BACKWARD_WEIGHTS:
+                arguments = [(_SRC, xs), (_DIFF_DST, ys), (_DIFF_WEIGHTS, inside)]
+                _execute(self.primitive, stream, *arguments)
+                if self.reorder is not None:
+                    _execute(self.reorder, stream, (_SRC, inside), (_DST, plain))
             else:
-                arguments = [(_SRC, xs), (_WEIGHTS, inside), (_DST, ys)]
-            if bias is not None:
-                arguments.append((_BIAS, memory(self.bias, c_void_p(bias))))
-            _execute(self.primitive, stream, *arguments)
-        _do("dnnl_stream_wait", stream)
-        for one in made:
-            _do("dnnl_memory_destroy", one)
-        _do("dnnl_stream_destroy", stream)
+                if self.reorder is not None:
+                    _execute(self.reorder, stream, (_SRC, plain), (_DST, inside))
+                if self.operation == BACKWARD_DATA:
+                    arguments = [(_DIFF_DST, ys), (_WEIGHTS, inside), (_DIFF_SRC, xs)]
+                else:
+                    arguments = [(_SRC, xs), (_WEIGHTS, inside), (_DST, ys)]
+                if bias is not None:
+                    arguments.append((_BIAS, memory(self.bias, c_void_p(bias))))
+                _execute(self.primitive, stream, *arguments)
 
 
 _prepared = functools.cache(_Convolution)
+
+
+class _Norm:
+    """Batch norm of one shape [b t h w c], forward and backward."""
+
+    def __init__(self, dtype: str, shape: tuple[int, ...], epsilon: float, relu: bool):
+        engine = _engine()
+        self.x = _layout(shape, (0, 4, 1, 2, 3), dtype)
+        self.channel = _layout(shape[4:], (0,), "float32")
+        flags = c_uint(_USE_SCALE | _USE_SHIFT | (_NORM_RELU if relu else 0))
+        forward = _made(
+            "dnnl_batch_normalization_forward_primitive_desc_create",
+            *(engine, c_int(_TRAINING), self.x, self.x, c_float(epsilon), flags, None),
+        )
+        backward = _made(
+            "dnnl_batch_normalization_backward_primitive_desc_create",
+            *(engine, c_int(_BACKWARD), self.x, self.x, self.x, c_float(epsilon), flags),
+            *(forward, None),
+        )
+        self.primitives = [_made("dnnl_primitive_create", each) for each in (forward, backward)]
+        query, size = library().dnnl_primitive_desc_query_md, library().dnnl_memory_desc_get_size
+        query.restype, size.restype = c_void_p, c_size_t
+        self.signs = c_void_p(query(forward, c_int(_QUERY_WORKSPACE), c_int(0)))
+        self.signs_bytes = size(self.signs) if relu else 0
+
+    def forward(self, buffers: list[ffi.Buffer]) -> None:
+        roles = (_SRC, _SCALE, _SHIFT, _DST, _MEAN, _VARIANCE, _WORKSPACE)
+        self._run(self.primitives[0], roles, buffers)
+
+    def backward(self, buffers: list[ffi.Buffer]) -> None:
+        roles = (_DIFF_DST, _SRC, _SCALE, _MEAN, _VARIANCE, _DIFF_SRC, _DIFF_SCALE, _DIFF_SHIFT)
+        self._run(self.primitives[1], (*roles, _WORKSPACE), buffers)
+
+    def _run(self, primitive: c_void_p, roles: tuple[int, ...], buffers: list[ffi.Buffer]) -> None:
+        """The workspace comes last, where there is one."""
+        with _computing() as (stream, memory):
+            arguments = []
+            for role, buffer in zip(roles, buffers, strict=False):
+                whole = role in (_SRC, _DST, _DIFF_SRC, _DIFF_DST)
+                layout = self.signs if role == _WORKSPACE else self.x if whole else self.channel
+                arguments.append((role, memory(layout, c_void_p(buffer.address))))
+            _execute(primitive, stream, *arguments)
+
+
+_prepared_norm = functools.cache(_Norm)
+
+
+@contextlib.contextmanager
+def _computing() -> Iterator[tuple[c_void_p, Callable[[c_void_p, c_void_p], c_void_p]]]:
+    """A stream, and what makes an array at an address known to the library; waits at the end."""
+    engine, made = _engine(), []
+    stream = _made("dnnl_stream_create", engine, c_int(1))
+
+    def memory(layout: c_void_p, address: c_void_p) -> c_void_p:
+        made.append(_made("dnnl_memory_create", layout, engine, address))
+        return made[-1]
+
+    try:
+        yield stream, memory
+        _do("dnnl_stream_wait", stream)
+    finally:
+        for one in made:
+            _do("dnnl_memory_destroy", one)
+        _do("dnnl_stream_destroy", stream)
 
 
 # ---- the library's C interface ----

@@ -41,14 +41,14 @@ def test_a_step_of_the_paper_s_batch_needs_the_outputs_of_its_convolutions_sever
     # per pixel: three convolutions each of 64, 128, 256 and 256 channels, 256 and 20 once
     channels = 3 * (64 + 128 + 256 + 256) + 256 + 20
     outputs = 16 * 3 * 96 * 128 * channels * 4
-    for lowering, times in (("onednn", 3.5), ("folded", 3.5), ("conv3d", 4.0)):
+    for lowering, times in (("onednn", 2.6), ("folded", 3.5), ("conv3d", 4.0)):
         assert memory.step_bytes(asy(), PAPER, 16, lowering) == pytest.approx(times * outputs)
-    assert 17e9 < memory.step_bytes(asy(), PAPER, 16, "onednn") < 20e9
+    assert 14e9 < memory.step_bytes(asy(), PAPER, 16, "onednn") < 15e9
 
 
 @pytest.mark.parametrize(
     "lowering, channels",
-    [("onednn", 3.5 * (704 + 276)), ("conv3d", 4 * (704 + 276)), ("folded", 7.8 * 704 + 3.5 * 276)],
+    [("onednn", 2.6 * (704 + 276)), ("conv3d", 4 * (704 + 276)), ("folded", 7.8 * 704 + 3.5 * 276)],
 )
 def test_under_folded_kernels_that_span_time_and_space_need_twice_as_much(lowering, channels):
     # per pixel: 64, 128, 256 and 256 channels by 3x3x3, 256 and 20 by 1x1x1
@@ -56,9 +56,9 @@ def test_under_folded_kernels_that_span_time_and_space_need_twice_as_much(loweri
     assert need == pytest.approx(16 * 3 * 96 * 128 * 4 * channels)
 
 
-@pytest.mark.parametrize("gib, parts", [(128, 1), (24, 2), (16, 2), (8, 4), (1, 16)])
+@pytest.mark.parametrize("gib, parts", [(128, 1), (24, 1), (16, 2), (8, 4), (1, 16)])
 def test_the_fewest_parts_are_taken_that_fit(gib, parts):
-    # 19.7 GB whole, 9.8 in two, 4.9 in four; single clips of 1.2 where nothing fits
+    # 14.6 GB whole, 7.3 in two, 3.7 in four; single clips of 0.9 where nothing fits
     assert memory.micro_batches(asy(), PAPER, 16, "onednn", gib * GIB) == parts
 
 

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from lowerings import NEEDS_ONEDNN
 
 from jaxpose import convolution, ffi, onednn
+from jaxpose.layers import Conv, Layer, Numerics
 
 
 def floats(buffer: ffi.Buffer) -> np.ndarray:
@@ -90,6 +92,65 @@ def test_on_a_gpu_xla_s_own_convolution_is_chosen_with_and_without_the_library(
     assert convolution.fastest(dtype) == "conv3d"
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert convolution.fastest(dtype) == ("onednn" if there else "folded")
+
+
+def norm_by_hand(x, scale, shift, epsilon, relu):
+    """Batch norm as it is defined: over all but channels, variance of N."""
+    mean = x.mean((0, 1, 2, 3))
+    variance = ((x - mean) ** 2).mean((0, 1, 2, 3))
+    y = (x - mean) / jnp.sqrt(variance + epsilon) * scale + shift
+    return jnp.maximum(y, 0) if relu else y, mean, variance
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 5, 7, 12), (1, 1, 1, 2, 1), (3, 2, 4, 4, 16), (1, 4, 9, 2, 33)]
+)
+def test_batch_norm_and_its_gradients_are_those_of_its_definition(shape, relu):
+    rng = np.random.default_rng(0)
+    x, w = (jnp.asarray(rng.normal(3, 2, shape), jnp.float32) for _ in range(2))
+    scale, shift = (jnp.asarray(rng.normal(0, 1, shape[4:]), jnp.float32) for _ in range(2))
+
+    def results(norm):
+        def weighed(*arguments):
+            out = norm(*arguments, 1e-3, relu)
+            return (out[0] * w).sum(), out
+
+        gradients, out = jax.jit(jax.grad(weighed, (0, 1, 2), has_aux=True))(x, scale, shift)
+        return *out, *gradients
+
+    for found, wanted in zip(results(onednn.normalise), results(norm_by_hand), strict=True):
+        size = max(1.0, float(jnp.abs(wanted).max()))
+        np.testing.assert_allclose(found, wanted, atol=2e-5 * size)
+
+
+@NEEDS_ONEDNN
+def test_batch_norm_under_vmap_takes_every_entry_s_own_statistics():
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(rng.normal(size=(3, 2, 2, 4, 5, 8)), jnp.float32)
+    scale, shift = jnp.full(8, 2.0), jnp.full(8, 0.5)
+    found = jax.vmap(lambda v: onednn.normalise(v, scale, shift, 1e-3, True)[0])(x)
+    wanted = [norm_by_hand(v, scale, shift, 1e-3, True)[0] for v in x]
+    np.testing.assert_allclose(found, jnp.stack(wanted), atol=1e-5)
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_layer_trains_alike_by_onednn_and_by_flax(relu):
+    """Output, gradients and what is left in the running statistics, after two steps."""
+    layer = Layer("c", 4, 8, kernel=(1, 3, 1), relu=relu)
+    x = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 6, 5, 4)), jnp.float32)
+    left = []
+    for lowering in ("onednn", "conv3d"):
+        conv = Conv(layer, Numerics(lowering, bn_momentum=0.9), rngs=nnx.Rngs(0))
+        for _ in range(2):
+            loss, gradients = nnx.value_and_grad(lambda c: (c(x, train=True) ** 3).sum())(conv)
+        kept = nnx.state(conv, nnx.Not(nnx.Param))
+        left.append([loss, *jax.tree.leaves(gradients), *jax.tree.leaves(kept)])
+    for ours, theirs in zip(*left, strict=True):
+        size = max(1.0, float(jnp.abs(theirs).max()))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * size)
 
 
 ASK = """

@@ -22,8 +22,8 @@ class Sensor:
     baseline_m: float = 0.055
     """Between projector (to the camera's left) and camera: the width of the shadows."""
     window_px: float = 5.0
-    """Side of the window that is matched with the pattern, 1 to 5: what is less than half as wide, a
-    thin cable say, is not seen, and corners are rounded."""
+    """Side of the window that is matched with the pattern, 1 to 5: what is less than half as
+    wide, a thin cable say, is not seen, and corners are rounded."""
     noise_px: float = 0.06
     """Standard deviation of the disparity, alike over"""
     noise_alike_px: float = 1.5
