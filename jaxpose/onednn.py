@@ -21,6 +21,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxpose import ffi
@@ -85,6 +86,7 @@ def can(dtype: str) -> bool:
     try:
         for operation in (FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS):
             _prepared(operation, dtype, x, kernel, x, False)
+        _prepared_norm(dtype, x, 1e-3, True)
     except NotImplementedError:
         return False
     return True
@@ -100,12 +102,13 @@ def convolve(
 ) -> Float[Array, "b t2 h2 w2 co"]:
     """As `jaxpose.convolution.convolve`; groups follow from the channels. What the CPU
     cannot do in x's precision (`can`) is a `NotImplementedError`."""
-    if not available():
-        raise ModuleNotFoundError("oneDNN is not here: pip install -e '.[onednn]'")
+    _check_dtypes(x, kernel, *([] if bias is None else [bias]), like=x)
     b, *size, ci = x.shape
     *_, cig, co = kernel.shape
     if ci % cig or co % (ci // cig):
         raise ValueError(f"kernel {kernel.shape}: does not go with {ci} channels")
+    if bias is not None and bias.shape != (co,):
+        raise ValueError(f"bias {bias.shape}: wanted ({co},)")
     shape = (b, *(n // s for n, s in zip(size, stride, strict=True)), co)
     y = jax.ShapeDtypeStruct(shape, x.dtype)
     operation = FORWARD_RELU if relu else FORWARD
@@ -140,12 +143,17 @@ def normalise(
     relu: bool,
 ) -> tuple[Float[Array, "b t h w c"], Float[Array, "c"], Float[Array, "c"]]:
     """Batch norm in training mode, then ReLU if `relu`; and the batch's mean and variance (that of
-    N, not N - 1), for running statistics: no gradient flows back through these two."""
+    N, not N - 1), for running statistics: no gradient flows back through these two. ReLU makes 0
+    of NaN, mean and variance keep it."""
     return _normalise_forward(x, scale, shift, epsilon, relu)[0]
 
 
 def _normalise_forward(x, scale, shift, epsilon, relu):
-    norm = _prepared_norm(str(x.dtype), x.shape, epsilon, relu)
+    _check_dtypes(x, like=x)
+    _check_dtypes(scale, shift, like=jnp.zeros(0, jnp.float32))
+    if not scale.shape == shift.shape == x.shape[4:]:
+        raise ValueError(f"scale {scale.shape}, shift {shift.shape}: wanted {x.shape[4:]}")
+    norm = _prepared_norm(str(x.dtype), x.shape, float(np.float32(epsilon)), relu)
     channel = jax.ShapeDtypeStruct(scale.shape, jnp.float32)
     made = [jax.ShapeDtypeStruct(x.shape, x.dtype), channel, channel]
     if relu:
@@ -164,6 +172,18 @@ def _normalise_backward(epsilon, relu, saved, gradients):
 normalise.defvjp(_normalise_forward, _normalise_backward)
 
 
+def _check_dtypes(*arrays, like) -> None:
+    """The library reads as many bytes as it was told, whoever owns them."""
+    if not available():
+        raise ModuleNotFoundError("oneDNN is not here: pip install -e '.[onednn]'")
+    for array in arrays:
+        if array.dtype != like.dtype or str(array.dtype) not in _DTYPES:
+            raise TypeError(
+                f"{array.dtype} with {like.dtype}: oneDNN takes float32 or bfloat16, all alike; "
+                "scale and shift of batch norm float32"
+            )
+
+
 def _prepare(operation: str, x, kernel, y, biased: bool) -> None:
     """While JAX traces, so that what the library cannot do is an error of that line and not of a
     running program."""
@@ -180,7 +200,7 @@ def _call(operation: str, *like):
 
 _one_at_a_time = threading.Lock()
 """XLA runs what is independent at once, but every convolution takes all cores, and its threads
-wait for one another by spinning: two at a time nearly stand still."""
+wait for one another: two at a time nearly stand still."""
 
 
 def _compute(

@@ -127,6 +127,8 @@ def make_step(loss: Loss, transform: optax.GradientTransformation, parts: int = 
     def step(state: TrainState, frozen, batch: Batch) -> tuple[TrainState, jax.Array]:
         take = gradients_of if parts == 1 else one_by_one
         value, stats, gradients = take(Weights(state.params, state.stats), frozen, batch)
+        # ReLU may turn NaN into 0, but no statistic of it stays finite: let the loss tell
+        value += sum(0 * jnp.sum(leaf) for leaf in jax.tree.leaves(stats))
         updates, opt = transform.update(gradients, state.opt, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, stats, opt, state.step + 1), value

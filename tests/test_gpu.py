@@ -45,6 +45,16 @@ def test_the_whole_script_works_at_tiny_size(tmp_path, capsys):
     assert found["bench"]["result"]["rows"] and found["train"]["result"]["rmsd_px"]
 
 
+def test_a_lowering_that_is_off_ends_with_an_error(tmp_path, monkeypatch, capsys):
+    save(made_up(), tmp_path / "frames.npz")
+    monkeypatch.setattr(gpu, "check", lambda lowering: {"3x3x3": 2e-5, "1x1x1": 1e-7})
+    monkeypatch.setattr(gpu, "part", lambda *a: {"seconds": 1.0, "result": {}})
+    options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
+    assert gpu.main(options) == 1
+    said = capsys.readouterr().err
+    assert "folded 3x3x3 is off by 2e-05" in said and "1x1x1" not in said
+
+
 def test_a_part_that_fails_or_takes_too_long_is_noted():
     assert gpu.part("a", ["json.tool", "/nowhere"], 20)["error"].startswith("ended with code")
     assert "took longer than" in gpu.part("b", ["experiments.account"], 0.01)["error"]

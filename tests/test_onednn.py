@@ -16,6 +16,7 @@ from lowerings import NEEDS_ONEDNN
 
 from jaxpose import convolution, ffi, onednn
 from jaxpose.layers import Conv, Layer, Numerics
+from jaxpose.training import Optimisation, initial_state, make_step, run_net, split_net
 
 
 def floats(buffer: ffi.Buffer) -> np.ndarray:
@@ -123,6 +124,62 @@ def test_batch_norm_and_its_gradients_are_those_of_its_definition(shape, relu):
     for found, wanted in zip(results(onednn.normalise), results(norm_by_hand), strict=True):
         size = max(1.0, float(jnp.abs(wanted).max()))
         np.testing.assert_allclose(found, wanted, atol=2e-5 * size)
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize(
+    "scale, shift, said",
+    [
+        (jnp.ones(8, "bfloat16"), jnp.ones(8), "bfloat16 with float32"),
+        (jnp.ones(1), jnp.ones(8), r"scale \(1,\), shift \(8,\): wanted \(8,\)"),
+    ],
+)
+def test_what_the_library_would_read_beyond_is_refused(scale, shift, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        onednn.normalise(jnp.ones((1, 1, 2, 2, 8)), scale, shift, 1e-3, True)
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize(
+    "kernel, bias",
+    [
+        (jnp.ones((1, 3, 1, 8, 4), "bfloat16"), None),
+        (jnp.ones((1, 3, 1, 8, 4)), jnp.ones(4, "bfloat16")),
+        (jnp.ones((1, 3, 1, 8, 4)), jnp.ones(3)),
+    ],
+)
+def test_a_kernel_or_a_bias_of_another_size_is_refused(kernel, bias):
+    with pytest.raises((TypeError, ValueError), match="bfloat16|bias"):
+        onednn.convolve(jnp.ones((1, 1, 4, 4, 8)), kernel, bias, (1, 1, 1), False)
+
+
+@NEEDS_ONEDNN
+def test_batch_norm_in_bfloat16_is_that_of_float32_within_its_precision():
+    if not onednn.can("bfloat16"):
+        pytest.skip("this CPU cannot")
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 4, 5, 16)), "bfloat16")
+    scale, shift = jnp.full(16, 1.5), jnp.full(16, -0.5)
+    found = onednn.normalise(x, scale, shift, 1e-3, True)[0]
+    wanted = norm_by_hand(x.astype("float32"), scale, shift, 1e-3, True)[0]
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype("float32"), wanted, atol=2**-7 * 5)
+
+
+@NEEDS_ONEDNN
+def test_the_loss_of_a_step_tells_of_nan_that_relu_hid():
+    layer = Layer("c", 4, 8, kernel=(1, 3, 1))
+    graph, weights = split_net(Conv(layer, Numerics("onednn"), rngs=nnx.Rngs(0)))
+
+    def loss(weights, frozen, batch):
+        y, stats = run_net(graph, weights, batch["depth"], train=True)
+        return jnp.mean(y), stats
+
+    x = np.ones((1, 3, 6, 5, 4), np.float32)
+    x[0, 0, 0, 0, 0] = np.nan
+    assert np.isfinite(float(loss(weights, None, {"depth": x})[0]))
+    transform = Optimisation("sgd", 0.1, "steps", 1).transform(1)
+    step = make_step(loss, transform)
+    assert np.isnan(float(step(initial_state(weights, transform), None, {"depth": x})[1]))
 
 
 @NEEDS_ONEDNN

@@ -127,9 +127,9 @@ def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
     trained = [p for p in net.parameters() if p.requires_grad]
     rate, momentum = optimisation.learning_rate, optimisation.momentum
     if optimisation.optimiser == "adam":
-        optimiser = torch.optim.Adam(trained, rate)
+        optimiser = torch.optim.Adam(trained, rate, fused=True)
     else:
-        optimiser = torch.optim.SGD(trained, rate, momentum)
+        optimiser = torch.optim.SGD(trained, rate, momentum, fused=True)
     loss_of = (
         functional.binary_cross_entropy_with_logits if name == "detection" else functional.mse_loss
     )
