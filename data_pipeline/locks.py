@@ -13,6 +13,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     The lock lies beside the folder, so that it is no part of what the folder holds.
     """
+    folder = Path(folder).absolute()  # `.` has no name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.with_name(f".{folder.name}.lock"), "w") as file:
         try:

@@ -24,6 +24,9 @@ from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_paramet
 from data_pipeline.simulated.workers import spread
 from data_pipeline.simulated.writing import sheet_path, write_recording
 
+MOST_WIDTH = 640
+"""Of an image, px: what the sensor's matching window was made for."""
+
 VERSION = 3
 """Of what a seed turns into; raised whenever the same command gives other bytes."""
 
@@ -55,7 +58,7 @@ def simulate(
         folder.claim(out, settings, infants)
         todo = [k for k in range(1, infants + 1) if not sheet_path(out, k).exists()]
         jobs = [(out, k, common | {"parameters": parameters}) for k in todo]
-        if not jobs:
+        if not jobs and folder.described(out):
             return
         done = frames * (infants - len(todo))
         with tqdm(total=frames * infants, initial=done, unit="frame") as bar:
@@ -84,6 +87,8 @@ def check(infants: int, frames: int, seed: int, size=(640, 480), processes=None)
     ):
         if value < least:
             raise DataError(f"{name} is {value}; it must be at least {least}")
+    if size[0] > MOST_WIDTH:
+        raise DataError(f"width is {size[0]}; it must be at most {MOST_WIDTH}")
     if 3 * size[0] != 4 * size[1]:
         raise DataError(f"size is {size[0]},{size[1]}; the image must be 4:3, such as 640,480")
 

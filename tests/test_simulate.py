@@ -420,6 +420,17 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(processes, tmp_path):
     assert hashes(out) == hashes(whole)
 
 
+def test_a_folder_whose_readme_was_never_written_gets_it(tmp_path, monkeypatch):
+    """Killed after the last sheet."""
+    out = tmp_path / "sim"
+    simulate(out, infants=1, frames=3, seed=0, size=SIZE, processes=1)
+    whole = hashes(out)
+    (out / "README.md").unlink(), (out / "frames.png").unlink()
+    monkeypatch.chdir(out)
+    simulate(Path("."), infants=1, frames=3, seed=0, size=SIZE, processes=1)
+    assert hashes(out) == whole
+
+
 def test_a_folder_with_another_simulation_is_refused_and_left_alone(recordings):
     before = hashes(recordings)
     for changed in (dict(seed=4), dict(frames=13), dict(size=(320, 240))):
@@ -443,6 +454,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
     [
         ("--infants=0", "infants is 0; it must be at least 1"),
         ("--frames=2", "frames is 2; it must be at least 3"),
+        ("--size=800,600", "width is 800; it must be at most 640"),
         ("--seed=-1", "seed is -1; it must be at least 0"),
         ("--size=640,400", "must be 4:3"),
         ("--size=640", "not WIDTH,HEIGHT"),

@@ -2,9 +2,9 @@
 
     body       crown-heel length and proportions   -> MJCF infant (metres, world frame)
     movement   random stream, seconds              -> joint targets at 30 Hz (radians)
-    scene      infant, mattress, walls, carer      -> MuJoCo model, one physical step per raw frame
+    scene      infant, mattress, walls, carer      -> MuJoCo model, ten physical steps a raw frame
     camera     pinhole camera above the mattress   -> rays; noise-free depth; projected joints
-    cover      what lies below, the first pose     -> mattress, draped cloths, a carer's visits
+    mattress, cloths, tubes, carer                 -> what lies under and over the infant
     sensor     noise-free depth (mm)               -> uint16 mm with noise, shadows and holes
     annotation joints and the surface seen         -> visible or hidden by what; clicked pixels
     recording  (seed, infant)                      -> one infant's folder and sheet

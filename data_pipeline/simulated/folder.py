@@ -20,13 +20,14 @@ the depth images. The layout is that of the babyPose data set.
 | file | what |
 |---|---|
 | `pz<ID>/<n>_16bit.png` | depth, uint16 mm, 0 = no return; n = 1, 6, 11, ... of 30 Hz |
-| `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image |
+| `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image; head and neck are exact and never hidden |
 | `pz<ID>/camera.json` | fx, fy, cx, cy, width, height, px; the top-left pixel's centre is (0, 0) |
 | `pz<ID>/truth.npz` | exact, before the annotator's error: joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12] |
-| `simulation.json` | every setting; the same settings give the same bytes |
+| `simulation.json` | seed, sizes and parameters; with the same ones the same version gives the same bytes |
 
-`hidden_by` names what lies between a hidden joint and the camera (`cloth`, `tube`, `carer`, the
-part of the body by its inner joint, such as `right_elbow` for the forearm), or `outside` the image.
+`hidden_by` names what lies between a hidden joint and the camera (`cloth`, `tube`, `carer`, `nest`,
+`wall`, `head`, `thorax`, `pelvis`, or a part of a limb by its inner joint, such as `right_elbow` for
+the forearm), or says `outside` the image.
 Joints are in the order right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee,
 ankle, left hip, knee, ankle; right and left are the infant's own. Millimetres are in the camera's
 frame: x right, y down, z away.
@@ -82,6 +83,11 @@ def _differences(there, wanted, name: str = "") -> list[str]:
         parts = (_differences(there.get(k), wanted.get(k), f"{name}.{k}".lstrip(".")) for k in keys)
         return [line for part in parts for line in part]
     return [] if there == wanted else [f"{name} is {there} there, {wanted} wanted"]
+
+
+def described(out: Path) -> bool:
+    """Whether the README is there, which is written last."""
+    return (out / README).exists()
 
 
 def describe(out: Path, settings: dict, infants: int) -> None:

@@ -1,4 +1,4 @@
-"""Every number of the stochastic model, as one tree of frozen dataclasses; JSON files change some.
+"""The numbers of the stochastic model that can be changed, as one tree of frozen dataclasses.
 
 Each part lives beside the code that draws from it and says there where its values come from.
 """

@@ -37,7 +37,8 @@ class Frame:
     Attributes:
       joints: [12 3] m in the camera's frame; extra: head and neck [2 3] m.
       causes: what hides each joint, "" if nothing: str [12].
-      surface: z in metres of what the camera sees at each joint's pixel, below cloths: [12].
+      surface: z in metres of what the camera sees at each joint's pixel [12]; without images
+        that under cloths and tubes, which hide a joint all the same.
       depth, hit: z in metres and what was hit, both [h w]; None where no image was asked for.
     """
 

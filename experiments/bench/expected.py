@@ -80,15 +80,25 @@ def _over_full(claim: str, value: float, variant: str = "asy", **options) -> Pre
     return Prediction(claim, value, of, Side("regression", "full", **side), **options)
 
 
-def _ms(claim: str, value: float, variant: str, **side) -> Prediction:
-    return Prediction(claim, value, Side("regression", variant, **side))
+def _ms(claim: str, value: float, variant: str, explanation: str = "", **side) -> Prediction:
+    return Prediction(claim, value, Side("regression", variant, **side), explanation=explanation)
 
 
 PREDICTIONS = (
     # by the roofline of two AVX-512 cores (358 GFLOP/s, 20 GB/s), nominal MACs
-    _over_full("asy over full, forward, fused, roofline", 2.28),
+    _over_full(
+        *("asy over full, forward, fused, roofline", 2.28),
+        explanation="folded: a kernel in one direction moves as many bytes as a 2-D convolution of "
+        "3x3, for a third of its products; full's cost more but run at a higher rate",
+    ),
     _over_full("asy over full, forward, useful MACs alone", 1.92),
-    _over_full("asy over full, training step, roofline", 1.97, what="train_step", batch=2),
+    _over_full(
+        *("asy over full, training step, roofline", 1.97),
+        **{"what": "train_step", "batch": 2},
+        explanation="onednn: asy has 2.4 times as many channels to normalise, which takes memory "
+        "and not products, and its kernels' gradients reach a lower rate; folded: XLA's weight "
+        "gradient of a 3x3x3 kernel is slow, of a kernel in one direction it is a matrix product",
+    ),
     _over_full("r2plus1d over full, forward, nominal MACs alone", 1.0, "r2plus1d"),
     _over_full("thin over full, forward, nominal MACs alone", 2.29, "thin"),
     _over_full("dwsep over full, forward, roofline", 9.5, "dwsep"),
@@ -100,7 +110,11 @@ PREDICTIONS = (
     ),
     # measured earlier on such a machine, ms
     _ms("asy forward, JAX's 3-D convolution, ms", 948, "asy", lowering="conv3d"),
-    _ms("full forward, JAX's 3-D convolution, ms", 2333, "full", lowering="conv3d"),
+    _ms(
+        *("full forward, JAX's 3-D convolution, ms", 2333, "full"),
+        lowering="conv3d",
+        explanation="a newer jaxlib, and memory that the process keeps between calls",
+    ),
     _ms("asy forward, folded, ms", 522, "asy", lowering="folded"),
     _ms("full forward, folded, ms", 1077, "full", lowering="folded"),
     _ms("asy forward, PyTorch eager, ms", 454, "asy", implementation="torch_eager"),
