@@ -8,7 +8,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-from experiments.bench.cases import COMPARED, PEERS, Size  # noqa: E402
+from experiments.bench.cases import COMPARED, Size  # noqa: E402
 from experiments.bench.weights import layers_of  # noqa: E402
 from jaxpose.accounting import layer_costs  # noqa: E402
 
@@ -47,29 +47,30 @@ def roofline(axes, result: dict, size: Size) -> None:
     """The machine's roof; every layer at its arithmetic intensity on it, and every net's forward
     pass at what it reached."""
     flops, speed = result["ceilings"]["float32"], result["ceilings"]["bytes"]
-    x = np.logspace(-1, 4, 200)
+    x = np.logspace(0, 4, 200)
     axes.plot(x, np.minimum(flops, x * speed) / 1e9, color="black", label="measured ceilings")
-    for number, variant in enumerate(COMPARED):
+    for variant, marker, grey, away in zip(COMPARED, "os", ("0.2", "0.6"), (-1, 1), strict=True):
         layers = layers_of("regression", variant, size.width)
-        colour = COLOURS[number]
-        for layer, cost in zip(layers, layer_costs(layers, size.clip), strict=True):
+        costs = [*layer_costs(layers, size.clip)]
+        for layer, cost in zip(layers, costs, strict=True):
             bound = min(flops, cost.intensity * speed) / 1e9
-            axes.plot(cost.intensity, bound, "|", color=colour, markersize=12)
-            axes.annotate(layer.name, (cost.intensity, bound), rotation=90, fontsize=5,
-                          xytext=(0, 8 + 30 * number), textcoords="offset points", color=colour,
-                          ha="center")  # fmt: skip
-        total = layer_costs(layers, size.clip)
-        intensity = sum(2 * c.macs_nominal for c in total) / sum(c.bytes for c in total)
-        for row in result["rows"]:
-            if (row["net"], row["variant"], row["what"], row["batch"], row["dtype"]) == (
-                *("regression", variant, "forward", 1, "float32"),
-            ):
-                peer = row["implementation"] in PEERS
-                label = f"{variant}: {row['implementation']} {row['lowering']}"
-                marker = "x" if peer else "o"
-                axes.plot(intensity, row["gflop_per_s"], marker, color=colour, alpha=0.7)
-                axes.annotate(label, (intensity, row["gflop_per_s"]), fontsize=5,
-                              xytext=(4, 0), textcoords="offset points")  # fmt: skip
+            axes.plot(cost.intensity, bound, "|", color=grey, markersize=10)
+            axes.annotate(f"{variant} {layer.name}", (cost.intensity, bound), rotation=90,
+                          xytext=(0, 10 * away), textcoords="offset points", color=grey, ha="center",
+                          fontsize=6, va="top" if away < 0 else "bottom")  # fmt: skip
+        intensity = sum(2 * c.macs_nominal for c in costs) / sum(c.bytes for c in costs)
+        rows = [
+            row
+            for row in result["rows"]
+            if (row["net"], row["variant"], row["what"], row["batch"], row["dtype"])
+            == ("regression", variant, "forward", 1, "float32")
+        ]
+        for number, row in enumerate(rows):
+            label = f"{variant}: {row['implementation']} {row['lowering']}"
+            colour = COLOURS[number % len(COLOURS)]
+            style = {"label": label, "color": colour, "alpha": 0.8, "linestyle": ""}
+            axes.plot(intensity, row["gflop_per_s"], marker, **style)
     axes.set(xscale="log", yscale="log", xlabel="FLOP per byte", ylabel="GFLOP/s, nominal")
-    axes.set_title("roofline: layers (ticks), nets (points)")
-    axes.legend(fontsize=7)
+    axes.set_ylim(flops / 1e9 / 30, flops / 1e9 * 5)
+    axes.set_title("roofline: layers (ticks), forward passes of whole nets (points)")
+    axes.legend(fontsize=7, loc="lower right")
