@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxpose import onednn
+from jaxpose import onednn_norm
 from jaxpose.convolution import Lowering, convolve, upsample
 
 
@@ -98,7 +98,7 @@ class Conv(nnx.Module):
     def _normalised_by_onednn(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
         """As `nnx.BatchNorm` in training, and ReLU, in fewer passes over memory."""
         norm = self.norm
-        y, *batch = onednn.normalise(
+        y, *batch = onednn_norm.normalise(
             *(x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu)
         )
         for running, value in zip((norm.mean, norm.var), batch, strict=True):

@@ -4,11 +4,11 @@ from typing import get_args
 
 import pytest
 
-from jaxpose import onednn
+from jaxpose import dnnl
 from jaxpose.convolution import Lowering
 
 NEEDS_ONEDNN = pytest.mark.skipif(
-    not onednn.available(), reason="oneDNN is not here: pip install -e '.[onednn]'"
+    not dnnl.available(), reason="oneDNN is not here: pip install -e '.[onednn]'"
 )
 LOWERINGS = [
     pytest.param(name, marks=NEEDS_ONEDNN) if name == "onednn" else name

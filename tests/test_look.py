@@ -139,7 +139,8 @@ def kinect(tmp_path_factory) -> Path:
     depth = np.zeros((240, 320, 6), np.uint16)
     depth[40:200, 100:220] = 2700
     savemat(folder / "Depth/a1_s1_t1_depth.mat", {"d_depth": depth})
-    skeleton = np.ones((20, 3, 6))
+    skeleton = np.zeros((20, 3, 6))
+    skeleton[:, 2] = 2.7
     savemat(folder / "Skeleton/a1_s1_t1_skeleton.mat", {"d_skel": skeleton})
     return folder
 

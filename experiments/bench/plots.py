@@ -56,8 +56,8 @@ def roofline(axes, result: dict, size: Size) -> None:
             bound = min(flops, cost.intensity * speed) / 1e9
             axes.plot(cost.intensity, bound, "|", color=grey, markersize=10)
             axes.annotate(f"{variant} {layer.name}", (cost.intensity, bound), rotation=90,
-                          xytext=(0, 10 * away), textcoords="offset points", color=grey, ha="center",
-                          fontsize=6, va="top" if away < 0 else "bottom")  # fmt: skip
+                          xytext=(0, 10 * away), textcoords="offset points", color=grey,
+                          fontsize=6, ha="center", va="top" if away < 0 else "bottom")  # fmt: skip
         intensity = sum(2 * c.macs_nominal for c in costs) / sum(c.bytes for c in costs)
         rows = [
             row
