@@ -113,7 +113,7 @@ PREDICTIONS = (
     _ms(
         *("full forward, JAX's 3-D convolution, ms", 2333, "full"),
         lowering="conv3d",
-        explanation="a newer jaxlib, and memory that the process keeps between calls",
+        explanation="probably a newer jaxlib, and memory that the process keeps between calls",
     ),
     _ms("asy forward, folded, ms", 522, "asy", lowering="folded"),
     _ms("full forward, folded, ms", 1077, "full", lowering="folded"),
