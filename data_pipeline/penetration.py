@@ -32,14 +32,14 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
     `worst` which two the deepest was. Visible joints: `behind_mm` is the least that one lies behind
     the surface, `beyond_radius_mm` the most, less its limb's radius."""
     recording = Recording(seed, infant, (640, 480), frames)
-    radii = np.array([recording.sizes.radius(joint) for joint in JOINTS])
+    radii = np.array([recording.sizes.radius(name) for name in (*JOINTS, "head", "neck")])
     depths, worst, behind = [], [], []
     for frame in recording.frames(images=False):
         depth, pair = recording.scene.deepest_contact()
         depths.append(1000 * depth)
         worst.append(pair)
         visible = frame.causes == ""
-        behind.append(np.where(visible, 1000 * (frame.joints[:, 2] - frame.surface), np.nan))
+        behind.append(np.where(visible, 1000 * (frame.points[:, 2] - frame.surface), np.nan))
         tick()
     deepest = int(np.argmax(depths))
     return {

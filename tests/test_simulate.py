@@ -18,13 +18,14 @@ import pytest
 from data_pipeline import simulate as command
 from data_pipeline.errors import DataError
 from data_pipeline.simulate import simulate
-from data_pipeline.simulated import annotation, camera, movement, scene, sensor
+from data_pipeline.simulated import annotation, camera, mattress, movement, scene, sensor
 from data_pipeline.simulated.body import LIMB_DOFS, MOTORS, draw_sizes
 from data_pipeline.simulated.cloths import Cloth
 from data_pipeline.simulated.mattress import draw_mattress
 from data_pipeline.simulated.parameters import DEFAULT
 from data_pipeline.simulated.recording import MATTRESS, Recording
 from data_pipeline.simulated.scene import Scene
+from data_pipeline.simulated.tubes import Tube
 from jaxpose.skeleton import JOINTS
 
 SIZE = (160, 120)
@@ -136,11 +137,11 @@ def test_clicks_scale_with_the_image_and_never_leave_it():
 
 @pytest.fixture(scope="module")
 def played():
-    """[(recording, [(frame, causes, lowest joint m)])] of six infants, half a minute together."""
+    """[(recording, [(frame, causes of the joints)])] of six infants, half a minute together."""
     out = []
     for infant in range(1, 7):
         recording = Recording(11, infant, (320, 240), 30)
-        out.append((recording, [(f, f.causes) for f in recording.frames()]))
+        out.append((recording, [(f, f.causes[: len(JOINTS)]) for f in recording.frames()]))
     return out
 
 
@@ -252,9 +253,71 @@ def test_the_mattress_is_met_where_its_own_height_says():
     distance = sheet.depth(view, rays) / (rays @ view.rotation[2])
     x, y, z = np.moveaxis(view.position + rays * distance[..., None], -1, 0)
     # A step leaves at most the sheet's slope along a ray, 0.32 here, of the error of the one
-    # before, and four steps start at z = 0: 0.13 mm, where 0.023 mm are measured.
-    np.testing.assert_allclose(z, sheet.height(x, y), rtol=0, atol=0.32**4 * -z.min())
-    assert -0.017 <= z.min() < z.max() <= 0  # six waves of 2 mm, and creases of 5
+    # before, and four steps start at `SINK`.
+    np.testing.assert_allclose(z, sheet.height(x, y), rtol=0, atol=0.32**4 * np.ptp(z))
+    assert 0 <= z.min() < z.max() <= 0.017  # 6 mm, six waves of 1 mm, creases of 5
+    assert z.mean() == pytest.approx(mattress.SINK, abs=0.001)
+
+
+def test_a_ball_on_a_soft_mattress_lies_in_a_dent_as_deep_as_it_sinks():
+    """A ball of 3 cm that touches z = 0 in the middle of a flat sheet 6 mm higher."""
+    grid = mattress.CELL * np.arange(-25, 26)
+    x, y = np.meshgrid(grid, grid)
+    away = np.hypot(x, y)
+    ball = np.where(away < 0.03, 0.03 - np.sqrt(np.maximum(0.03**2 - away**2, 0)), np.inf)
+    dent = mattress.dents(np.full_like(x, 0.006), ball)
+    assert dent.max() == pytest.approx(0.006, abs=1e-6)
+    assert (0.006 - dent <= ball + 1e-6).all()
+    # The ball is 6 mm up 18 mm from its middle; a rim can reach 6 mm / 0.4 = 15 mm further, and the
+    # rounding 5 cells of 4 mm.
+    assert dent.min() == 0 and away[dent > 1e-5].max() < 0.018 + 0.015 + 0.020
+    slope = np.hypot(*np.gradient(dent, mattress.CELL))
+    assert slope[away > 0.018].max() < 1.4 * mattress.RIM  # along the diagonal of a square grid
+
+
+def test_bodies_lie_in_the_sheet_and_never_under_it():
+    """What a ray from below meets of the infant is above the sheet that the camera sees there."""
+    recording = Recording(11, 1, (320, 240), 3)
+    model, data, view = recording.scene.model, recording.scene.data, recording.camera
+    for frame in recording.frames():
+        seen = frame.hit == MATTRESS
+        depth = frame.depth[seen] / (recording.rays[seen] @ view.rotation[2])
+        points = view.position + recording.rays[seen] * depth[:, None]
+        lowest = camera.underside(model, data, points * (1, 1, 0), scene.INFANT)
+        over = np.isfinite(lowest)
+        assert over.sum() > 200  # beside rounded limbs the camera sees under them
+        # The grid of 4 mm is read between its points: a limb of 1 cm bends by 0.2 mm there.
+        assert (points[over, 2] < lowest[over] + 0.001).mean() > 0.995
+        touched = lowest < 0.002
+        assert points[touched, 2].max(initial=0) < 0.003
+
+
+def test_a_head_is_clicked_and_hidden_like_a_joint(recordings):
+    for infant in (1, 2, 3):
+        header, *rows = (recordings / f"result_pz{infant}.csv").read_text().splitlines()
+        columns = [header.split(";").index(name) for name in ("head", "neck")]
+        cells = [[row.split(";")[c].split(",") for c in columns] for row in rows]
+        clicked = np.array(cells, int)
+        truth = np.load(recordings / f"pz{infant}" / "truth.npz")
+        visible = truth["head_neck_visible"]
+        np.testing.assert_array_equal((clicked == -1).all(-1), ~visible)
+        np.testing.assert_array_equal(visible, truth["head_neck_hidden_by"] == "")
+        error = np.linalg.norm(clicked - truth["head_neck_px"], axis=-1)[visible]
+        assert 0.2 < np.median(error) < 1.2
+        assert error.max() <= 3 * 3.1 / 4 + np.sqrt(0.5)
+
+
+def test_a_hose_hides_a_joint_and_a_cable_does_not():
+    """Both laid straight over a shoulder of the same recording."""
+    found = {}
+    for hose, metres in ((True, 0.02), (False, 0.012)):
+        recording = Recording(11, 1, (320, 240), 3)
+        shoulder = recording.scene.points[0][:2]
+        # A curve from 5 cm beside the shoulder to as far on its other side.
+        tube = Tube(0, np.array([-0.05, 0, 0.05]), shoulder, shoulder + (0.05, 0), metres, hose)
+        recording.cloths, recording.tubes = [], [tube]
+        found[hose] = [frame.causes[0] for frame in recording.frames()]
+    assert found == {True: ["hose"] * 3, False: [""] * 3}
 
 
 def test_a_cloth_lies_above_whatever_is_under_it():

@@ -32,10 +32,10 @@ class Annotator:
 
 
 def draw_clicks(rng: np.random.Generator, annotator: Annotator) -> np.ndarray:
-    """Standard deviation per axis of one sheet's clicks, px of 640x480, per joint [12]."""
-    kinds = np.array(annotator.click_by_kind)
-    # Joints come as three of an arm, three of the other, then the legs.
-    return rng.uniform(*annotator.click_px) * np.concatenate([kinds[:3]] * 2 + [kinds[3:]] * 2)
+    """Standard deviation per axis of one sheet's clicks, px of 640x480, per joint, then head and
+    neck [14]."""
+    arm, leg = np.split(np.array(annotator.click_by_kind), 2)
+    return rng.uniform(*annotator.click_px) * np.concatenate([arm, arm, leg, leg, (1, 1)])
 
 
 def hidden_by(
@@ -49,8 +49,8 @@ def hidden_by(
 ) -> np.ndarray:
     """What hides each joint: a name from `names`, "outside" the image, or "" when it is visible.
 
-    joints [12 3] m in the camera frame, inside [12] the image or not, radii [12] m of their limbs;
-    depth [12] m and hit [12], keys of `names`, of the noise-free surface at their pixels. A joint
+    joints [n 3] m in the camera frame, inside [n] the image or not, radii [n] m of their limbs;
+    depth [n] m and hit [n], keys of `names`, of the noise-free surface at their pixels. A joint
     is visible when its pixel's ray ends no more than radius + `MARGIN` in front of it; what is in
     `opaque` hides at any distance.
     """
@@ -68,9 +68,9 @@ def click(
     visible: np.ndarray,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """(x, y) [12 2] -> integers [12 2] with the annotator's error, (-1, -1) where not visible.
+    """(x, y) [n 2] -> integers [n 2] with the annotator's error, (-1, -1) where not visible.
 
-    `spread_px` [12] per axis are px of 640x480; errors beyond three times that are put right.
+    `spread_px` [n] per axis are px of 640x480; errors beyond three times that are put right.
     """
     scale, spread = size[0] / 640, spread_px[:, None]
     error = rng.normal(0, spread, px.shape)
@@ -80,10 +80,10 @@ def click(
     return np.where(visible[:, None], clicked, -1)
 
 
-def sheet_row(image: str, joints: np.ndarray, head: np.ndarray, neck: np.ndarray) -> str:
-    """One line of a sheet from integers [12 2] in the order of `jaxpose.skeleton.JOINTS`."""
-    cells = {_column(name): xy for name, xy in zip(JOINTS, joints, strict=True)}
-    cells |= {"head": head, "neck": neck}
+def sheet_row(image: str, clicks: np.ndarray) -> str:
+    """One line of a sheet from integers [14 2]: `jaxpose.skeleton.JOINTS`, then head and neck."""
+    names = [*map(_column, JOINTS), "head", "neck"]
+    cells = dict(zip(names, clicks, strict=True))
     return ";".join([image, *(f"{cells[c][0]},{cells[c][1]}" for c in HEADER[1:])])
 
 

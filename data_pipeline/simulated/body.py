@@ -53,8 +53,8 @@ class Sizes:
     nappy: bool
 
     def radius(self, joint: str) -> float:
-        """Radius of the limb around one of `jaxpose.skeleton.JOINTS`."""
-        return self.girth * RADII[joint.split("_")[1]]
+        """Radius of the limb around one of `jaxpose.skeleton.JOINTS`, of `head` or of `neck`."""
+        return self.girth * RADII[joint.split("_")[-1]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Proportions:
 
 RADII = {
     "shoulder": 0.036, "elbow": 0.030, "wrist": 0.024,
-    "hip": 0.050, "knee": 0.040, "ankle": 0.028,
+    "hip": 0.050, "knee": 0.040, "ankle": 0.028, "head": 0.115, "neck": 0.050,
 }  # fmt: skip
 """Limb radius at each joint, as a fraction of the crown-heel length; a segment has the outer
 joint's at its whole length, and its own at its inner end."""
@@ -128,14 +128,14 @@ def infant_xml(sizes: Sizes) -> str:
             (0.50 * sizes.shoulder_width, 0.44 * sizes.trunk, 0.084 * g),
         )
     }
-    {_capsule("neck", (0, neck + 0.08 * g, 0), (0, neck, 0.01 * g), 0.05 * g)}
+    {_capsule("neck", (0, neck + 0.08 * g, 0), (0, neck, 0.01 * g), RADII["neck"] * g)}
     {_limb("right", "arm", sizes, (0.5 * sizes.shoulder_width, shoulders, 0))}
     {_limb("left", "arm", sizes, (-0.5 * sizes.shoulder_width, shoulders, 0))}
     <body name="head" pos="0 {neck:.5f} {0.02 * g:.5f}">
       <joint name="head_turn" axis="0 1 0" range="-80 80" damping="0.05"/>
       <joint name="head_tilt" axis="0 0 1" range="-25 25" damping="0.05"/>
       <joint name="head_nod" axis="1 0 0" range="-20 20" damping="0.05" stiffness="0.3"/>
-      {_ellipsoid("skull", (0, -0.095 * g, 0), (0.112 * g, 0.135 * g, 0.115 * g))}
+      {_ellipsoid("skull", (0, -0.095 * g, 0), (0.112 * g, 0.135 * g, RADII["head"] * g))}
       {_ellipsoid("nose", (0, -0.075 * g, 0.114 * g), (0.013 * g, 0.018 * g, 0.016 * g))}
     </body>
   </body>

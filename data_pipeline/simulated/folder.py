@@ -20,12 +20,12 @@ the depth images. The layout is that of the babyPose data set.
 | file | what |
 |---|---|
 | `pz<ID>/<n>_16bit.png` | depth, uint16 mm, 0 = no return; n = 1, 6, 11, ... of 30 Hz |
-| `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image; head and neck are exact and never hidden |
+| `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image |
 | `pz<ID>/camera.json` | fx, fy, cx, cy, width, height, px; the top-left pixel's centre is (0, 0) |
-| `pz<ID>/truth.npz` | exact, before the annotator's error: joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12] |
+| `pz<ID>/truth.npz` | exact, before the annotator's error: joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12]; the same of head and neck: head_neck_mm [n 2 3], ... |
 | `simulation.json` | seed, sizes and parameters; with the same ones the same version gives the same bytes |
 
-`hidden_by` names what lies between a hidden joint and the camera (`cloth`, `tube`, `carer`, `nest`,
+`hidden_by` names what lies between a hidden joint and the camera (`cloth`, `hose`, `carer`, `nest`,
 `wall`, `head`, `thorax`, `pelvis`, or a part of a limb by its inner joint, such as `right_elbow` for
 the forearm), or says `outside` the image.
 Joints are in the order right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee,

@@ -1,15 +1,30 @@
-"""A sheet with folds -> what the camera sees of it: the ground of every frame."""
+"""A soft mattress under a sheet with folds -> what the camera sees of it: the ground of every frame.
+
+The physics has a rigid plane at z = 0. The sheet lies `SINK` above it and gives way to what rests
+on the plane: bodies lie in dents, as on foam.
+"""
 
 import dataclasses
+from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from data_pipeline.simulated.camera import Camera
 
+SINK = 0.006
+"""Metres that a resting body lies in it; a guess, for one to three kilogrammes on foam."""
+
+RIM = 0.4
+"""How steeply the sheet rises around a dent."""
+
+CELL = 0.004
+"""Metres, of the grid on which dents are made."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Mattress:
-    """A sheet that lies below z = 0, where the physics has its plane: z(x, y) in metres.
+    """Height z(x, y) of a sheet that nothing presses on, metres.
 
     Attributes:
       waves: [n 4] long undulations: wave numbers along x and y (rad/m), phase, height (m).
@@ -20,9 +35,9 @@ class Mattress:
     folds: np.ndarray
 
     def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        z = np.zeros_like(x)
+        z = np.full_like(x, SINK)
         for kx, ky, phase, height in self.waves:
-            z += height * (np.sin(kx * x + ky * y + phase) - 1)
+            z += height * np.sin(kx * x + ky * y + phase)
         crease = np.zeros_like(x)
         for x0, y0, angle, width, height in self.folds:
             along = (x - x0) * np.cos(angle) + (y - y0) * np.sin(angle)
@@ -30,16 +45,58 @@ class Mattress:
             # A ridge of bounded length with a steep and a gentle side, as cloth folds over.
             shape = np.exp(-(np.abs(across / width) ** 1.5) * np.where(across > 0, 2.5, 1))
             crease = np.maximum(crease, height * shape * np.exp(-((along / 0.12) ** 2)))
-        return z + crease - self.folds[:, 4].max()
+        return z + crease
 
     def depth(self, camera: Camera, rays: np.ndarray) -> np.ndarray:
         """z in metres [h w] along the rays, by four fixed-point steps (the slopes are small)."""
         x, y, z = np.moveaxis(rays, -1, 0)
-        t = -camera.position[2] / z
+        t = (SINK - camera.position[2]) / z
         for _ in range(4):
             height = self.height(camera.position[0] + t * x, camera.position[1] + t * y)
             t = (height - camera.position[2]) / z
         return t * (rays @ camera.rotation[2])
+
+
+def dents(rest: np.ndarray, underside: np.ndarray) -> np.ndarray:
+    """Metres [n m] by which a sheet of heights `rest` gives way to bodies of this `underside`.
+
+    Both are metres [n m] on a grid of `CELL`; `underside` is inf where nothing is above. A dent
+    has rounded rims, on which it gets shallower by `RIM`.
+    """
+    dent = np.maximum(rest - underside, 0).astype(np.float32)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    for _ in range(int(np.ceil(dent.max() / (RIM * CELL)))):
+        dent = np.maximum(dent, cv2.dilate(dent, cross) - RIM * CELL)
+    return np.maximum(dent, cv2.GaussianBlur(dent, (0, 0), 1.5))
+
+
+class Bed:
+    """A mattress of `width` x `length` m around y = `middle`, seen by one camera.
+
+    Attributes:
+      depth: z in metres [h w] of the sheet that nothing presses on, along the camera's `rays`.
+    """
+
+    def __init__(self, mattress: Mattress, camera: Camera, rays: np.ndarray, width, length, middle):
+        self.depth = mattress.depth(camera, rays)
+        away = rays @ camera.rotation[2]
+        ground = camera.position + rays * (self.depth / away)[..., None]
+        low = np.array([-0.5 * width, middle - 0.5 * length])
+        self.beyond = ((ground[..., :2] < low) | (ground[..., :2] > low + (width, length))).any(-1)
+        self._cells = np.moveaxis((ground[..., :2] - low) / CELL, -1, 0).astype(np.float32)
+        x, y = (
+            low[k] + CELL * np.arange(size / CELL + 1) for k, size in enumerate((width, length))
+        )
+        x, y = np.meshgrid(x, y)
+        self._points = np.stack([x, y, np.zeros_like(x)], axis=-1)
+        self._rest = mattress.height(x, y)
+        self._per_metre = -away / rays[..., 2]
+
+    def dented(self, underside: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """`depth` with dents under the bodies; `underside` is asked for their lowest z, metres
+        [n m], above points of the plane z = 0 [n m 3]; inf where there is none."""
+        dent = dents(self._rest, underside(self._points))
+        return self.depth + self._per_metre * cv2.remap(dent, *self._cells, cv2.INTER_LINEAR)
 
 
 def draw_mattress(rng: np.random.Generator) -> Mattress:

@@ -8,10 +8,10 @@ import numpy as np
 from data_pipeline.simulated import annotation, scene
 from data_pipeline.simulated.annotation import draw_clicks
 from data_pipeline.simulated.body import Sizes, draw_sizes
-from data_pipeline.simulated.camera import Camera, cast, draw_camera, glance
+from data_pipeline.simulated.camera import Camera, cast, draw_camera, glance, underside
 from data_pipeline.simulated.carer import Carer, draw_carer
 from data_pipeline.simulated.cloths import Cloth, draw_cloths
-from data_pipeline.simulated.mattress import Mattress, draw_mattress
+from data_pipeline.simulated.mattress import Bed, draw_mattress
 from data_pipeline.simulated.movement import breathing, joint_targets
 from data_pipeline.simulated.parameters import DEFAULT, Parameters
 from data_pipeline.simulated.quota import draw_quota
@@ -23,7 +23,7 @@ from jaxpose.skeleton import JOINTS
 KEEP = 5
 """One raw frame in five is kept and annotated, as in babyPose."""
 
-MATTRESS, CLOTH, TUBE, FLOOR = -1, -2, -3, -4
+MATTRESS, CLOTH, HOSE, FLOOR = -1, -2, -3, -4
 """Codes of what a ray hit, beside the ids of geoms."""
 
 FLOOR_M = -0.3
@@ -35,20 +35,23 @@ class Frame:
     """One annotated frame without noise.
 
     Attributes:
-      joints: [12 3] m in the camera's frame; extra: head and neck [2 3] m.
-      causes: what hides each joint, "" if nothing: str [12].
-      surface: z in metres of what the camera sees at each joint's pixel [12]; without images
-        that under cloths and tubes, which hide a joint all the same.
+      points: [14 3] m in the camera's frame: the joints, head and neck.
+      causes: what hides each of them, "" if nothing: str [14].
+      surface: z in metres of what the camera sees at each one's pixel [14]; that below where a
+        cloth, a hose or a carer is, which hide it all the same.
       depth, hit: z in metres and what was hit, both [h w]; None where no image was asked for.
     """
 
     number: int
-    joints: np.ndarray
-    extra: np.ndarray
+    points: np.ndarray
     causes: np.ndarray
     surface: np.ndarray
     depth: np.ndarray | None
     hit: np.ndarray | None
+
+    @property
+    def joints(self) -> np.ndarray:
+        return self.points[: len(JOINTS)]
 
 
 class Recording:
@@ -77,41 +80,41 @@ class Recording:
         self.targets = joint_targets(move, parameters.movement, self.raw_frames, quota.busy)
         self.breath = breathing(move, parameters.movement, self.raw_frames)
         self.scene.settle(self.targets[0])
-        joints, points = self.scene.joints, self._points()
+        joints = self.scene.joints
         self.cloths: list[Cloth] = draw_cloths(
             cover, parameters.bedding, self.raw_frames, joints, quota
         )
-        self.tubes: list[Tube] = draw_tubes(lines, parameters.lines, points)
+        self.tubes: list[Tube] = draw_tubes(lines, parameters.lines, self.scene.points)
         self.carer: Carer = draw_carer(carer, parameters.carer, self.raw_frames, joints)
         middle = (0.0, -0.5 * self.sizes.trunk)
         self.camera: Camera = draw_camera(
             view, parameters.view, size, self.sizes.crown_heel, middle
         )
         self.rays = self.camera.rays()
-        self._still = self._cast_still(draw_mattress(ward))
+        crib = self.crib
+        self.bed = Bed(
+            draw_mattress(ward), self.camera, self.rays, crib.width, crib.length, crib.middle
+        )
+        self._still = self._cast_still()
         self._click_px = draw_clicks(self.click_rng, parameters.annotator)
         self._names, self._opaque, self._poor = self._materials(ward)
 
     def frames(self, images: bool = True) -> Iterator[Frame]:
         """Yields the annotated frames in time order; all but their images is the same without."""
-        radii = np.array([self.sizes.radius(joint) for joint in JOINTS])
+        radii = np.array([self.sizes.radius(name) for name in (*JOINTS, "head", "neck")])
         for raw in range(self.raw_frames):
             self.scene.step(self.targets[raw], self.breath[raw])
             if raw % KEEP:
                 continue
-            joints = self.camera.to_camera(self.scene.joints)
-            u, v = np.rint(self.camera.project(joints)).astype(int).T
+            points = self.camera.to_camera(self.scene.points)
+            u, v = np.rint(self.camera.project(points)).astype(int).T
             inside = (u >= 0) & (u < self.size[0]) & (v >= 0) & (v < self.size[1])
             at = np.where(inside, v, 0), np.where(inside, u, 0)
-            depth = hit = None
-            if images:
-                depth, hit = self._render(raw)
-                seen = depth[at], hit[at]
-            else:
-                seen = self._glance(raw, at)
-            causes = annotation.hidden_by(joints, inside, radii, *seen, self._names, self._opaque)
-            extra = self.camera.to_camera(self.scene.head_and_neck)
-            yield Frame(raw + 1, joints, extra, causes, seen[0], depth, hit)
+            arms = self._place_arms(raw)
+            seen = self._glance(raw, at, arms)
+            causes = annotation.hidden_by(points, inside, radii, *seen, self._names, self._opaque)
+            depth, hit = self._render(raw, arms) if images else (None, None)
+            yield Frame(raw + 1, points, causes, seen[0], depth, hit)
 
     def sense(self, frame: Frame) -> np.ndarray:
         """What the sensor returns for the frame: uint16 mm [h w]."""
@@ -120,12 +123,10 @@ class Recording:
         return sense(self.sensor_rng, frame.depth, self.camera.focal, sensor, poor)
 
     def click(self, frame: Frame) -> np.ndarray:
-        """What the annotator clicks, (x, y) integers [12 2], (-1, -1) for what is hidden."""
-        px = self.camera.project(frame.joints)
+        """What the annotator clicks, (x, y) integers [14 2], (-1, -1) for what is hidden: the
+        joints, head and neck."""
+        px = self.camera.project(frame.points)
         return annotation.click(self.click_rng, self._click_px, px, frame.causes == "", self.size)
-
-    def _points(self) -> np.ndarray:
-        return np.vstack([self.scene.joints, self.scene.head_and_neck])
 
     def _materials(self, rng: np.random.Generator):
         """Name of what a ray can hit, which of it hides at any distance, and which reflects badly.
@@ -133,37 +134,38 @@ class Recording:
         The last is a table by code, negative codes from its end: hoses, often hair, clear walls.
         """
         s = self.scene
-        names = {MATTRESS: "mattress", CLOTH: "cloth", TUBE: "tube", FLOOR: "floor"}
+        names = {MATTRESS: "mattress", CLOTH: "cloth", HOSE: "hose", FLOOR: "floor"}
         names |= {g: s.name(g) for g in range(s.model.ngeom)}
-        opaque = {CLOTH, TUBE, *s.geoms(scene.CARER)}
+        opaque = {CLOTH, HOSE, *s.geoms(scene.CARER)}
         hair, clear = rng.uniform(size=2) < (0.4, 0.5)
         poor = np.zeros(s.model.ngeom + 4, bool)
-        poor[TUBE] = True
+        poor[HOSE] = True
         poor[s.model.geom("skull").id] = hair
         for g, name in names.items():
             poor[g] |= clear and name == "wall"
         return names, opaque, poor
 
-    def _cast_still(self, mattress: Mattress) -> tuple[np.ndarray, np.ndarray]:
+    def _cast_still(self) -> tuple[np.ndarray, np.ndarray]:
         """What never moves, cast once: the sheet, the floor beyond it, walls and nest."""
-        camera, crib = self.camera, self.crib
-        depth = mattress.depth(camera, self.rays)
-        away = self.rays @ camera.rotation[2]
-        ground = camera.position + self.rays * (depth / away)[..., None]
-        beyond = np.abs(ground[..., 0]) > 0.5 * crib.width
-        beyond |= np.abs(ground[..., 1] - crib.middle) > 0.5 * crib.length
-        depth[beyond] = ((FLOOR_M - camera.position[2]) / self.rays[..., 2] * away)[beyond]
-        hit = np.where(beyond, np.int32(FLOOR), np.int32(MATTRESS))
+        floor = (FLOOR_M - self.camera.position[2]) / self.rays[..., 2]
+        depth = np.where(
+            self.bed.beyond, floor * (self.rays @ self.camera.rotation[2]), self.bed.depth
+        )
+        hit = np.where(self.bed.beyond, np.int32(FLOOR), np.int32(MATTRESS))
         return _nearer((depth, hit), self._cast(scene.STILL, self.scene.geoms(scene.STILL)))
 
     def _cast(self, group: int, geoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         model, data = self.scene.model, self.scene.data
         return cast(model, data, self.camera, self.rays, geoms, group)
 
-    def _render(self, raw: int) -> tuple[np.ndarray, np.ndarray]:
+    def _render(self, raw: int, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Depth and codes [h w]: the infant over what is still, then cloths, tubes, the carer."""
-        depth, hit = _nearer(self._still, self._cast(scene.INFANT, self.scene.geoms(scene.INFANT)))
-        points = self._points()
+        model, data, points = self.scene.model, self.scene.data, self.scene.points
+        depth, hit = _lying_on(
+            self._still, self._cast(scene.INFANT, self.scene.geoms(scene.INFANT))
+        )
+        sheet = self.bed.dented(lambda at: underside(model, data, at, scene.INFANT))
+        depth = np.where(hit == MATTRESS, sheet, depth)
         for cloth in self._cloths(raw):
             mask = cloth.mask(raw, points[: len(JOINTS)], self.camera)
             cloth.drape(depth, mask, self.camera)
@@ -171,27 +173,30 @@ class Recording:
         for tube in self.tubes:
             mask = tube.mask(points, self.camera)
             tube.lay(depth, mask, self.camera)
-            hit[mask > 0] = TUBE
-        arms = self._place_arms(raw)
+            if tube.hose:
+                hit[mask > 0] = HOSE
         if len(arms):
             over, arm = self._cast(scene.CARER, arms)
             depth, hit = np.where(arm >= 0, over, depth), np.where(arm >= 0, arm, hit)
         return depth, hit
 
-    def _glance(self, raw: int, at) -> tuple[np.ndarray, np.ndarray]:
-        """As `_render`, at pixels `at` (rows, columns) alone; depth is that below cloths."""
-        model, data = self.scene.model, self.scene.data
+    def _glance(self, raw: int, at, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `_render`, at pixels `at` (rows, columns) alone; depth is that below what hides."""
+        model, data, points = self.scene.model, self.scene.data, self.scene.points
         rays = np.ascontiguousarray(self.rays[at])
-        depth, hit = _nearer(
+        depth, hit = _lying_on(
             (self._still[0][at], self._still[1][at]),
             glance(model, data, self.camera, rays, scene.INFANT),
         )
-        points = self._points()
         for cloth in self._cloths(raw):
             hit[cloth.mask(raw, points[: len(JOINTS)], self.camera)[at] > 0] = CLOTH
         for tube in self.tubes:
-            hit[tube.mask(points, self.camera)[at] > 0] = TUBE
-        if len(self._place_arms(raw)):
+            here = tube.mask(points, self.camera)[at] > 0
+            if tube.hose:
+                hit[here] = HOSE
+            else:
+                depth[here] -= tube.diameter
+        if len(arms):
             _, arm = glance(model, data, self.camera, rays, scene.CARER)
             hit = np.where(arm >= 0, arm, hit)
         return depth, hit
@@ -210,6 +215,12 @@ class Recording:
                 self.scene.lift_carer(arm)
                 geoms += list(self.scene.arm_geoms(arm))
         return np.array(geoms, int)
+
+
+def _lying_on(still, body):
+    """The nearer one of two (depth, hit), but the body before the sheet, which gives way to it."""
+    before = np.isfinite(body[0]) & (still[1] == MATTRESS)
+    return _nearer((np.where(before, np.inf, still[0]), still[1]), body)
 
 
 def _nearer(a, b):

@@ -194,9 +194,9 @@ class Scene:
         return self.data.xpos[self._joint_bodies].copy()
 
     @property
-    def head_and_neck(self) -> np.ndarray:
-        """[2 3] middle of the skull and root of the neck, world, metres."""
-        return np.stack([self.data.geom("skull").xpos, self.data.body("head").xpos])
+    def points(self) -> np.ndarray:
+        """[14 3] joints, middle of the skull and root of the neck, world, metres."""
+        return np.vstack([self.joints, self.data.geom("skull").xpos, self.data.body("head").xpos])
 
     def geoms(self, group: int) -> np.ndarray:
         """Ids of a group's geoms."""

@@ -1,6 +1,8 @@
 """The first pose -> hoses, leads and lines from the infant to the edge of the crib.
 
 Like cloths, they lie on whatever the camera sees below them, and follow the infant at one end.
+A hose bridges hollows and hides what is under it; a cable is thinner than what the sensor or an
+annotator sees, and hides nothing.
 """
 
 import dataclasses
@@ -34,6 +36,10 @@ class Lines:
     """How far a line strays sideways, as a share of its length."""
 
 
+BRIDGES = 0.06
+"""Metres; hollows narrower than this a hose bridges."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Tube:
     """Attributes:
@@ -41,7 +47,7 @@ class Tube:
     offset: metres [3], world axes, from there to its first point.
     bend, end: metres [2], where it is led; the curve is a quadratic Bezier.
     diameter: metres.
-    span: metres; hollows narrower than this it bridges.
+    hose: whether it is one; else a cable.
     """
 
     starts: int
@@ -49,7 +55,7 @@ class Tube:
     bend: np.ndarray
     end: np.ndarray
     diameter: float
-    span: float
+    hose: bool
 
     def mask(self, points: np.ndarray, camera: Camera) -> np.ndarray:
         """Where the image shows it: uint8 [h w]; `points` are joints, head and neck [14 3] m."""
@@ -67,12 +73,14 @@ class Tube:
     def lay(self, below: np.ndarray, mask: np.ndarray, camera: Camera) -> None:
         """Brings the depth `below` (m [h w], changed) nearer where `mask` is set, round on top."""
         px_per_m = camera.focal / camera.position[2]
-        span = 2 * round(0.5 * self.span * px_per_m) + 1
+        span = 2 * round(0.5 * BRIDGES * px_per_m) + 1 if self.hose else 0
         patch = window(mask, 2 * span)
         if not mask[patch].any():
             return
-        depth = cv2.erode(below[patch].astype(np.float32), np.ones((span, span), np.uint8))
-        depth = cv2.blur(depth, (span, span), borderType=cv2.BORDER_REPLICATE)
+        depth = below[patch].astype(np.float32)
+        if self.hose:
+            depth = cv2.erode(depth, np.ones((span, span), np.uint8))
+            depth = cv2.blur(depth, (span, span), borderType=cv2.BORDER_REPLICATE)
         radius = 0.5 * self.diameter
         inside = cv2.distanceTransform(mask[patch], cv2.DIST_L2, 3) / px_per_m
         top = radius + np.sqrt(np.maximum(radius**2 - np.maximum(radius - inside, 0) ** 2, 0))
@@ -84,27 +92,27 @@ def draw_tubes(rng: np.random.Generator, lines: Lines, points: np.ndarray) -> li
     head, neck = 12, 13
     tubes = []
 
-    def add(starts, offset, direction, diameter, span) -> None:
+    def add(starts, offset, direction, diameter, hose=False) -> None:
         start = points[starts][:2] + offset[:2]
         reach = rng.uniform(0.3, 0.45)
         way = reach * np.array([np.cos(direction), np.sin(direction)])
         side = np.array([-way[1], way[0]]) * lines.slack * rng.normal()
         tubes.append(
-            Tube(starts, np.array(offset), start + 0.5 * way + side, start + way, diameter, span)
+            Tube(starts, np.array(offset), start + 0.5 * way + side, start + way, diameter, hose)
         )
 
     # World y points to the feet, the head's end of the crib is at -90 degrees.
     side = rng.choice((-1, 1))
     towards = np.radians(90 - side * rng.uniform(60, 120))
     if rng.uniform() < lines.hose:
-        add(head, (0, 0, 0.05), towards, rng.uniform(*lines.hose_diameter_m), 0.06)
+        add(head, (0, 0, 0.05), towards, rng.uniform(*lines.hose_diameter_m), hose=True)
     thin = lines.cable_diameter_m
     if rng.uniform() < lines.leads:
         for x in (-0.025, 0.0, 0.025):
             away = towards + rng.normal(0, 0.25)
-            add(neck, (x, 0.04, 0.03), away, rng.uniform(*thin), 0.015)
+            add(neck, (x, 0.04, 0.03), away, rng.uniform(*thin))
     if rng.uniform() < lines.feeding_tube:
-        add(head, (0.01, 0, 0.05), towards + rng.normal(0, 0.4), rng.uniform(*thin), 0.015)
+        add(head, (0.01, 0, 0.05), towards + rng.normal(0, 0.4), rng.uniform(*thin))
     for share, joints in ((lines.infusion, (2, 5)), (lines.probe, (8, 11))):
         if rng.uniform() < share:
             joint = joints[rng.integers(2)]
@@ -112,5 +120,5 @@ def draw_tubes(rng: np.random.Generator, lines: Lines, points: np.ndarray) -> li
             away = outwards + rng.normal(0, 0.5)
             # Taped to the hand or to the toes, not to the joint.
             beside = (0.03 * np.cos(away), 0.03 * np.sin(away), 0.02)
-            add(joint, beside, away, rng.uniform(*thin), 0.015)
+            add(joint, beside, away, rng.uniform(*thin))
     return tubes

@@ -2,7 +2,8 @@
 
 pz<ID>/<n>_16bit.png   uint16 mm, 0 = no return, n = 1, 6, 11, ...
 pz<ID>/camera.json     fx fy cx cy (px), width, height
-pz<ID>/truth.npz       joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12]
+pz<ID>/truth.npz       joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12],
+                       the same of head and neck: head_neck_mm [n 2 3], ...
 result_pz<ID>.csv      written last: a sheet means that the recording is whole
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 from data_pipeline.simulated import annotation
 from data_pipeline.simulated.parameters import Parameters
 from data_pipeline.simulated.recording import Recording
+from jaxpose.skeleton import JOINTS
 
 
 def sheet_path(out: Path, infant: int) -> Path:
@@ -58,26 +60,27 @@ def _write_frames(
 ) -> str:
     """Plays the recording into its folder; the text of its sheet."""
     rows = [";".join(annotation.HEADER)]
-    joints_mm, joints_px, hidden = [], [], []
+    points, hidden = [], []
     for frame in recording.frames(images):
         if images:
             _write_png(folder / f"{frame.number}_16bit.png", recording.sense(frame))
-        extra = np.rint(recording.camera.project(frame.extra)).astype(int)
-        inside = ((extra >= 0) & (extra < recording.size)).all(-1, keepdims=True)
-        head, neck = np.where(inside, extra, -1)
-        image = f"{frame.number}_8bit.png"
-        rows.append(annotation.sheet_row(image, recording.click(frame), head, neck))
-        joints_mm.append(1000 * frame.joints)
-        joints_px.append(recording.camera.project(frame.joints))
+        rows.append(annotation.sheet_row(f"{frame.number}_8bit.png", recording.click(frame)))
+        points.append(frame.points)
         hidden.append(frame.causes)
         tick()
-    hidden = np.stack(hidden)
+    points, hidden = np.stack(points), np.stack(hidden)
+    px = recording.camera.project(points)
+    joints, others = slice(len(JOINTS)), slice(len(JOINTS), None)
     np.savez(
         folder / "truth.npz",
-        joints_mm=np.stack(joints_mm),
-        joints_px=np.stack(joints_px),
-        visible=hidden == "",
-        hidden_by=hidden,
+        joints_mm=1000 * points[:, joints],
+        joints_px=px[:, joints],
+        visible=hidden[:, joints] == "",
+        hidden_by=hidden[:, joints],
+        head_neck_mm=1000 * points[:, others],
+        head_neck_px=px[:, others],
+        head_neck_visible=hidden[:, others] == "",
+        head_neck_hidden_by=hidden[:, others],
     )
     (folder / "camera.json").write_text(json.dumps(recording.camera.intrinsics(), indent=1) + "\n")
     return "\n".join(rows) + "\n"
