@@ -1,4 +1,4 @@
-"""A soft mattress under a sheet with folds -> what the camera sees of it: the ground of every frame.
+"""A soft mattress under a sheet with folds -> what the camera sees of it, under every frame.
 
 The physics has a rigid plane at z = 0. The sheet lies `SINK` above it and gives way to what rests
 on the plane: bodies lie in dents, as on foam.
@@ -84,10 +84,8 @@ class Bed:
         low = np.array([-0.5 * width, middle - 0.5 * length])
         self.beyond = ((ground[..., :2] < low) | (ground[..., :2] > low + (width, length))).any(-1)
         self._cells = np.moveaxis((ground[..., :2] - low) / CELL, -1, 0).astype(np.float32)
-        x, y = (
-            low[k] + CELL * np.arange(size / CELL + 1) for k, size in enumerate((width, length))
-        )
-        x, y = np.meshgrid(x, y)
+        across, along = (CELL * np.arange(size / CELL + 1) for size in (width, length))
+        x, y = np.meshgrid(low[0] + across, low[1] + along)
         self._points = np.stack([x, y, np.zeros_like(x)], axis=-1)
         self._rest = mattress.height(x, y)
         self._per_metre = -away / rays[..., 2]
