@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxpose import dnnl, ffi, onednn_norm
+from jaxpose import dnnl, ffi, onednn_norm, onednn_products
 
 FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS = (
     f"jaxpose_onednn_{part}"
@@ -105,9 +105,14 @@ def _compute(
     bias: ffi.Buffer | None = None,
 ) -> None:
     """Writes y, or x or the kernel where the operation computes their gradient."""
-    key = (operation, x.dtype, x.shape, kernel.shape, y.shape, bias is not None)
+    shapes = (x.shape, kernel.shape, y.shape)
     with dnnl.one_at_a_time:
-        _prepared(*key).run(x.address, kernel.address, y.address, bias and bias.address)
+        if operation == BACKWARD_WEIGHTS and onednn_products.faster(x.dtype, *shapes):
+            onednn_products.weight_gradient(x.address, y.address, kernel.address, *shapes[:2])
+            return
+        _prepared(operation, x.dtype, *shapes, bias is not None).run(
+            x.address, kernel.address, y.address, bias and bias.address
+        )
 
 
 def _register() -> None:

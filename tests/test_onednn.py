@@ -14,7 +14,7 @@ import pytest
 from flax import nnx
 from lowerings import NEEDS_ONEDNN
 
-from jaxpose import convolution, dnnl, ffi, onednn, onednn_norm
+from jaxpose import convolution, dnnl, ffi, onednn, onednn_norm, onednn_products
 from jaxpose.layers import Conv, Layer, Numerics
 from jaxpose.training import Optimisation, initial_state, make_step, run_net, split_net
 
@@ -208,6 +208,45 @@ def test_a_layer_trains_alike_by_onednn_and_by_flax(relu):
     for ours, theirs in zip(*left, strict=True):
         size = max(1.0, float(jnp.abs(theirs).max()))
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * size)
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize("size", [(2, 3, 4, 5), (1, 1, 2, 3), (2, 3, 1, 1), (1, 2, 7, 2)], ids=str)
+@pytest.mark.parametrize("extent", [(3, 1, 1), (1, 3, 1), (1, 1, 3), (1, 1, 5), (5, 1, 1)], ids=str)
+def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_make(extent, size):
+    """Against shifted copies of x in float64, tap by tap; channels wide enough to be taken."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.normal(size=(*size, 64)), rng.normal(size=(*size, 128))
+    kernel = (*extent, 64, 128)
+    assert onednn_products.faster("float32", x.shape, kernel, dy.shape)
+    reach = [k // 2 for k in extent]
+    padded = np.pad(x, [(0, 0), *((r, r) for r in reach), (0, 0)])
+    wanted = np.empty(kernel)
+    for tap in np.ndindex(extent):
+        part = padded[:, *(slice(a, a + n) for a, n in zip(tap, size[1:], strict=True))]
+        wanted[tap] = np.einsum("bthwi,bthwo->io", part, dy)
+
+    def weighed(kernel):
+        x32, dy32 = (jnp.asarray(v, jnp.float32) for v in (x, dy))
+        return (convolution.convolve(x32, kernel, lowering="onednn") * dy32).sum()
+
+    found = jax.grad(weighed)(jnp.zeros(kernel))
+    np.testing.assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    "dtype, x, kernel, y",
+    [
+        ("bfloat16", (1, 3, 4, 4, 64), (3, 1, 1, 64, 128), (1, 3, 4, 4, 128)),
+        ("float32", (1, 3, 4, 4, 128), (3, 1, 1, 64, 128), (1, 3, 4, 4, 128)),  # two groups
+        ("float32", (1, 3, 4, 6, 64), (1, 1, 3, 64, 128), (1, 3, 4, 2, 128)),  # strided
+        ("float32", (1, 3, 4, 4, 64), (1, 3, 3, 64, 128), (1, 3, 4, 4, 128)),
+        ("float32", (1, 3, 4, 4, 64), (1, 1, 1, 64, 128), (1, 3, 4, 4, 128)),
+        ("float32", (1, 3, 4, 4, 64), (3, 1, 1, 64, 64), (1, 3, 4, 4, 64)),  # few channels
+    ],
+)
+def test_other_weight_gradients_are_left_to_the_library_s_convolution(dtype, x, kernel, y):
+    assert not onednn_products.faster(dtype, x, kernel, y)
 
 
 ASK = """
