@@ -1,5 +1,6 @@
 """Simulated recordings: exact truth, honest visibility, the same bytes for the same seed."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -7,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import typing
+import warnings
 from pathlib import Path
 from statistics import NormalDist
 
@@ -22,7 +25,8 @@ from data_pipeline.simulated import annotation, camera, movement, scene, sensor
 from data_pipeline.simulated.body import LIMB_DOFS, MOTORS, draw_sizes
 from data_pipeline.simulated.cloths import Cloth
 from data_pipeline.simulated.mattress import draw_mattress
-from data_pipeline.simulated.parameters import DEFAULT
+from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_parameters
+from data_pipeline.simulated.ranges import Bounds
 from data_pipeline.simulated.recording import MATTRESS, Recording
 from data_pipeline.simulated.scene import Scene
 from jaxpose.skeleton import JOINTS
@@ -333,8 +337,17 @@ def test_poor_material_returns_what_the_sensor_says_if_it_is_wide_enough():
 
 @pytest.mark.parametrize("window", (0, 7))
 def test_a_window_that_the_filter_cannot_do_is_refused(window):
-    with pytest.raises(DataError, match=f"window_px is {window}; wanted 1 to 5"):
+    with pytest.raises(DataError, match=f"window_px is {window}; wanted a number from 1 to 5"):
         sensor.Sensor(window_px=window)
+
+
+def test_an_infant_that_flies_apart_is_an_error_and_not_a_recording(tmp_path, monkeypatch):
+    """MuJoCo itself goes on, from the pose lying straight."""
+    monkeypatch.chdir(tmp_path)  # where MuJoCo writes its log
+    still = at_rest()
+    still.data.qvel[:] = 1e12
+    with pytest.raises(DataError, match="flies apart; .* less extreme"):
+        still.step(np.zeros(len(MOTORS)))
 
 
 def test_minimum_jerk_passes_its_knots_at_rest():
@@ -492,6 +505,104 @@ def test_a_parameter_file_that_is_wrong_names_the_file_the_key_and_what_there_is
     assert command.main([f"--parameters={tmp_path / 'p.json'}", f"--out={out}"]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def ends(kind) -> tuple:
+    """The lowest and the highest value of a field's type, of a pair or more of all its members."""
+    marks = getattr(kind, "__metadata__", ())
+    if marks and isinstance(marks[0], Bounds):
+        return tuple(marks[0])
+    members = typing.get_args(typing.get_args(kind)[0] if marks else kind)
+    return tuple(zip(*map(ends, members), strict=True))
+
+
+FIELDS = [
+    (part, name, ends(kind))
+    for part, model in typing.get_type_hints(Parameters).items()
+    for name, kind in typing.get_type_hints(model, include_extras=True).items()
+]
+
+
+def test_every_number_of_the_model_has_bounds_that_its_default_is_within():
+    assert len(FIELDS) == sum(len(part) for part in dataclasses.asdict(DEFAULT).values())
+    for part, name, (low, high) in FIELDS:
+        given = getattr(getattr(DEFAULT, part), name)
+        assert (np.array(low) <= given).all() and (np.array(given) <= high).all(), name
+        assert (np.array(low) < high).all() and np.isfinite([low, high]).all(), name
+
+
+def refused(given, tmp_path, capsys) -> str:
+    """What the command says to a parameter file, once it has refused it and written nothing."""
+    (tmp_path / "p.json").write_text(given if isinstance(given, str) else json.dumps(given))
+    out = tmp_path / "sim"
+    argv = ["--infants=1", "--frames=3", "--size=64,48", "--processes=1", f"--out={out}"]
+    assert command.main([f"--parameters={tmp_path / 'p.json'}", *argv]) == 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "p.json"]
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("part", "name", "bounds"), FIELDS)
+def test_a_number_beyond_its_bounds_is_refused_before_anything_is_written(
+    part, name, bounds, tmp_path, capsys
+):
+    for value, beyond in zip(bounds, (-np.inf, np.inf), strict=True):
+        outside = np.nextafter(value, beyond).tolist()
+        for given in (outside, np.full_like(value, np.nan, float).tolist()):
+            told = refused({part: {name: given}}, tmp_path, capsys)
+            assert f"p.json: {part}: {name} is {given}; wanted " in told
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"movement": {"step_s": [0, 1]}},
+         "movement: step_s is [0, 1]; wanted two ascending numbers from 0.0333 to 3600"),
+        ({"movement": {"step_s": [1, 0.5]}}, "step_s is [1, 0.5]; wanted two ascending numbers"),
+        ({"movement": {"step_s": 1}}, "movement: step_s is 1; wanted two ascending numbers"),
+        ({"view": {"tilt_deg": [1, 2]}}, "tilt_deg is [1, 2]; wanted three numbers from 0 to 30"),
+        ({"view": {"nearest_m": 1}}, "view: nearest_m is 1; wanted at most farthest_m, 0.9"),
+        ({"bedding": {"edge_m": [0.0, -0.01]}},
+         "edge_m is [0.0, -0.01]; wanted two numbers from -0.1 to 0.1, from 0 to 0.1"),
+        ({"bedding": {"blanket": True}}, "blanket is True; wanted a number from 0 to 1"),
+        ('{"sensor": {"noise_px": Infinity}}', "noise_px is inf; wanted a number from 0 to 2"),
+        ('{"sensor": {"noise_px": 1%s}}' % (400 * "0"), "wanted a number from 0 to 2"),
+        ({"annotator": {"click_by_kind": 5 * [1]}}, "wanted six numbers from 0 to 5"),
+    ],
+)  # fmt: skip
+def test_what_is_wanted_instead_is_told(given, message, tmp_path, capsys):
+    assert message in refused(given, tmp_path, capsys)
+
+
+def test_a_mean_and_its_deviation_need_not_ascend(tmp_path):
+    (tmp_path / "p.json").write_text('{"bedding": {"edge_m": [0.005, 0]}}')
+    assert read_parameters(tmp_path / "p.json").bedding.edge_m == (0.005, 0.0)
+
+
+CROWDED = {
+    "bedding": dict(
+        blanket=1.0, wrapped_arm=0.5, both_arms=0.5, wrap_reaches_shoulder=1.0, wrapped_leg=0.5,
+        loose_edges=1.0, at_shoulder=1.0, at_hip=1.0,
+    ),
+    "lines": dict(hose=1.0, leads=1.0, feeding_tube=1.0, infusion=1.0, probe=1.0),
+    "carer": dict(gap_s=1.0, both_hands=1.0),
+}  # fmt: skip
+"""Everything that only some infants have, so that each number is drawn from."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "name", "bounds"), FIELDS)
+def test_the_lowest_and_the_highest_value_of_every_number_play(part, name, bounds, tmp_path):
+    for value in bounds:
+        given = {key: dict(changes) for key, changes in CROWDED.items()}
+        given.setdefault(part, {})[name] = value
+        if name in ("nearest_m", "farthest_m"):
+            given[part] = {"nearest_m": value, "farthest_m": value}
+        (tmp_path / "p.json").write_text(json.dumps(given))
+        recording = Recording(5, 1, SIZE, 3, read_parameters(tmp_path / "p.json"))
+        with warnings.catch_warnings(action="error"):
+            for frame in recording.frames():
+                assert np.isfinite(frame.depth).all() and recording.sense(frame).any()
+                recording.click(frame)
 
 
 def test_a_disk_that_fills_up_leaves_no_sheet(tmp_path, capsys, monkeypatch):
