@@ -27,7 +27,7 @@ from data_pipeline.simulated.writing import sheet_path, write_recording
 MOST_WIDTH = 640
 """Of an image, px: what the sensor's matching window was made for."""
 
-VERSION = 3
+VERSION = 4
 """Of what a seed turns into; raised whenever the same command gives other bytes."""
 
 

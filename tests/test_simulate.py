@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from data_pipeline import simulate as command
+from data_pipeline.check import check
 from data_pipeline.errors import DataError
 from data_pipeline.simulate import simulate
 from data_pipeline.simulated import annotation, camera, movement, scene, sensor
@@ -64,7 +65,7 @@ def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(recordings
 def test_an_infant_does_not_depend_on_how_many_are_asked_for(recordings, tmp_path):
     simulate(tmp_path / "one", infants=1, frames=12, seed=3, size=SIZE, processes=1)
     alone = {k: v for k, v in hashes(tmp_path / "one").items() if "pz1" in k}
-    assert len(alone) == 12 + 3
+    assert len(alone) == 12 + 4
     assert alone == {k: v for k, v in hashes(recordings).items() if "pz1" in k}
 
 
@@ -74,15 +75,21 @@ def test_infants_and_seeds_differ(recordings, tmp_path):
     assert len({hashes(folder)["1_16bit.png"] for folder in first}) == 3
 
 
+def test_check_finds_its_frames_and_no_problem(recordings):
+    report = check(recordings)
+    assert report.problems == []
+    assert {k: infant.frames for k, infant in report.infants.items()} == {k: 12 for k in "123"}
+
+
 def test_the_layout_is_babyposes(recordings):
     names = {p.name for p in recordings.iterdir()}
     assert names == {"README.md", "simulation.json", "frames.png"} | {
         f for k in (1, 2, 3) for f in (f"pz{k}", f"result_pz{k}.csv")
     }
     numbers = range(1, 60, 5)
-    assert {p.name for p in (recordings / "pz2").iterdir()} == {"camera.json", "truth.npz"} | {
-        f"{n}_16bit.png" for n in numbers
-    }
+    assert {p.name for p in (recordings / "pz2").iterdir()} == {
+        "camera.json", "truth.npz", "scene.xml", *(f"{n}_16bit.png" for n in numbers)
+    }  # fmt: skip
     images, xy = read_sheet(recordings, 2)
     assert images == [f"{n}_8bit.png" for n in numbers]
     assert xy.shape == (12, 12, 2)
@@ -99,6 +106,29 @@ def test_frames_are_16_bit_millimetres_of_a_mattress_0_6_to_0_9_m_away(recording
     # which the sensor loses 60 %, and the rims and shadows of the rest, 9 % (infant 2).
     lost = sensor.DEFAULT.lost_on_poor_material * 0.22 + 0.09
     assert sensor.DEFAULT.specks < (image == 0).mean() < lost
+
+
+@pytest.mark.parametrize("infant", [1, 2, 3])
+def test_the_scene_opens_in_mujoco_with_the_infant_settled_as_in_the_first_frame(
+    recordings, infant
+):
+    model = mujoco.MjModel.from_xml_path(str(recordings / f"pz{infant}" / "scene.xml"))
+    data = mujoco.MjData(model)
+    settled = model.key("settled")
+    mujoco.mj_resetDataKeyframe(model, data, settled.id)
+    mujoco.mj_kinematics(model, data)
+    # Distances between joints do not depend on where the camera hangs.
+    world = np.array([data.body(joint).xpos for joint in JOINTS])
+    first = np.load(recordings / f"pz{infant}" / "truth.npz")["joints_mm"][0]
+    apart = [np.linalg.norm(p[:, None] - p, axis=-1) for p in (1000 * world, first)]
+    np.testing.assert_allclose(*apart, rtol=0, atol=3)  # a thirtieth of a second of movement
+    assert [model.actuator(k).name for k in range(model.nu)] == list(MOTORS)
+    # The motors hold that posture, and the carer's arms wait below.
+    mujoco.mj_step(model, data, nstep=scene.SUBSTEPS)
+    moved = np.array([data.body(joint).xpos for joint in JOINTS]) - world
+    assert np.linalg.norm(moved, axis=-1).max() < 0.003
+    for arm in range(scene.ARMS):
+        np.testing.assert_allclose(data.body(f"carer_{arm}").xpos, scene.AWAY)
 
 
 @pytest.mark.parametrize("infant", [1, 2, 3])

@@ -23,6 +23,7 @@ the depth images. The layout is that of the babyPose data set.
 | `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image; head and neck are exact and never hidden |
 | `pz<ID>/camera.json` | fx, fy, cx, cy, width, height, px; the top-left pixel's centre is (0, 0) |
 | `pz<ID>/truth.npz` | exact, before the annotator's error: joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12] |
+| `pz<ID>/scene.xml` | the infant and its crib as a MuJoCo scene, without cloths and hoses; keyframe `settled` is the posture before the first frame |
 | `simulation.json` | seed, sizes and parameters; with the same ones the same version gives the same bytes |
 
 `hidden_by` names what lies between a hidden joint and the camera (`cloth`, `tube`, `carer`, `nest`,
@@ -31,6 +32,9 @@ the forearm), or says `outside` the image.
 Joints are in the order right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee,
 ankle, left hip, knee, ankle; right and left are the infant's own. Millimetres are in the camera's
 frame: x right, y down, z away.
+
+A scene opens in MuJoCo's viewer (`pip install mujoco`), where key 5 shows the mattress:
+`python -m mujoco.viewer --mjcf=DIR/pz1/scene.xml`.
 
 How these sheets compare with babyPose's: `python -m data_pipeline.fidelity DIR`.
 """  # noqa: E501

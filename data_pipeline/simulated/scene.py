@@ -141,10 +141,12 @@ class Scene:
     Attributes:
       model, data: MuJoCo's own.
       joints: [12 3] joint centres in the world frame, of the current state.
+      xml: the scene as MJCF; once settled, with that posture as keyframe `settled`.
     """
 
     def __init__(self, sizes: Sizes, crib: Crib):
-        self.model = mujoco.MjModel.from_xml_string(scene_xml(sizes, crib))
+        self.xml = scene_xml(sizes, crib).lstrip()
+        self.model = mujoco.MjModel.from_xml_string(self.xml)
         self.data = mujoco.MjData(self.model)
         self._joint_bodies = [self.model.body(name).id for name in JOINTS]
         self._trunk = [self.model.geom(name).id for name in ("belly", "chest")]
@@ -155,6 +157,9 @@ class Scene:
         """Lets the infant come to rest in its first targets, led there from lying straight."""
         for share in np.minimum(np.linspace(0, 2, SETTLE_FRAMES), 1):
             self.step(share * targets)
+        qpos, ctrl = (" ".join(f"{v:.6g}" for v in a) for a in (self.data.qpos, self.data.ctrl))
+        key = f'<keyframe><key name="settled" qpos="{qpos}" ctrl="{ctrl}"/></keyframe>'
+        self.xml = self.xml.replace("</mujoco>", f"  {key}\n</mujoco>\n")
 
     def step(self, targets: np.ndarray, breath: float = 0.0) -> None:
         """One raw frame (1/30 s) with the motors at `targets`, in the order of `body.MOTORS`.

@@ -3,6 +3,8 @@
 pz<ID>/<n>_16bit.png   uint16 mm, 0 = no return, n = 1, 6, 11, ...
 pz<ID>/camera.json     fx fy cx cy (px), width, height
 pz<ID>/truth.npz       joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12]
+pz<ID>/scene.xml       MJCF: infant, crib, nest and the carer's arms, which wait below; keyframe
+                       `settled`: the posture before the first frame
 result_pz<ID>.csv      written last: a sheet means that the recording is whole
 """
 
@@ -80,6 +82,7 @@ def _write_frames(
         hidden_by=hidden,
     )
     (folder / "camera.json").write_text(json.dumps(recording.camera.intrinsics(), indent=1) + "\n")
+    (folder / "scene.xml").write_text(recording.scene.xml)
     return "\n".join(rows) + "\n"
 
 
