@@ -62,6 +62,20 @@ def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(recordings
     assert hashes(tmp_path / "two") == hashes(recordings)
 
 
+def test_the_readme_names_the_command_and_the_versions_that_made_the_folder(recordings, tmp_path):
+    made = (recordings / "README.md").read_text()
+    assert "--infants=3 --frames=12 --seed=3 \\\n        --size=160,120 --out=...\n" in made
+    numpy, opencv = np.__version__, cv2.__version__
+    assert f"mujoco {mujoco.__version__}, numpy {numpy}, opencv-python {opencv}." in made
+    changed = dataclasses.replace(DEFAULT, sensor=sensor.Sensor(noise_px=0.1))
+    out = tmp_path / "changed"
+    settings = dict(infants=1, frames=3, seed=3, size=(64, 48), processes=1, images=False)
+    simulate(out, parameters=changed, **settings)
+    made = (out / "README.md").read_text()
+    assert "--size=64,48 --sheets_only --parameters=FILE.json --out=...\n" in made
+    assert "What FILE.json changed is in `simulation.json`." in made
+
+
 def test_an_infant_does_not_depend_on_how_many_are_asked_for(recordings, tmp_path):
     simulate(tmp_path / "one", infants=1, frames=12, seed=3, size=SIZE, processes=1)
     alone = {k: v for k, v in hashes(tmp_path / "one").items() if "pz1" in k}

@@ -1,10 +1,16 @@
 """The folder around the recordings: whose it is, what it holds, a picture of it."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+import cv2
+import mujoco
+import numpy as np
+
 from data_pipeline.errors import DataError
 from data_pipeline.picture import contact_sheet
+from data_pipeline.simulated.parameters import DEFAULT
 from data_pipeline.simulated.writing import write_whole
 
 NOTE, README, PICTURE = "simulation.json", "README.md", "frames.png"
@@ -16,6 +22,8 @@ the depth images. The layout is that of the babyPose data set.
 {picture}
     python -m data_pipeline.simulate --infants={infants} --frames={frames} --seed={seed} \\
         --size={width},{height}{options} --out=...
+
+{changed}Completed with {versions}.
 
 | file | what |
 |---|---|
@@ -96,15 +104,20 @@ def described(out: Path) -> bool:
 
 def describe(out: Path, settings: dict, infants: int) -> None:
     """Writes the folder's README, and a picture of the first infants where there are images."""
-    picture, options = "", ""
+    picture, options, changed = "", "", ""
     if settings["images"]:
         write_whole(out / PICTURE, contact_sheet(out))
         picture = PICTURE_TEXT
     else:
         options = " --sheets_only"
+    if settings["parameters"] != dataclasses.asdict(DEFAULT):
+        options += " --parameters=FILE.json"
+        changed = "What FILE.json changed is in `simulation.json`. "
+    versions = {"mujoco": mujoco, "numpy": np, "opencv-python": cv2}
     width, height = settings["size"]
     text = TEXT.format(
         infants=infants, frames=settings["frames"], seed=settings["seed"], width=width,
-        height=height, options=options, picture=picture,
+        height=height, options=options, picture=picture, changed=changed,
+        versions=", ".join(f"{name} {module.__version__}" for name, module in versions.items()),
     )  # fmt: skip
     write_whole(out / README, text.encode())
