@@ -24,6 +24,7 @@ from data_pipeline.errors import DataError
 STORED = Path(__file__).parent / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640
 """px, of the images that babyPose's sheets belong to, where the images are not there to ask."""
+SIMULATE_AGAIN = "wanted the image's width, px; simulate the folder again"
 
 RESAMPLES, SEED = 1000, 0
 INTERVAL = (5, 95)  # percentiles: 90 %
@@ -52,10 +53,25 @@ def read_folder(folder: Path) -> list[Infant]:
 
 
 def _width(folder: Path, subject: str) -> int:
-    for place in (folder / f"pz{subject}", folder):
+    """Of the images, px: a simulation says it beside them, also where it made none."""
+    places = (folder / f"pz{subject}", folder)
+    for place in places:
+        if (note := place / "camera.json").exists():
+            return _noted_width(note)
+    for place in places:
         for image in place.glob("*_16bit.png"):
             return read_depth(image).shape[1]
     return SHEETS_WIDTH
+
+
+def _noted_width(note: Path) -> int:
+    try:
+        width = json.loads(note.read_text())["width"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{note}: cannot read the width ({error!r}); {SIMULATE_AGAIN}") from None
+    if not isinstance(width, int) or width < 1:
+        raise DataError(f"{note}: width is {width!r}; {SIMULATE_AGAIN}")
+    return width
 
 
 def derive(infants: list[Infant]) -> dict[str, Reference]:
