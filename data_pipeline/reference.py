@@ -20,6 +20,7 @@ from data_pipeline.babypose.frames import find_sheets, read_depth
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.statistics import Infant, describe, statistics
 from data_pipeline.errors import DataError
+from data_pipeline.outputs import check_output
 
 STORED = Path(__file__).parent / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640
@@ -128,6 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     start = time.perf_counter()
     try:
+        check_output(options.out, ["json"])
         infants = read_folder(options.folder)
         table = derive(infants)
         write(table, infants, options.out)
