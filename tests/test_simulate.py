@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import signal
@@ -499,6 +500,12 @@ def test_a_folder_with_another_simulation_is_refused_and_left_alone(recordings):
     assert hashes(recordings) == before
 
 
+def test_a_folder_of_a_run_that_was_killed_in_its_first_write_is_taken(tmp_path):
+    (tmp_path / "simulation.json.partial").write_text("{")
+    simulate(tmp_path, infants=1, frames=3, seed=0, size=(64, 48), processes=1, images=False)
+    assert (tmp_path / "README.md").exists() and not list(tmp_path.glob("*.partial"))
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(DataError, match="holds something else"):
@@ -649,16 +656,74 @@ def test_the_lowest_and_the_highest_value_of_every_number_play(part, name, bound
                 recording.click(frame)
 
 
-def test_a_disk_that_fills_up_leaves_no_sheet(tmp_path, capsys, monkeypatch):
-    def full(path, data):
-        raise OSError(28, "No space left on device", str(path))
+PLACES = (
+    "simulation.json", "1_16bit.png", "6_16bit.png", "truth.npz", "camera.json", "scene.xml",
+    "result_pz1.csv", "frames.png", "README.md",
+)  # fmt: skip
+"""Every file that is written, in this order, of an infant's recording and of the folder."""
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    argv = ["--infants=1", "--frames=3", "--size=160,120", f"--out={tmp_path / 'sim'}"]
-    assert command.main(argv) == 2
-    assert "No space left on device" in capsys.readouterr().err
-    assert not list((tmp_path / "sim").glob("result_*"))
-    assert not (tmp_path / "sim" / "pz1").exists()
+
+class FullDisk(io.FileIO):
+    """A file that takes half of the first bytes given, and then nothing more."""
+
+    def __init__(self, path, mode):
+        super().__init__(path, mode)
+        self.full = False
+
+    def write(self, data):
+        if not self.full:
+            self.full = True
+            return super().write(bytes(data)[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+
+def fill_up(monkeypatch, place: str, infant: int) -> list[str]:
+    """Lets the disk fill up while `place` is written, for that infant; names what it stopped."""
+    there, opens, stopped = f"pz{infant}.partial", io.open, []
+
+    def open_(file, mode="r", *args, **kwargs):
+        path = Path(file) if isinstance(file, str | Path) else Path()
+        name = path.name.removesuffix(".partial")
+        inside = path.parent.name == there or not path.parent.name.startswith("pz")
+        if "w" not in mode or name != place or not inside:
+            return opens(file, mode, *args, **kwargs)
+        stopped.append(name)
+        raw = io.BufferedWriter(FullDisk(file, mode.replace("b", "").replace("t", "")))
+        return raw if "b" in mode else io.TextIOWrapper(raw, encoding="utf-8")
+
+    # What pathlib and zipfile open files with; numpy.savez takes zipfile.
+    monkeypatch.setattr(io, "open", open_)
+    monkeypatch.setattr("builtins.open", open_)
+    return stopped
+
+
+@pytest.mark.parametrize("infant", [1, 2])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_disk_that_fills_up_leaves_nothing_half_written_and_the_run_goes_on_with_space(
+    place, infant, tmp_path, capsys, monkeypatch
+):
+    place = place.replace("pz1", f"pz{infant}")
+    out = tmp_path / "sim"
+    argv = ["--infants=2", "--frames=3", "--size=64,48", "--processes=1"]
+    with monkeypatch.context() as patch:
+        stopped = fill_up(patch, place, infant)
+        assert command.main([*argv, f"--out={out}"]) == 2
+    assert stopped == [place]
+    assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert not list(out.rglob("*.partial"))
+    whole = {path.stem.removeprefix("result_") for path in out.glob("result_*")}
+    assert {path.name for path in out.glob("pz*")} == whole
+    outside = place in ("simulation.json", "frames.png", "README.md")
+    done = 0 if place == "simulation.json" else 2 if outside else infant - 1
+    assert whole == {"pz1", "pz2"} - {f"pz{k}" for k in (1, 2) if k > done}
+    assert not (out / place).exists()
+
+    assert command.main([*argv, f"--out={out}"]) == 0
+    assert command.main([*argv, f"--out={tmp_path / 'undisturbed'}"]) == 0
+    assert hashes(out) == hashes(tmp_path / "undisturbed")
+    written = {Path(name).name for name in hashes(out)}
+    wanted = {*PLACES, "11_16bit.png", "result_pz2.csv"}
+    assert written == wanted  # a new file belongs into the list
 
 
 def test_nothing_of_it_imports_tensorflow_or_jax():

@@ -82,7 +82,8 @@ def claim(out: Path, settings: dict, infants: int) -> None:
                 "; ask for all of them, or name another folder with --out"
             )
         return
-    if out.exists() and any(out.iterdir()):
+    begun = note.with_name(note.name + ".partial")  # by a run that was killed right then
+    if out.exists() and any(path != begun for path in out.iterdir()):
         raise DataError(f"{out} holds something else; name an empty or a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(note, (json.dumps(settings, indent=1) + "\n").encode())

@@ -50,8 +50,10 @@ def write_recording(
         partial.rename(folder)
         write_whole(sheet_path(out, infant), sheet.encode())
     except BaseException:
-        # A full disk, say: no half of a recording stays.
+        # A full disk, say: no half of a recording stays, nor a folder without its sheet.
         shutil.rmtree(partial, ignore_errors=True)
+        if not sheet_path(out, infant).exists():
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
@@ -91,7 +93,7 @@ def write_whole(path: Path, data: bytes) -> None:
     beside = path.with_name(path.name + ".partial")
     try:
         beside.write_bytes(data)
-    except OSError:
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise
     beside.rename(path)
