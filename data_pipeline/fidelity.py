@@ -18,6 +18,7 @@ from pathlib import Path
 from data_pipeline import reference
 from data_pipeline.babypose.statistics import statistics
 from data_pipeline.errors import DataError
+from data_pipeline.outputs import check_output
 from data_pipeline.reference import Reference
 
 
@@ -84,6 +85,13 @@ def draw(cells: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
+def _formats() -> list[str]:
+    """What a figure's name may end in."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return sorted(FigureCanvasBase.get_supported_filetypes())
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m data_pipeline.fidelity",
@@ -95,10 +103,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--against", type=Path, metavar="FOLDER", help="real sheets (default: the project's table)"
     )
-    parser.add_argument("--figure", type=Path, help="PNG to draw (default: DIR/fidelity.png)")
+    parser.add_argument("--figure", type=Path, help="picture to draw (default: DIR/fidelity.png)")
     options = parser.parse_args(argv)
     start = time.perf_counter()
     try:
+        if options.figure is not None:
+            check_output(options.figure, _formats())
         ours = statistics(reference.read_folder(options.dir))
         if options.against is None:
             real = reference.read()

@@ -21,6 +21,7 @@ import numpy as np
 from data_pipeline import traits
 from data_pipeline.babypose.frames import read_depth, read_infants
 from data_pipeline.errors import DataError
+from data_pipeline.outputs import check_output
 from data_pipeline.picture import DEEP_MM, shaded
 from data_pipeline.utd_mhad import recordings as utd_mhad
 
@@ -204,8 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if options.frames < 1:
             raise DataError(f"frames is {options.frames}; it must be at least 1")
-        if options.out.suffix != ".png":
-            raise DataError(f"{options.out}: wanted a name in .png")
+        check_output(options.out, ["png"])
         at_1m = law(options.dir)
         sources = [measure("simulated", read(options.dir, options.frames, simulated=True))]
         sources += [measure(f.resolve().name, read(f, options.frames)) for f in options.real]

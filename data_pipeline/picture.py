@@ -16,6 +16,7 @@ import numpy as np
 
 from data_pipeline.babypose.frames import Infant, read_depth, read_infants
 from data_pipeline.errors import DataError
+from data_pipeline.outputs import check_output
 from jaxpose.skeleton import CONNECTIONS, LIMBS
 
 COLOURS = ((80, 160, 255), (80, 255, 255), (255, 200, 80), (120, 255, 120))
@@ -78,7 +79,7 @@ def write_video(infant: Infant, out: Path, frames_per_s: float = 6.0) -> int:
     codec = cv2.VideoWriter_fourcc(*("mp4v" if out.suffix == ".mp4" else "MJPG"))
     writer = cv2.VideoWriter(str(out), codec, frames_per_s, (width, height))
     if not writer.isOpened():
-        raise DataError(f"{out}: no video can be written there; wanted a name in .mp4 or .avi")
+        raise DataError(f"{out}: no video can be written there")
     for index in range(len(infant.images)):
         writer.write(drawn(infant, index))
     writer.release()
@@ -98,6 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not options.dir.is_dir():
             raise DataError(f"no such folder: {options.dir}; give one in babyPose's layout")
+        check_output(options.out, ["png", "mp4", "avi"])
         if options.out.suffix == ".png":
             options.out.write_bytes(contact_sheet(options.dir))
             frames = 1

@@ -20,10 +20,12 @@ from data_pipeline.babypose.frames import find_sheets, read_depth
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.statistics import Infant, describe, statistics
 from data_pipeline.errors import DataError
+from data_pipeline.outputs import check_output
 
 STORED = Path(__file__).parent / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640
 """px, of the images that babyPose's sheets belong to, where the images are not there to ask."""
+SIMULATE_AGAIN = "wanted the image's width, px; simulate the folder again"
 
 RESAMPLES, SEED = 1000, 0
 INTERVAL = (5, 95)  # percentiles: 90 %
@@ -52,10 +54,25 @@ def read_folder(folder: Path) -> list[Infant]:
 
 
 def _width(folder: Path, subject: str) -> int:
-    for place in (folder / f"pz{subject}", folder):
+    """Of the images, px: a simulation says it beside them, also where it made none."""
+    places = (folder / f"pz{subject}", folder)
+    for place in places:
+        if (note := place / "camera.json").exists():
+            return _noted_width(note)
+    for place in places:
         for image in place.glob("*_16bit.png"):
             return read_depth(image).shape[1]
     return SHEETS_WIDTH
+
+
+def _noted_width(note: Path) -> int:
+    try:
+        width = json.loads(note.read_text())["width"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{note}: cannot read the width ({error!r}); {SIMULATE_AGAIN}") from None
+    if not isinstance(width, int) or width < 1:
+        raise DataError(f"{note}: width is {width!r}; {SIMULATE_AGAIN}")
+    return width
 
 
 def derive(infants: list[Infant]) -> dict[str, Reference]:
@@ -112,6 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     start = time.perf_counter()
     try:
+        check_output(options.out, ["json"])
         infants = read_folder(options.folder)
         table = derive(infants)
         write(table, infants, options.out)

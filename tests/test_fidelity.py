@@ -118,6 +118,33 @@ def test_smaller_images_give_the_same_numbers():
     assert half == pytest.approx(numbers(sheet(xy)), nan_ok=True)
 
 
+@pytest.mark.parametrize("sheet_is", ["beside the folder", "inside of it"])
+def test_sheets_without_images_are_as_wide_as_camera_json_says(tmp_path, sheet_is):
+    """Segments of 20 px are 4 px of 128 at a width of 640, and 8 px at 320."""
+    folder = write_sheets(tmp_path / "sheets", [0])
+    assert numbers_of(folder)["length/right_hip-knee"] == 4
+    camera = folder / "pz1" / "camera.json"
+    camera.parent.mkdir()
+    camera.write_text(json.dumps({"fx": 285.0, "width": 320, "height": 240}))
+    if sheet_is == "inside of it":
+        (folder / "result_pz1.csv").rename(folder / "pz1" / "result_pz1.csv")
+    assert numbers_of(folder)["length/right_hip-knee"] == 8
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"width": "320"}', '{"width": 0}', "\xff"])
+def test_a_camera_json_without_a_width_is_named(tmp_path, capsys, text):
+    folder = write_sheets(tmp_path / "sheets", [0])
+    (folder / "pz1").mkdir()
+    (folder / "pz1" / "camera.json").write_bytes(text.encode("latin1"))
+    assert fidelity.main([str(folder)]) == 2
+    assert f"{folder / 'pz1' / 'camera.json'}: " in (told := capsys.readouterr().err)
+    assert "wanted the image's width, px" in told
+
+
+def numbers_of(folder: Path) -> dict[str, float]:
+    return statistics(reference.read_folder(folder))
+
+
 def write_sheets(folder: Path, shifts: list[float]) -> Path:
     folder.mkdir()
     for k, shift in enumerate(shifts, start=1):

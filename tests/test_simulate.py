@@ -1,12 +1,16 @@
 """Simulated recordings: exact truth, honest visibility, the same bytes for the same seed."""
 
+import dataclasses
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import typing
+import warnings
 from pathlib import Path
 from statistics import NormalDist
 
@@ -16,13 +20,15 @@ import numpy as np
 import pytest
 
 from data_pipeline import simulate as command
+from data_pipeline.check import check
 from data_pipeline.errors import DataError
 from data_pipeline.simulate import simulate
 from data_pipeline.simulated import annotation, camera, mattress, movement, scene, sensor
 from data_pipeline.simulated.body import LIMB_DOFS, MOTORS, draw_sizes
 from data_pipeline.simulated.cloths import Cloth
 from data_pipeline.simulated.mattress import draw_mattress
-from data_pipeline.simulated.parameters import DEFAULT
+from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_parameters
+from data_pipeline.simulated.ranges import Bounds
 from data_pipeline.simulated.recording import MATTRESS, Recording
 from data_pipeline.simulated.scene import Scene
 from data_pipeline.simulated.tubes import Tube
@@ -58,10 +64,24 @@ def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(recordings
     assert hashes(tmp_path / "two") == hashes(recordings)
 
 
+def test_the_readme_names_the_command_and_the_versions_that_made_the_folder(recordings, tmp_path):
+    made = (recordings / "README.md").read_text()
+    assert "--infants=3 --frames=12 --seed=3 \\\n        --size=160,120 --out=...\n" in made
+    numpy, opencv = np.__version__, cv2.__version__
+    assert f"mujoco {mujoco.__version__}, numpy {numpy}, opencv-python {opencv}." in made
+    changed = dataclasses.replace(DEFAULT, sensor=sensor.Sensor(noise_px=0.1))
+    out = tmp_path / "changed"
+    settings = dict(infants=1, frames=3, seed=3, size=(64, 48), processes=1, images=False)
+    simulate(out, parameters=changed, **settings)
+    made = (out / "README.md").read_text()
+    assert "--size=64,48 --sheets_only --parameters=FILE.json --out=...\n" in made
+    assert "What FILE.json changed is in `simulation.json`." in made
+
+
 def test_an_infant_does_not_depend_on_how_many_are_asked_for(recordings, tmp_path):
     simulate(tmp_path / "one", infants=1, frames=12, seed=3, size=SIZE, processes=1)
     alone = {k: v for k, v in hashes(tmp_path / "one").items() if "pz1" in k}
-    assert len(alone) == 12 + 3
+    assert len(alone) == 12 + 4
     assert alone == {k: v for k, v in hashes(recordings).items() if "pz1" in k}
 
 
@@ -71,15 +91,21 @@ def test_infants_and_seeds_differ(recordings, tmp_path):
     assert len({hashes(folder)["1_16bit.png"] for folder in first}) == 3
 
 
+def test_check_finds_its_frames_and_no_problem(recordings):
+    report = check(recordings)
+    assert report.problems == []
+    assert {k: infant.frames for k, infant in report.infants.items()} == {k: 12 for k in "123"}
+
+
 def test_the_layout_is_babyposes(recordings):
     names = {p.name for p in recordings.iterdir()}
     assert names == {"README.md", "simulation.json", "frames.png"} | {
         f for k in (1, 2, 3) for f in (f"pz{k}", f"result_pz{k}.csv")
     }
     numbers = range(1, 60, 5)
-    assert {p.name for p in (recordings / "pz2").iterdir()} == {"camera.json", "truth.npz"} | {
-        f"{n}_16bit.png" for n in numbers
-    }
+    assert {p.name for p in (recordings / "pz2").iterdir()} == {
+        "camera.json", "truth.npz", "scene.xml", *(f"{n}_16bit.png" for n in numbers)
+    }  # fmt: skip
     images, xy = read_sheet(recordings, 2)
     assert images == [f"{n}_8bit.png" for n in numbers]
     assert xy.shape == (12, 12, 2)
@@ -96,6 +122,29 @@ def test_frames_are_16_bit_millimetres_of_a_mattress_0_6_to_0_9_m_away(recording
     # which the sensor loses 60 %, and the rims and shadows of the rest, 9 % (infant 2).
     lost = sensor.DEFAULT.lost_on_poor_material * 0.22 + 0.09
     assert sensor.DEFAULT.specks < (image == 0).mean() < lost
+
+
+@pytest.mark.parametrize("infant", [1, 2, 3])
+def test_the_scene_opens_in_mujoco_with_the_infant_settled_as_in_the_first_frame(
+    recordings, infant
+):
+    model = mujoco.MjModel.from_xml_path(str(recordings / f"pz{infant}" / "scene.xml"))
+    data = mujoco.MjData(model)
+    settled = model.key("settled")
+    mujoco.mj_resetDataKeyframe(model, data, settled.id)
+    mujoco.mj_kinematics(model, data)
+    # Distances between joints do not depend on where the camera hangs.
+    world = np.array([data.body(joint).xpos for joint in JOINTS])
+    first = np.load(recordings / f"pz{infant}" / "truth.npz")["joints_mm"][0]
+    apart = [np.linalg.norm(p[:, None] - p, axis=-1) for p in (1000 * world, first)]
+    np.testing.assert_allclose(*apart, rtol=0, atol=3)  # a thirtieth of a second of movement
+    assert [model.actuator(k).name for k in range(model.nu)] == list(MOTORS)
+    # The motors hold that posture, and the carer's arms wait below.
+    mujoco.mj_step(model, data, nstep=scene.SUBSTEPS)
+    moved = np.array([data.body(joint).xpos for joint in JOINTS]) - world
+    assert np.linalg.norm(moved, axis=-1).max() < 0.003
+    for arm in range(scene.ARMS):
+        np.testing.assert_allclose(data.body(f"carer_{arm}").xpos, scene.AWAY)
 
 
 @pytest.mark.parametrize("infant", [1, 2, 3])
@@ -396,8 +445,17 @@ def test_poor_material_returns_what_the_sensor_says_if_it_is_wide_enough():
 
 @pytest.mark.parametrize("window", (0, 7))
 def test_a_window_that_the_filter_cannot_do_is_refused(window):
-    with pytest.raises(DataError, match=f"window_px is {window}; wanted 1 to 5"):
+    with pytest.raises(DataError, match=f"window_px is {window}; wanted a number from 1 to 5"):
         sensor.Sensor(window_px=window)
+
+
+def test_an_infant_that_flies_apart_is_an_error_and_not_a_recording(tmp_path, monkeypatch):
+    """MuJoCo itself goes on, from the pose lying straight."""
+    monkeypatch.chdir(tmp_path)  # where MuJoCo writes its log
+    still = at_rest()
+    still.data.qvel[:] = 1e12
+    with pytest.raises(DataError, match="flies apart; .* less extreme"):
+        still.step(np.zeros(len(MOTORS)))
 
 
 def test_minimum_jerk_passes_its_knots_at_rest():
@@ -505,6 +563,12 @@ def test_a_folder_with_another_simulation_is_refused_and_left_alone(recordings):
     assert hashes(recordings) == before
 
 
+def test_a_folder_of_a_run_that_was_killed_in_its_first_write_is_taken(tmp_path):
+    (tmp_path / "simulation.json.partial").write_text("{")
+    simulate(tmp_path, infants=1, frames=3, seed=0, size=(64, 48), processes=1, images=False)
+    assert (tmp_path / "README.md").exists() and not list(tmp_path.glob("*.partial"))
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(DataError, match="holds something else"):
@@ -557,16 +621,172 @@ def test_a_parameter_file_that_is_wrong_names_the_file_the_key_and_what_there_is
     assert not out.exists()
 
 
-def test_a_disk_that_fills_up_leaves_no_sheet(tmp_path, capsys, monkeypatch):
-    def full(path, data):
-        raise OSError(28, "No space left on device", str(path))
+def ends(kind) -> tuple:
+    """The lowest and the highest value of a field's type, of a pair or more of all its members."""
+    marks = getattr(kind, "__metadata__", ())
+    if marks and isinstance(marks[0], Bounds):
+        return tuple(marks[0])
+    members = typing.get_args(typing.get_args(kind)[0] if marks else kind)
+    return tuple(zip(*map(ends, members), strict=True))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    argv = ["--infants=1", "--frames=3", "--size=160,120", f"--out={tmp_path / 'sim'}"]
-    assert command.main(argv) == 2
-    assert "No space left on device" in capsys.readouterr().err
-    assert not list((tmp_path / "sim").glob("result_*"))
-    assert not (tmp_path / "sim" / "pz1").exists()
+
+FIELDS = [
+    (part, name, ends(kind))
+    for part, model in typing.get_type_hints(Parameters).items()
+    for name, kind in typing.get_type_hints(model, include_extras=True).items()
+]
+
+
+def test_every_number_of_the_model_has_bounds_that_its_default_is_within():
+    assert len(FIELDS) == sum(len(part) for part in dataclasses.asdict(DEFAULT).values())
+    for part, name, (low, high) in FIELDS:
+        given = getattr(getattr(DEFAULT, part), name)
+        assert (np.array(low) <= given).all() and (np.array(given) <= high).all(), name
+        assert (np.array(low) < high).all() and np.isfinite([low, high]).all(), name
+
+
+def refused(given, tmp_path, capsys) -> str:
+    """What the command says to a parameter file, once it has refused it and written nothing."""
+    (tmp_path / "p.json").write_text(given if isinstance(given, str) else json.dumps(given))
+    out = tmp_path / "sim"
+    argv = ["--infants=1", "--frames=3", "--size=64,48", "--processes=1", f"--out={out}"]
+    assert command.main([f"--parameters={tmp_path / 'p.json'}", *argv]) == 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "p.json"]
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("part", "name", "bounds"), FIELDS)
+def test_a_number_beyond_its_bounds_is_refused_before_anything_is_written(
+    part, name, bounds, tmp_path, capsys
+):
+    for value, beyond in zip(bounds, (-np.inf, np.inf), strict=True):
+        outside = np.nextafter(value, beyond).tolist()
+        for given in (outside, np.full_like(value, np.nan, float).tolist()):
+            told = refused({part: {name: given}}, tmp_path, capsys)
+            assert f"p.json: {part}: {name} is {given}; wanted " in told
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"movement": {"step_s": [0, 1]}},
+         "movement: step_s is [0, 1]; wanted two ascending numbers from 0.0333 to 3600"),
+        ({"movement": {"step_s": [1, 0.5]}}, "step_s is [1, 0.5]; wanted two ascending numbers"),
+        ({"movement": {"step_s": 1}}, "movement: step_s is 1; wanted two ascending numbers"),
+        ({"view": {"tilt_deg": [1, 2]}}, "tilt_deg is [1, 2]; wanted three numbers from 0 to 30"),
+        ({"view": {"nearest_m": 1}}, "view: nearest_m is 1; wanted at most farthest_m, 0.9"),
+        ({"bedding": {"edge_m": [0.0, -0.01]}},
+         "edge_m is [0.0, -0.01]; wanted two numbers from -0.1 to 0.1, from 0 to 0.1"),
+        ({"bedding": {"blanket": True}}, "blanket is True; wanted a number from 0 to 1"),
+        ('{"sensor": {"noise_px": Infinity}}', "noise_px is inf; wanted a number from 0 to 2"),
+        ('{"sensor": {"noise_px": 1%s}}' % (400 * "0"), "wanted a number from 0 to 2"),
+        ({"annotator": {"click_by_kind": 5 * [1]}}, "wanted six numbers from 0 to 5"),
+    ],
+)  # fmt: skip
+def test_what_is_wanted_instead_is_told(given, message, tmp_path, capsys):
+    assert message in refused(given, tmp_path, capsys)
+
+
+def test_a_mean_and_its_deviation_need_not_ascend(tmp_path):
+    (tmp_path / "p.json").write_text('{"bedding": {"edge_m": [0.005, 0]}}')
+    assert read_parameters(tmp_path / "p.json").bedding.edge_m == (0.005, 0.0)
+
+
+CROWDED = {
+    "bedding": dict(
+        blanket=1.0, wrapped_arm=0.5, both_arms=0.5, wrap_reaches_shoulder=1.0, wrapped_leg=0.5,
+        loose_edges=1.0, at_shoulder=1.0, at_hip=1.0,
+    ),
+    "lines": dict(hose=1.0, leads=1.0, feeding_tube=1.0, infusion=1.0, probe=1.0),
+    "carer": dict(gap_s=1.0, both_hands=1.0),
+}  # fmt: skip
+"""Everything that only some infants have, so that each number is drawn from."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "name", "bounds"), FIELDS)
+def test_the_lowest_and_the_highest_value_of_every_number_play(part, name, bounds, tmp_path):
+    for value in bounds:
+        given = {key: dict(changes) for key, changes in CROWDED.items()}
+        given.setdefault(part, {})[name] = value
+        if name in ("nearest_m", "farthest_m"):
+            given[part] = {"nearest_m": value, "farthest_m": value}
+        (tmp_path / "p.json").write_text(json.dumps(given))
+        recording = Recording(5, 1, SIZE, 3, read_parameters(tmp_path / "p.json"))
+        with warnings.catch_warnings(action="error"):
+            for frame in recording.frames():
+                assert np.isfinite(frame.depth).all() and recording.sense(frame).any()
+                recording.click(frame)
+
+
+PLACES = (
+    "simulation.json", "1_16bit.png", "6_16bit.png", "truth.npz", "camera.json", "scene.xml",
+    "result_pz1.csv", "frames.png", "README.md",
+)  # fmt: skip
+"""Every file that is written, in this order, of an infant's recording and of the folder."""
+
+
+class FullDisk(io.FileIO):
+    """A file that takes half of the first bytes given, and then nothing more."""
+
+    def __init__(self, path, mode):
+        super().__init__(path, mode)
+        self.full = False
+
+    def write(self, data):
+        if not self.full:
+            self.full = True
+            return super().write(bytes(data)[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+
+def fill_up(monkeypatch, place: str, infant: int) -> list[str]:
+    """Lets the disk fill up while `place` is written, for that infant; names what it stopped."""
+    there, opens, stopped = f"pz{infant}.partial", io.open, []
+
+    def open_(file, mode="r", *args, **kwargs):
+        path = Path(file) if isinstance(file, str | Path) else Path()
+        name = path.name.removesuffix(".partial")
+        inside = path.parent.name == there or not path.parent.name.startswith("pz")
+        if "w" not in mode or name != place or not inside:
+            return opens(file, mode, *args, **kwargs)
+        stopped.append(name)
+        raw = io.BufferedWriter(FullDisk(file, mode.replace("b", "").replace("t", "")))
+        return raw if "b" in mode else io.TextIOWrapper(raw, encoding="utf-8")
+
+    # What pathlib and zipfile open files with; numpy.savez takes zipfile.
+    monkeypatch.setattr(io, "open", open_)
+    monkeypatch.setattr("builtins.open", open_)
+    return stopped
+
+
+@pytest.mark.parametrize("infant", [1, 2])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_disk_that_fills_up_leaves_nothing_half_written_and_the_run_goes_on_with_space(
+    place, infant, tmp_path, capsys, monkeypatch
+):
+    place = place.replace("pz1", f"pz{infant}")
+    out = tmp_path / "sim"
+    argv = ["--infants=2", "--frames=3", "--size=64,48", "--processes=1"]
+    with monkeypatch.context() as patch:
+        stopped = fill_up(patch, place, infant)
+        assert command.main([*argv, f"--out={out}"]) == 2
+    assert stopped == [place]
+    assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert not list(out.rglob("*.partial"))
+    whole = {path.stem.removeprefix("result_") for path in out.glob("result_*")}
+    assert {path.name for path in out.glob("pz*")} == whole
+    outside = place in ("simulation.json", "frames.png", "README.md")
+    done = 0 if place == "simulation.json" else 2 if outside else infant - 1
+    assert whole == {"pz1", "pz2"} - {f"pz{k}" for k in (1, 2) if k > done}
+    assert not (out / place).exists()
+
+    assert command.main([*argv, f"--out={out}"]) == 0
+    assert command.main([*argv, f"--out={tmp_path / 'undisturbed'}"]) == 0
+    assert hashes(out) == hashes(tmp_path / "undisturbed")
+    written = {Path(name).name for name in hashes(out)}
+    wanted = {*PLACES, "11_16bit.png", "result_pz2.csv"}
+    assert written == wanted  # a new file belongs into the list
 
 
 def test_nothing_of_it_imports_tensorflow_or_jax():

@@ -1,9 +1,11 @@
 """True joints and the surface that the camera sees -> what an annotator would have clicked."""
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
+from data_pipeline.simulated.ranges import Ascending, Bounds, Checked
 from jaxpose.skeleton import JOINTS
 
 HEADER = (
@@ -17,17 +19,21 @@ MARGIN = 0.015
 """Metres between limb and whatever touches it, before that counts as hiding it."""
 
 
+Pixels = Annotated[float, Bounds(0, 20)]
+Factor = Annotated[float, Bounds(0, 5)]
+
+
 @dataclasses.dataclass(frozen=True)
-class Annotator:
+class Annotator(Checked):
     """How well joints are clicked, px of 640x480."""
 
-    click_px: tuple[float, float] = (2.3, 3.1)
+    click_px: Annotated[tuple[Pixels, Pixels], Ascending()] = (2.3, 3.1)
     """Standard deviation per axis, drawn per sheet: half of the clicks are within 1.8 px per axis.
 
     Steps of the infants that hardly move (6 of the 14 babyPose sheets) have a median of 0.65 to
     1.2 px of 128x96 and 1.8 and 2.6 times that at p90 and p99: those of independent clicks that
     are 2 to 3.6 px of 640x480 off per axis."""
-    click_by_kind: tuple[float, ...] = (0.95, 1.0, 1.0, 1.15, 1.0, 0.92)
+    click_by_kind: tuple[(Factor,) * 6] = (0.95, 1.0, 1.0, 1.15, 1.0, 0.92)
     """Of that, at shoulder, elbow, wrist, hip, knee, ankle: a hip lies deep, often in a nappy."""
 
 

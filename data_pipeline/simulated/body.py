@@ -8,8 +8,11 @@ outwards about itself, `bend` flexes the elbow (to the front) or the knee (to th
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
+
+from data_pipeline.simulated.ranges import Ascending, Bounds, Checked, Share
 
 LIMB_DOFS = ("abduct", "lift", "twist", "bend", "end")
 """Angles of a limb from the trunk outwards; `end` is the wrist or the ankle."""
@@ -57,8 +60,15 @@ class Sizes:
         return self.girth * RADII[joint.split("_")[-1]]
 
 
+Length = Annotated[float, Bounds(0.2, 0.8)]
+Fraction = Annotated[float, Bounds(0.08, 0.45)]
+Girth = Annotated[float, Bounds(0.8, 1.25)]
+Deviation = Annotated[float, Bounds(0, 0.3)]
+"""Not more, so that a thin infant's belly is thicker than the deepest breath."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Proportions:
+class Proportions(Checked):
     """How infants differ in size. Fractions are of the crown-heel length.
 
     Crown-heel 35-50 cm is that of 28 to 40 weeks. Means were chosen so that the projected segments
@@ -66,20 +76,20 @@ class Proportions:
     forearm 10, thigh 9 and shank 11 px of 128x96.
     """
 
-    crown_heel_m: tuple[float, float] = (0.35, 0.50)
-    shoulder_width: float = 0.245
-    hip_width: float = 0.170
-    trunk: float = 0.375
-    upper_arm: float = 0.160
-    forearm: float = 0.150
-    thigh: float = 0.138
-    shank: float = 0.188
-    girth: float = 1.0
-    spread: float = 0.08
+    crown_heel_m: Annotated[tuple[Length, Length], Ascending()] = (0.35, 0.50)
+    shoulder_width: Fraction = 0.245
+    hip_width: Fraction = 0.170
+    trunk: Fraction = 0.375
+    upper_arm: Fraction = 0.160
+    forearm: Fraction = 0.150
+    thigh: Fraction = 0.138
+    shank: Fraction = 0.188
+    girth: Girth = 1.0
+    spread: Deviation = 0.08
     """Standard deviation of every proportion, as a share of it."""
-    most: float = 0.18
+    most: Deviation = 0.18
     """The largest such deviation."""
-    nappy: float = 0.8
+    nappy: Share = 0.8
     """Share of infants that wear one."""
 
 

@@ -5,10 +5,14 @@ pixel; u = fx X/Z + cx with cx = (width - 1) / 2. Depth is z, not the length of 
 """
 
 import dataclasses
+from typing import Annotated
 
 import cv2
 import mujoco
 import numpy as np
+
+from data_pipeline.errors import DataError
+from data_pipeline.simulated.ranges import Bounds, Checked, Degrees, Share
 
 FOCAL_AT_640 = 570.0
 """px; a structured-light camera of 58 degrees (Astra, Xtion, Kinect v1)."""
@@ -58,27 +62,39 @@ class Camera:
         return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
 
+Distance = Annotated[float, Bounds(0.3, 3)]
+Aside = Annotated[float, Bounds(0, 0.5)]
+
+
 @dataclasses.dataclass(frozen=True)
-class View:
+class View(Checked):
     """How a camera is hung above an infant; `_m` metres, `_deg` degrees.
 
     Distances and places are those of the 14 babyPose sheets: segments of 43 to 56 px of 640x480,
     the middle of the trunk at (315, 232) with a standard deviation of (40, 50) px.
     """
 
-    focal_at_640: float = FOCAL_AT_640
-    focal_spread: float = 0.01
-    distance_m: float = 0.71
+    focal_at_640: Annotated[float, Bounds(300, 2000)] = FOCAL_AT_640
+    focal_spread: Annotated[float, Bounds(0, 0.1)] = 0.01
+    distance_m: Distance = 0.71
     """For an infant of 42.5 cm; in proportion to the length for others."""
-    distance_spread: float = 0.06
+    distance_spread: Share = 0.06
     """Standard deviation, as a share of the distance."""
-    nearest_m: float = 0.6
-    farthest_m: float = 0.9
-    tilt_deg: tuple[float, float, float] = (5.0, 4.0, 6.0)
+    nearest_m: Distance = 0.6
+    farthest_m: Distance = 0.9
+    tilt_deg: tuple[Degrees, Degrees, Degrees] = (5.0, 4.0, 6.0)
     """Standard deviations about the image's x axis, its y axis, and in its plane."""
-    steepest_deg: float = 12.0
-    aside_m: tuple[float, float] = (0.045, 0.045)
+    steepest_deg: Annotated[float, Bounds(0, 20)] = 12.0
+    """The largest tilt; at twice this the widest lens still has the horizon outside its image."""
+    aside_m: tuple[Aside, Aside] = (0.045, 0.045)
     """Standard deviation of the image's middle around the trunk's: across and along the infant."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.nearest_m > self.farthest_m:
+            raise DataError(
+                f"nearest_m is {self.nearest_m:g}; wanted at most farthest_m, {self.farthest_m:g}"
+            )
 
 
 def draw_camera(

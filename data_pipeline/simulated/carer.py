@@ -5,17 +5,18 @@ import dataclasses
 import numpy as np
 
 from data_pipeline.simulated.movement import HZ, minimum_jerk, onsets
+from data_pipeline.simulated.ranges import Checked, Seconds, SecondsRange, Share
 from data_pipeline.simulated.scene import ARMS
 
 
 @dataclasses.dataclass(frozen=True)
-class Visits:
+class Visits(Checked):
     """How often and for how long a carer's arm is over the infant; set by hand."""
 
-    gap_s: float = 110.0
+    gap_s: Seconds = 110.0
     """Mean time between two visits."""
-    stay_s: tuple[float, float] = (2.0, 7.0)
-    both_hands: float = 0.4
+    stay_s: SecondsRange = (2.0, 7.0)
+    both_hands: Share = 0.4
     """Share of the visits with a second hand."""
 
 

@@ -5,6 +5,7 @@ on the moving limbs and never cuts through them.
 """
 
 import dataclasses
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from data_pipeline.simulated.camera import Camera, window
 from data_pipeline.simulated.movement import HZ, onsets, wander
 from data_pipeline.simulated.quota import Quota
+from data_pipeline.simulated.ranges import Bounds, Checked, Seconds, SecondsRange, Share
 
 THICKNESS = 0.004
 """Metres, of a cloth and the air in it."""
@@ -27,7 +29,7 @@ STRIDE = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Bedding:
+class Bedding(Checked):
     """What may cover an infant. Shares are chances per infant, `_m` metres, `_s` seconds.
 
     Set such that joints are missing as often, and for as long, as in the 14 babyPose sheets, where
@@ -35,27 +37,30 @@ class Bedding:
     comes and goes within half a second.
     """
 
-    blanket: float = 0.03
+    blanket: Share = 0.03
     """Over the legs or the lower trunk, from the feet upwards."""
-    blanket_stays_s: float = 150.0
+    blanket_stays_s: Seconds = 150.0
     """Mean time until it is taken off or put on."""
-    wrapped_arm: float = 0.22
+    wrapped_arm: Share = 0.22
     """One arm in a splint or a mitten, from wrist to elbow, for the whole recording."""
-    both_arms: float = 0.25
+    both_arms: Share = 0.25
     """Of those, the share that has the other one wrapped too."""
-    wrap_reaches_shoulder: float = 0.3
-    wrapped_leg: float = 0.08
-    """One leg wrapped from knee to foot, for the whole recording."""
-    loose_edges: float = 0.65
+    wrap_reaches_shoulder: Share = 0.3
+    wrapped_leg: Share = 0.08
+    """One leg wrapped from knee to foot, for the whole recording, of an infant with bare arms."""
+    loose_edges: Share = 0.65
     """Lies between cloths whose edges come up to a joint; of these infants, the chances are"""
-    at_shoulder: float = 0.5
+    at_shoulder: Share = 0.5
     """per shoulder"""
-    at_hip: float = 0.3
+    at_hip: Share = 0.3
     """and per hip."""
-    edge_m: tuple[float, float] = (0.005, 0.004)
+    edge_m: tuple[Annotated[float, Bounds(-0.1, 0.1)], Annotated[float, Bounds(0, 0.1)]] = (
+        0.005,
+        0.004,
+    )
     """Mean and standard deviation of how far such an edge stays short of the joint."""
-    sway_m: float = 0.003
-    sway_s: tuple[float, float] = (0.15, 0.6)
+    sway_m: Annotated[float, Bounds(0, 0.05)] = 0.003
+    sway_s: SecondsRange = (0.15, 0.6)
     """A cloth on a breathing, moving infant wanders: standard deviation, time between values."""
 
 

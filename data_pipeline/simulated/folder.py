@@ -1,10 +1,16 @@
 """The folder around the recordings: whose it is, what it holds, a picture of it."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+import cv2
+import mujoco
+import numpy as np
+
 from data_pipeline.errors import DataError
 from data_pipeline.picture import contact_sheet
+from data_pipeline.simulated.parameters import DEFAULT
 from data_pipeline.simulated.writing import write_whole
 
 NOTE, README, PICTURE = "simulation.json", "README.md", "frames.png"
@@ -17,12 +23,15 @@ the depth images. The layout is that of the babyPose data set.
     python -m data_pipeline.simulate --infants={infants} --frames={frames} --seed={seed} \\
         --size={width},{height}{options} --out=...
 
+{changed}Completed with {versions}.
+
 | file | what |
 |---|---|
 | `pz<ID>/<n>_16bit.png` | depth, uint16 mm, 0 = no return; n = 1, 6, 11, ... of 30 Hz |
 | `result_pz<ID>.csv` | clicked joints, integer px, `-1,-1` = hidden or outside the image |
 | `pz<ID>/camera.json` | fx, fy, cx, cy, width, height, px; the top-left pixel's centre is (0, 0) |
 | `pz<ID>/truth.npz` | exact, before the annotator's error: joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12]; the same of head and neck: head_neck_mm [n 2 3], ... |
+| `pz<ID>/scene.xml` | the infant and its crib as a MuJoCo scene, without cloths and hoses; keyframe `settled` is the posture before the first frame |
 | `simulation.json` | seed, sizes and parameters; with the same ones the same version gives the same bytes |
 
 `hidden_by` names what lies between a hidden joint and the camera (`cloth`, `hose`, `carer`, `nest`,
@@ -31,6 +40,9 @@ the forearm), or says `outside` the image.
 Joints are in the order right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee,
 ankle, left hip, knee, ankle; right and left are the infant's own. Millimetres are in the camera's
 frame: x right, y down, z away.
+
+A scene opens in MuJoCo's viewer (`pip install mujoco`), where key 5 shows the mattress:
+`python -m mujoco.viewer --mjcf=DIR/pz1/scene.xml`.
 
 How these sheets compare with babyPose's: `python -m data_pipeline.fidelity DIR`.
 """  # noqa: E501
@@ -70,7 +82,8 @@ def claim(out: Path, settings: dict, infants: int) -> None:
                 "; ask for all of them, or name another folder with --out"
             )
         return
-    if out.exists() and any(out.iterdir()):
+    begun = note.with_name(note.name + ".partial")  # by a run that was killed right then
+    if out.exists() and any(path != begun for path in out.iterdir()):
         raise DataError(f"{out} holds something else; name an empty or a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(note, (json.dumps(settings, indent=1) + "\n").encode())
@@ -92,15 +105,20 @@ def described(out: Path) -> bool:
 
 def describe(out: Path, settings: dict, infants: int) -> None:
     """Writes the folder's README, and a picture of the first infants where there are images."""
-    picture, options = "", ""
+    picture, options, changed = "", "", ""
     if settings["images"]:
         write_whole(out / PICTURE, contact_sheet(out))
         picture = PICTURE_TEXT
     else:
         options = " --sheets_only"
+    if settings["parameters"] != dataclasses.asdict(DEFAULT):
+        options += " --parameters=FILE.json"
+        changed = "What FILE.json changed is in `simulation.json`. "
+    versions = {"mujoco": mujoco, "numpy": np, "opencv-python": cv2}
     width, height = settings["size"]
     text = TEXT.format(
         infants=infants, frames=settings["frames"], seed=settings["seed"], width=width,
-        height=height, options=options, picture=picture,
+        height=height, options=options, picture=picture, changed=changed,
+        versions=", ".join(f"{name} {module.__version__}" for name, module in versions.items()),
     )  # fmt: skip
     write_whole(out / README, text.encode())

@@ -12,10 +12,22 @@ What the targets become is up to gravity and contact: see `scene`.
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 
 from data_pipeline.simulated.body import LIMB_DOFS, LIMB_NAMES, MOTORS, RANGES_DEG, ROOT_DOFS
+from data_pipeline.simulated.ranges import (
+    Ascending,
+    Bounds,
+    Checked,
+    Degrees,
+    DegreesRange,
+    Seconds,
+    SecondsRange,
+    Share,
+    ShareRange,
+)
 
 HZ = 30
 """Raw frames per second; one in five is kept, as in babyPose."""
@@ -54,42 +66,48 @@ PLACE_SPREAD = (0.030, 0.025, *np.radians((7, 8, 6, 6, 30, 8)))
 """Of where the trunk lies and how, in the order of `ROOT_DOFS`, between infants."""
 
 
+Rate = Annotated[float, Bounds(0.01, 60)]
+Amplitude = Annotated[float, Bounds(0.01, 3)]
+Breaths = Annotated[float, Bounds(1, 300)]
+Rise = Annotated[float, Bounds(0, 0.005)]
+
+
 @dataclasses.dataclass(frozen=True)
-class Movement:
+class Movement(Checked):
     """How infants move; `_deg` degrees, `_s` seconds. A pair is the range of a draw.
 
     Fitted to the displacements and autocorrelations of the 14 babyPose sheets, half of whose
     infants hardly move at all while the others are busy up to half of the time.
     """
 
-    bursts_per_minute: tuple[float, float] = (1.2, 20.0)
+    bursts_per_minute: Annotated[tuple[Rate, Rate], Ascending()] = (1.2, 20.0)
     """Per infant, log-uniform."""
-    burst_s: tuple[float, float] = (1.5, 5.0)
-    step_s: tuple[float, float] = (0.3, 0.8)
+    burst_s: SecondsRange = (1.5, 5.0)
+    step_s: SecondsRange = (0.3, 0.8)
     """Duration of one submovement."""
-    amplitude: tuple[float, float] = (0.6, 1.6)
+    amplitude: Annotated[tuple[Amplitude, Amplitude], Ascending()] = (0.6, 1.6)
     """Of an infant's submovements, log-uniform; 1 is `REACH_DEG`."""
-    joins: tuple[float, float] = (0.4, 0.75)
+    joins: ShareRange = (0.4, 0.75)
     """Chance that an arm joins a burst; a leg's is 1.1 minus this."""
-    side_bias: float = 0.2
+    side_bias: Share = 0.2
     """Largest amount that one side's chance is raised by, and the other's lowered."""
-    posture_s: float = 24.0
+    posture_s: Seconds = 24.0
     """Mean time that a limb keeps a posture, at 6 bursts a minute; less when busier."""
-    drift_deg: float = 4.0
+    drift_deg: Degrees = 4.0
     """Standard deviation of a slow drift of every joint around the posture."""
-    drift_s: tuple[float, float] = (4.0, 30.0)
+    drift_s: SecondsRange = (4.0, 30.0)
     """Time that the drift takes from one value to the next."""
-    restless_deg: tuple[float, float] = (1.0, 3.0)
+    restless_deg: DegreesRange = (1.0, 3.0)
     """Standard deviation of the faster wander of every joint of the limbs, per infant."""
-    restless_s: tuple[float, float] = (0.3, 1.2)
+    restless_s: SecondsRange = (0.3, 1.2)
     """Time that the wander takes from one value to the next."""
-    trunk_deg: float = 1.0
+    trunk_deg: Annotated[float, Bounds(0, 10)] = 1.0
     """Wander of the trunk's angles."""
-    trunk_m: float = 0.003
+    trunk_m: Annotated[float, Bounds(0, 0.02)] = 0.003
     """Wander of the trunk's place."""
-    breaths_per_minute: tuple[float, float] = (40.0, 60.0)
+    breaths_per_minute: Annotated[tuple[Breaths, Breaths], Ascending()] = (40.0, 60.0)
     """Of newborns at rest."""
-    breath_m: tuple[float, float] = (0.001, 0.003)
+    breath_m: Annotated[tuple[Rise, Rise], Ascending()] = (0.001, 0.003)
     """How far the belly rises."""
 
 

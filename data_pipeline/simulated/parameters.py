@@ -5,6 +5,7 @@ Each part lives beside the code that draws from it and says there where its valu
 
 import dataclasses
 import json
+import typing
 from pathlib import Path
 
 from data_pipeline.errors import DataError
@@ -14,6 +15,7 @@ from data_pipeline.simulated.camera import View
 from data_pipeline.simulated.carer import Visits
 from data_pipeline.simulated.cloths import Bedding
 from data_pipeline.simulated.movement import Movement
+from data_pipeline.simulated.ranges import refusal
 from data_pipeline.simulated.sensor import Sensor
 from data_pipeline.simulated.tubes import Lines
 
@@ -39,7 +41,7 @@ def read_parameters(path: Path) -> Parameters:
     """A JSON file that names only what it changes: `{"movement": {"burst_s": [1, 4]}}`.
 
     Raises:
-      DataError: not such a file; an unknown name; a value that is no number or no such list.
+      DataError: not such a file; an unknown name; a value outside of its field's type.
     """
     try:
         given = json.loads(path.read_text())
@@ -52,22 +54,20 @@ def read_parameters(path: Path) -> Parameters:
 
 def _changed(default, given, where: str):
     """`default` with what `given` says; `where` leads the reader of an error to the place."""
-    if dataclasses.is_dataclass(default):
-        fields = [f.name for f in dataclasses.fields(default)]
-        if not isinstance(given, dict):
-            raise DataError(f"{where} is {given!r}; wanted an object with {', '.join(fields)}")
-        for name in given:
-            if name not in fields:
-                raise DataError(f"{where}: unknown {name!r}; one of: {', '.join(fields)}")
-        parts = {
-            name: _changed(getattr(default, name), value, f"{where}: {name}")
-            for name, value in given.items()
-        }
+    kinds = typing.get_type_hints(type(default), include_extras=True)
+    if not isinstance(given, dict):
+        raise DataError(f"{where} is {given!r}; wanted an object with {', '.join(kinds)}")
+    parts = {}
+    for name, value in given.items():
+        if name not in kinds:
+            raise DataError(f"{where}: unknown {name!r}; one of: {', '.join(kinds)}")
+        if dataclasses.is_dataclass(kinds[name]):
+            parts[name] = _changed(getattr(default, name), value, f"{where}: {name}")
+        elif wanted := refusal(kinds[name], value):
+            raise DataError(f"{where}: {name} is {value!r}; wanted {wanted}")
+        else:
+            parts[name] = tuple(map(float, value)) if isinstance(value, list) else float(value)
+    try:
         return dataclasses.replace(default, **parts)
-    if isinstance(default, tuple):
-        if not isinstance(given, list) or len(given) != len(default):
-            raise DataError(f"{where} is {given!r}; wanted a list like {json.dumps(default)}")
-        return tuple(_changed(d, g, where) for d, g in zip(default, given, strict=True))
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        raise DataError(f"{where} is {given!r}; wanted a number like {default}")
-    return float(given)
+    except DataError as error:  # of numbers that do not go together
+        raise DataError(f"{where}: {error}") from None

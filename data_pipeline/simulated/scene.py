@@ -8,6 +8,7 @@ import dataclasses
 import mujoco
 import numpy as np
 
+from data_pipeline.errors import DataError
 from data_pipeline.simulated.body import Sizes, contacts_xml, infant_xml, motors_xml
 from data_pipeline.simulated.movement import HZ
 from jaxpose.skeleton import JOINTS
@@ -30,6 +31,10 @@ CLEAR = 0.005
 
 LIFTS = 6
 """Most steps that it takes to get there."""
+
+UNSTABLE = tuple(
+    getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}") for what in ("QPOS", "QVEL", "QACC")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,10 +141,12 @@ class Scene:
     Attributes:
       model, data: MuJoCo's own.
       joints: [12 3] joint centres in the world frame, of the current state.
+      xml: the scene as MJCF; once settled, with that posture as keyframe `settled`.
     """
 
     def __init__(self, sizes: Sizes, crib: Crib):
-        self.model = mujoco.MjModel.from_xml_string(scene_xml(sizes, crib))
+        self.xml = scene_xml(sizes, crib).lstrip()
+        self.model = mujoco.MjModel.from_xml_string(self.xml)
         self.data = mujoco.MjData(self.model)
         self._joint_bodies = [self.model.body(name).id for name in JOINTS]
         self._trunk = [self.model.geom(name).id for name in ("belly", "chest")]
@@ -150,15 +157,24 @@ class Scene:
         """Lets the infant come to rest in its first targets, led there from lying straight."""
         for share in np.minimum(np.linspace(0, 2, SETTLE_FRAMES), 1):
             self.step(share * targets)
+        qpos, ctrl = (" ".join(f"{v:.6g}" for v in a) for a in (self.data.qpos, self.data.ctrl))
+        key = f'<keyframe><key name="settled" qpos="{qpos}" ctrl="{ctrl}"/></keyframe>'
+        self.xml = self.xml.replace("</mujoco>", f"  {key}\n</mujoco>\n")
 
     def step(self, targets: np.ndarray, breath: float = 0.0) -> None:
         """One raw frame (1/30 s) with the motors at `targets`, in the order of `body.MOTORS`.
 
         `breath` is how many metres the belly stands above its mean; the chest rises half as much.
+
+        Raises:
+          DataError: the infant flies apart, as several extreme numbers together can bring about.
         """
         self.data.ctrl[:] = targets
         self.model.geom_size[self._trunk, 2] = self._at_rest + breath * np.array([1.0, 0.5])
         mujoco.mj_step(self.model, self.data, nstep=SUBSTEPS)
+        # MuJoCo starts again from lying straight, and says so here alone.
+        if any(self.data.warning[kind].number for kind in UNSTABLE):
+            raise DataError("the infant flies apart; give sizes or movements that are less extreme")
         # Positions of bodies and geoms are those before the last step until asked for again.
         mujoco.mj_kinematics(self.model, self.data)
 

@@ -1,16 +1,21 @@
 """Noise-free depth -> what a structured-light sensor would return: uint16 mm, 0 = no return."""
 
 import dataclasses
+import math
 from statistics import NormalDist
+from typing import Annotated
 
 import cv2
 import numpy as np
 
-from data_pipeline.errors import DataError
+from data_pipeline.simulated.ranges import Bounds, Checked, Share
+
+Correlation = Annotated[float, Bounds(0.1, 100)]
+"""px of a Gaussian's deviation."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Sensor:
+class Sensor(Checked):
     """A camera that sees a projected pattern and measures disparities; `_px` are px of 640x480.
 
     Of a short-range structured-light camera: at 0.7 m a disparity of one px is 16 mm, so these
@@ -19,29 +24,25 @@ class Sensor:
     hardly a speck (`python -m data_pipeline.look`).
     """
 
-    baseline_m: float = 0.055
+    baseline_m: Annotated[float, Bounds(0.01, 0.3)] = 0.055
     """Between projector (to the camera's left) and camera: the width of the shadows."""
-    window_px: float = 5.0
-    """Side of the window that is matched with the pattern, 1 to 5: what is less than half as
-    wide, a thin cable say, is not seen, and corners are rounded."""
-    noise_px: float = 0.06
+    window_px: Annotated[float, Bounds(1, 5)] = 5.0
+    """Side of the window that is matched with the pattern: what is less than half as wide, a thin
+    cable say, is not seen, and corners are rounded."""
+    noise_px: Annotated[float, Bounds(0, 2)] = 0.06
     """Standard deviation of the disparity, alike over"""
-    noise_alike_px: float = 1.5
-    quantum_px: float = 1 / 16
+    noise_alike_px: Correlation = 1.5
+    quantum_px: Annotated[float, Bounds(0.001, 2)] = 1 / 16
     """Step of the disparity."""
-    jagged_px: float = 0.7
+    jagged_px: Annotated[float, Bounds(0, 20)] = 0.7
     """Standard deviation of the place that a pixel's value is taken from: edges fray."""
-    flying: float = 0.3
+    flying: Share = 0.3
     """Share of the pixels on an edge that get a depth between the two sides."""
-    specks: float = 0.0005
+    specks: Annotated[float, Bounds(0, 0.5)] = 0.0005
     """Share of the image lost in specks, apart from shadows and edges."""
-    lost_on_poor_material: float = 0.5
+    lost_on_poor_material: Share = 0.5
     """Share of hair, hoses and clear walls that returns nothing, in patches of"""
-    patch_px: float = 8.0
-
-    def __post_init__(self):
-        if not 1 <= self.window_px <= 5:
-            raise DataError(f"sensor: window_px is {self.window_px:g}; wanted 1 to 5")
+    patch_px: Correlation = 8.0
 
 
 DEFAULT = Sensor()
@@ -71,13 +72,13 @@ def sense(
     slope = cv2.GaussianBlur(np.hypot(dx, dy), (0, 0), 0.6) * focal / depth
     lost |= slope > rng.uniform(20, 40, (h, w)).astype(np.float32)
     blobs = _smooth(rng, (h, w), 1.0)
-    lost |= blobs > NormalDist().inv_cdf(1 - sensor.specks)
+    lost |= blobs > _below(1 - sensor.specks)
     if poor is not None:
         wide = cv2.morphologyEx(
             poor.astype(np.uint8), cv2.MORPH_OPEN, np.ones((side, side), np.uint8)
         )
         patches = _smooth(rng, (h, w), sensor.patch_px * scale)
-        lost |= (wide > 0) & (patches < NormalDist().inv_cdf(sensor.lost_on_poor_material))
+        lost |= (wide > 0) & (patches < _below(sensor.lost_on_poor_material))
 
     frayed = sensor.jagged_px * scale
     u, v = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
@@ -93,6 +94,11 @@ def sense(
     seen = np.rint(seen / sensor.quantum_px) * sensor.quantum_px
     mm = 1000 * focal / scale * sensor.baseline_m / np.maximum(seen, 0.5)
     return np.where(lost, 0, np.rint(mm).clip(0, 65535)).astype(np.uint16)
+
+
+def _below(share: float) -> float:
+    """The value that so large a share of normal noise lies below, none of it and all included."""
+    return NormalDist().inv_cdf(share) if 0 < share < 1 else math.copysign(math.inf, share - 0.5)
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:

@@ -6,33 +6,38 @@ annotator sees, and hides nothing.
 """
 
 import dataclasses
+from typing import Annotated
 
 import cv2
 import numpy as np
 
 from data_pipeline.simulated.camera import Camera, window
+from data_pipeline.simulated.ranges import Ascending, Bounds, Checked, Share
+
+Diameter = Annotated[float, Bounds(0.0005, 0.03)]
+Diameters = Annotated[tuple[Diameter, Diameter], Ascending()]
 
 
 @dataclasses.dataclass(frozen=True)
-class Lines:
+class Lines(Checked):
     """What is attached to an infant. Shares are chances per infant, `_m` metres.
 
     Set by hand after what is usual in a neonatal ward: breathing support by a pair of hoses or one,
     three chest leads, a feeding tube, an infusion line at a hand, a saturation probe at a foot.
     """
 
-    hose: float = 0.35
+    hose: Share = 0.35
     """From the nose over a shoulder."""
-    hose_diameter_m: tuple[float, float] = (0.009, 0.014)
-    leads: float = 0.5
+    hose_diameter_m: Diameters = (0.009, 0.014)
+    leads: Share = 0.5
     """Three from the chest, together."""
-    feeding_tube: float = 0.3
-    infusion: float = 0.25
+    feeding_tube: Share = 0.3
+    infusion: Share = 0.25
     """A line from a wrist."""
-    probe: float = 0.35
+    probe: Share = 0.35
     """A cable from a foot."""
-    cable_diameter_m: tuple[float, float] = (0.002, 0.004)
-    slack: float = 0.35
+    cable_diameter_m: Diameters = (0.002, 0.004)
+    slack: Annotated[float, Bounds(0, 2)] = 0.35
     """How far a line strays sideways, as a share of its length."""
 
 

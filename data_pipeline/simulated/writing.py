@@ -4,6 +4,8 @@ pz<ID>/<n>_16bit.png   uint16 mm, 0 = no return, n = 1, 6, 11, ...
 pz<ID>/camera.json     fx fy cx cy (px), width, height
 pz<ID>/truth.npz       joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12],
                        the same of head and neck: head_neck_mm [n 2 3], ...
+pz<ID>/scene.xml       MJCF: infant, crib, nest and the carer's arms, which wait below; keyframe
+                       `settled`: the posture before the first frame
 result_pz<ID>.csv      written last: a sheet means that the recording is whole
 """
 
@@ -50,8 +52,10 @@ def write_recording(
         partial.rename(folder)
         write_whole(sheet_path(out, infant), sheet.encode())
     except BaseException:
-        # A full disk, say: no half of a recording stays.
+        # A full disk, say: no half of a recording stays, nor a folder without its sheet.
         shutil.rmtree(partial, ignore_errors=True)
+        if not sheet_path(out, infant).exists():
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
@@ -83,6 +87,7 @@ def _write_frames(
         head_neck_hidden_by=hidden[:, others],
     )
     (folder / "camera.json").write_text(json.dumps(recording.camera.intrinsics(), indent=1) + "\n")
+    (folder / "scene.xml").write_text(recording.scene.xml)
     return "\n".join(rows) + "\n"
 
 
@@ -91,7 +96,7 @@ def write_whole(path: Path, data: bytes) -> None:
     beside = path.with_name(path.name + ".partial")
     try:
         beside.write_bytes(data)
-    except OSError:
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise
     beside.rename(path)
