@@ -5,6 +5,7 @@ import json
 import typing
 
 import numpy as np
+import psutil
 import pytest
 
 from experiments.bench import __main__ as bench
@@ -13,7 +14,7 @@ from experiments.bench.cases import IMPLEMENTATIONS, SIZES, Case, Choice, cases
 from experiments.bench.expected import PREDICTIONS
 from experiments.bench.ours import Ours
 from experiments.bench.prepared import Reference, WrongResult
-from experiments.bench.processes import PROTOCOLS, Measured, _without_slow
+from experiments.bench.processes import PROTOCOLS, Measured, WorkerDied, _without_slow, measure
 from experiments.bench.weights import deviation, inputs
 from jaxpose.convolution import Lowering
 from jaxpose.factorise import VARIANTS
@@ -258,3 +259,77 @@ def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys):
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md", ".png"]
     kept = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert sum(len(v[-1]) for v in kept["visits"]) == sum(r["n"] for r in kept["rows"])
+
+
+# ---- a worker that is killed ----
+
+
+def killed(choice: Choice, at: str, kind: str, **options) -> tuple[list[Case], Measured]:
+    """A whole run, in which this kind of worker is killed where the run says so."""
+    left = [at]
+
+    def say(text: str) -> None:
+        if left and left[0] in text:
+            left.pop()
+            (worker,) = [
+                child
+                for child in psutil.Process().children()
+                if child.cmdline()[-2:] == ["experiments.bench.worker", kind]
+            ]
+            worker.kill()
+
+    chosen = cases(TINY, choice)
+    found = measure(
+        *(chosen, dataclasses.replace(PROTOCOLS["smoke"], processes=2)),
+        **{"size": TINY, "device": "auto", "seed": 0, "say": say, "on_process": lambda found: None},
+        **options,
+    )
+    assert not left
+    return chosen, found
+
+
+OURS_TINY = Choice(("decoding", "input"), implementations=("jaxpose",))
+
+
+@pytest.mark.parametrize("at", ["process 1/2: block 2, 1/", "process 1/2: preparing 3/4"])
+def test_a_killed_worker_costs_its_cases_of_one_process_and_nothing_that_was_measured(at):
+    chosen, found = killed(OURS_TINY, at, "jax")
+    (death,) = found.deaths
+    names = {case.name for case in chosen}
+    assert (death.kind, death.process) == ("jax", 0) and death.at in names
+    assert death.how == "was killed by SIGKILL, as the system does where memory runs out"
+    assert {death.at, *death.lost} == names and found.processes == 2
+    blocks = {name: [v[1:3] for v in found.visits if v.subject == name] for name in names}
+    second = [(1, 0), (1, 1)]
+    for name, seen in blocks.items():
+        wanted = set() if name == death.at else set(second)
+        if "block" in at:  # one block and one visit more were made before
+            wanted |= {(0, 0)}
+        assert set(seen) - {(0, 1)} == wanted
+    if "preparing" in at:
+        assert death.at == chosen[2].name
+    facts = {"size": "tiny", "protocol": "smoke", "seed": 0, "processes": 2, "seconds": 1.0}
+    result = report.result(chosen, found, TINY, facts | {"load_before": found.loads[0]}, {})
+    assert result["deaths"][0]["at"] == death.at and death.at in result["skipped"]
+    said = "the jax worker of process 1 was killed by SIGKILL, as the system does where memory "
+    assert f"**A worker ended:** {said}" in report.as_markdown(result)
+
+
+def test_the_others_go_on_without_a_peer_that_is_killed_while_it_starts_and_it_comes_back():
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    chosen = Choice(
+        *(("regression",), ("asy",), ("forward",), ("folded",)),
+        batches=(1,),
+        implementations=("jaxpose", "onnxruntime"),
+    )
+    chosen, found = killed(chosen, "process 1/2: preparing 2/2", "onnxruntime")
+    mine, theirs = (case.name for case in chosen)
+    assert [(d.at, d.lost) for d in found.deaths] == [(theirs, ())]
+    assert {v[1:3] for v in found.visits} == {(p, b) for p in (0, 1) for b in (0, 1)}
+    assert {v.subject for v in found.visits} == {mine}
+
+
+def test_without_its_first_jax_worker_a_run_ends_with_how_it_died():
+    with pytest.raises(WorkerDied, match="the jax worker was killed by SIGKILL"):
+        killed(OURS_TINY, "process 1/2: ceilings", "jax")

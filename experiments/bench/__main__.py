@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from experiments.account import parse_clip
 from experiments.bench import cases, machine, plots, report
-from experiments.bench.processes import PROTOCOLS, Measured, Refused, measure
+from experiments.bench.processes import PROTOCOLS, Measured, Refused, WorkerDied, measure
 from experiments.config import ConfigError
 from experiments.rundir import write_json, write_text
 from jaxpose.factorise import VARIANTS
@@ -207,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except Refused as error:
+    except (Refused, WorkerDied) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -35,6 +35,8 @@ def result(
         for name, values in visits.items()
         if (spread := control_spread(values)) is not None
     }
+    never = {c.name: "left out with a worker that ended: see deaths"
+             for c in cases if found.deaths and c.name not in visits}  # fmt: skip
     others = [facts["load_before"], *found.loads]
     busy = max(load["busy_cores"] for load in others)
     return {
@@ -50,7 +52,8 @@ def result(
         "ratios": ratios,
         "bars": bars(timed, rows, visits, facts["size"]),
         "predictions": predictions(timed, visits, facts["size"], found.device.get("platform")),
-        "skipped": {**missing, **found.notes},
+        "skipped": {**missing, **never, **found.notes},
+        "deaths": [{**dataclasses.asdict(death), "said": str(death)} for death in found.deaths],
         "visits": [[v.subject, *v[1:5], [round(1e3 * s, 4) for s in v.seconds]]
                    for v in found.visits],
     }  # fmt: skip
@@ -268,6 +271,7 @@ def as_markdown(result: dict) -> str:
         f"GFLOP/s (float32 matrix product), {copy:.1f} GB/s (copy). "
         f"{result['processes']} fresh processes, {result['seconds'] / 60:.1f} minutes.\n"
     )
+    parts += [f"**A worker ended:** {death['said']}.\n" for death in result["deaths"]]
     for name, spread in result["control_spread"].items():
         parts.append(f"A/A control {name}: differences below {100 * spread:.1f} % are noise.\n")
     header = ["what", "median ms", "p90", "p95", "IQR", "n", "of roofline", "compile s", "MB"]
