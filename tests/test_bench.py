@@ -146,6 +146,17 @@ def test_bars_take_our_best_over_the_better_pytorch():
     assert reported(jaxpose=0.6, torch_eager=0.5)["bars"][0]["met"] == "missed"
 
 
+def test_what_was_timed_in_one_process_has_no_interval_and_says_so():
+    result = reported(jaxpose=0.4, torch_eager=0.5)
+    for compared in (*result["ratios"], *result["bars"]):
+        assert compared["interval"] is compared["reduction_interval"] is None
+        assert compared["processes"] == 1
+    lines = report.as_markdown(result).splitlines()
+    assert sum("| one process |" in line for line in lines) == len(
+        [*result["ratios"], *result["bars"]]
+    )
+
+
 def test_variants_are_compared_within_a_lowering_and_best_against_best():
     result = reported(jaxpose=0.4, jax_conv3d=1.0, torch_eager=0.5)
     named = {(r["of"], r["over"]) for r in result["ratios"]}

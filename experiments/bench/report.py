@@ -132,7 +132,7 @@ def ratio(of: Case, over: Case, visits: dict[str, list[Visit]]) -> dict | None:
     if found is None:
         return None
     rounded = {
-        key: [round(x, 4) for x in value] if isinstance(value, tuple) else round(value, 4)
+        key: [round(x, 4) for x in value] if isinstance(value, tuple) else value and round(value, 4)
         for key, value in found._asdict().items()
     }
     return {"of": of.name, "over": over.name, **rounded}
@@ -260,6 +260,10 @@ def as_csv(rows: list[dict]) -> str:
     return text.getvalue()
 
 
+def between(interval: list[float] | None) -> str:
+    return "one process" if interval is None else "{:.2f} to {:.2f}".format(*interval)
+
+
 def as_markdown(result: dict) -> str:
     """Tables for people."""
     parts = [f"# {stem(result)}\n"]
@@ -291,14 +295,14 @@ def as_markdown(result: dict) -> str:
     parts.append(table(header, lines))
     header = ["of", "over", "speed-up t_over / t_of", "95 %", "reduction 1 - t_of / t_over"]
     lines = [
-        [r["of"], r["over"], f"{r['speedup']:.2f}", "{:.2f} to {:.2f}".format(*r["interval"]),
+        [r["of"], r["over"], f"{r['speedup']:.2f}", between(r["interval"]),
          f"{100 * r['reduction']:.0f} %"]
         for r in result["ratios"]
     ]  # fmt: skip
     parts.append(table(header, lines))
     if result["bars"]:
         lines = [
-            [b["of"], b["over"], f"{b['speedup']:.2f}", "{:.2f} to {:.2f}".format(*b["interval"]),
+            [b["of"], b["over"], f"{b['speedup']:.2f}", between(b["interval"]),
              f"{b['must']}", f"{b['aim']}", b["met"]]
             for b in result["bars"]
         ]  # fmt: skip
