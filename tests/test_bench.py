@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import sys
 import typing
 
 import numpy as np
 import psutil
 import pytest
+from lowerings import NEEDS_ONEDNN
 
 from experiments.bench import __main__ as bench
 from experiments.bench import machine, report
@@ -257,16 +259,24 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_note(monkeypatch):
     assert missing["torch_eager"] == "torch is not installed: pip install -e '.[peers]'"
 
 
-def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys):
+@NEEDS_ONEDNN
+def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys, monkeypatch):
     options = ["--size=tiny", "--protocol=smoke", f"--out={tmp_path}", "--precisions=float32"]
     options += ["--nets=decoding,regression", "--variants=asy", "--whats=forward,chain"]
-    assert bench.main([*options, "--lowerings=folded", "--batches=1"]) == 0
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=7")
+    assert bench.main([*options, "--lowerings=onednn", "--batches=1"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [(r["net"], r["what"]) for r in printed["rows"]] == [
         ("regression", "forward"), ("decoding", "chain"),
     ]  # fmt: skip
     assert all(r["processes"] == 2 and r["blocks"] == 4 for r in printed["rows"])
     assert {"rows", "ratios", "load", "ceilings"} <= printed.keys()
+    # as the worker saw it, oneDNN's own setting too
+    seen = printed["settings"]["jax"]
+    assert seen["environment"]["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=7"
+    assert seen["environment"]["OMP_WAIT_POLICY"] == "passive"
+    if sys.platform == "linux":
+        assert seen["malloc"]["arena_max"] == 1
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md", ".png"]
     kept = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert sum(len(v[-1]) for v in kept["visits"]) == sum(r["n"] for r in kept["rows"])
@@ -319,6 +329,8 @@ def test_a_killed_worker_costs_its_cases_of_one_process_and_nothing_that_was_mea
         assert set(seen) - {(0, 1)} == wanted
     if "preparing" in at:
         assert death.at == chosen[2].name
+    (settings,) = found.settings.values()
+    assert settings["malloc"].get("arena_max", 1) == 1
     facts = {"size": "tiny", "protocol": "smoke", "seed": 0, "processes": 2, "seconds": 1.0}
     result = report.result(chosen, found, TINY, facts | {"load_before": found.loads[0]}, {})
     assert result["deaths"][0]["at"] == death.at and death.at in result["skipped"]

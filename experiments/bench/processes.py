@@ -99,13 +99,13 @@ class Death:
     kind: str
     process: int
     at: str
-    """The case that it worked at, which is not tried again; "" while it started."""
+    """The case that it worked at, which is not tried again; "" while it started or told its settings."""
     how: str
     lost: tuple[str, ...]
     """Its cases that were still to be prepared or timed in this process, without `at`."""
 
     def __str__(self) -> str:
-        at = f"at {self.at}, which was not tried again" if self.at else "while it started"
+        at = f"at {self.at}, which was not tried again" if self.at else "before it timed"
         others = f"; {len(self.lost)} other cases were left out" if self.lost else ""
         return f"the {self.kind} worker of process {self.process + 1} {self.how}, {at}{others}"
 
@@ -124,6 +124,8 @@ class Measured:
     loads: list[dict] = dataclasses.field(default_factory=list)
     """Before each process, and after the last."""
     device: dict = dataclasses.field(default_factory=dict)
+    settings: dict[str, dict] = dataclasses.field(default_factory=dict)
+    """By kind of worker: the environment that it saw, and the options of malloc."""
     processes: int = 0
 
 
@@ -155,6 +157,7 @@ def measure(
             try:
                 run.start(size, device)
                 run.prepare()
+                run.settings()
                 run.blocks(rng, ends)
             finally:
                 run.end()
@@ -238,6 +241,14 @@ class _Process:
             self.where[case.name] = case.worker
             facts = answer["facts"] | {"call_s": answer["call_s"]}
             self.found.facts.setdefault(case.name, facts)
+
+    def settings(self) -> None:
+        """What the workers run under, now that their libraries are loaded."""
+        for kind in [*self.workers]:
+            try:
+                self.found.settings[kind] = self.workers[kind].ask("settings")
+            except WorkerDied as error:
+                self.bury(kind, "", str(error))
 
     def blocks(self, rng: np.random.Generator, ends: float) -> None:
         """At least `least_blocks`, then as many as are likely to end in time."""

@@ -44,6 +44,7 @@ def result(
         "device": found.device.get("device"),
         "platform": found.device.get("platform"),
         **environment(),
+        "settings": found.settings,
         "load": {"before": facts["load_before"], "between_processes": found.loads},
         "loaded": busy > LOADED,
         "ceilings": found.ceilings,
