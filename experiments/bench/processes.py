@@ -99,7 +99,7 @@ class Death:
     kind: str
     process: int
     at: str
-    """The case that it worked at, which is not tried again; "" while it started or told its settings."""
+    """The case that it worked at, which is not tried again; "" before there was one."""
     how: str
     lost: tuple[str, ...]
     """Its cases that were still to be prepared or timed in this process, without `at`."""
