@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,15 @@ def floats(buffer: ffi.Buffer) -> np.ndarray:
     return np.ctypeslib.as_array(
         ctypes.cast(buffer.address, ctypes.POINTER(ctypes.c_float)), (size,)
     ).reshape(buffer.shape)
+
+
+def in_threads(work, items) -> None:
+    """`work(item)` of all at once."""
+    threads = [threading.Thread(target=work, args=(item,)) for item in items]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_a_python_function_fills_xla_s_result_in_place():
@@ -47,6 +57,38 @@ def test_a_python_function_fills_xla_s_result_in_place():
     np.testing.assert_array_equal(product, [[31, 41, 51], [61, 81, 101]])
     assert total == 3
     assert seen == [[("float32", s) for s in ((2,), (3,), (2, 3), ())]]
+
+
+def test_a_function_that_is_offered_is_registered_once_when_threads_first_call_it(monkeypatch):
+    told, register, here = [], ffi.register, threading.Barrier(4)
+
+    def slow(name, function):
+        told.append(name)
+        time.sleep(0.05)  # the others are asking meanwhile
+        register(name, function)
+
+    def double(arguments, results):
+        floats(results[0])[...] = 2 * floats(arguments[0])
+
+    monkeypatch.setattr(ffi, "register", slow)
+    ffi.offer("test_double", double)
+    assert not told
+    found = {}
+
+    def work(i):
+        here.wait()
+        out = jax.ShapeDtypeStruct((2,), jnp.float32)
+        found[i] = np.asarray(ffi.call("test_double", out)(jnp.full(2, float(i))))
+
+    in_threads(work, range(4))
+    assert told == ["test_double"]
+    assert {i: v.tolist() for i, v in found.items()} == {i: [2 * i] * 2 for i in range(4)}
+
+
+def test_importing_registers_nothing():
+    code = "from jaxpose import convolution, ffi; print(len(ffi._registered), len(ffi._offered))"
+    said = subprocess.run([sys.executable, "-c", code], stdout=-1, text=True, check=True).stdout
+    assert said.split() == ["0", "8"]
 
 
 def test_an_exception_in_the_function_stops_the_xla_program_with_its_message():
@@ -252,11 +294,7 @@ def test_threads_that_convolve_at_once_each_get_their_own_result():
     def work(i):
         found[i] = [np.asarray(run(kernels[i])) for _ in range(20)]
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(kernels))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(len(kernels)))
     for wanted, many in zip(alone, found, strict=True):
         assert len(many) == 20
         for one in many:
