@@ -235,6 +235,62 @@ def test_batch_norm_under_vmap_takes_every_entry_s_own_statistics():
 
 
 @NEEDS_ONEDNN
+def test_batch_norm_under_scan_takes_every_step_s_own_statistics():
+    rng = np.random.default_rng(4)
+    xs = jnp.asarray(rng.normal(rng.normal(size=(4, 1)), 2, (4, 2 * 3 * 5 * 4 * 8)), jnp.float32)
+    xs, scale, shift = xs.reshape(4, 2, 3, 5, 4, 8), jnp.full(8, 2.0), jnp.full(8, 0.5)
+
+    def scanned(norm):
+        def loss(xs, scale, shift):
+            def step(carry, x):
+                y, mean, variance = norm(x + carry, scale, shift, 1e-3, True)
+                return carry + y[:1, :1, :1, :1].mean(), (y, mean, variance)
+
+            last, out = jax.lax.scan(step, jnp.float32(0), xs)
+            return last + (out[0] ** 2).mean(), out
+
+        return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))(xs, scale, shift)
+
+    found, wanted = (jax.tree.leaves(scanned(n)) for n in (onednn_norm.normalise, norm_by_hand))
+    for ours, theirs in zip(found, wanted, strict=True):
+        size = max(1.0, float(jnp.abs(theirs).max()))
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * size)
+
+
+@NEEDS_ONEDNN
+def test_threads_that_normalise_at_once_each_get_their_own_result():
+    rng = np.random.default_rng(5)
+    xs = [jnp.asarray(rng.normal(i, 1 + i, (2, 3, 9, 8, 16)), jnp.float32) for i in range(2)]
+    scale, shift = jnp.full(16, 1.5), jnp.full(16, -0.5)
+
+    @jax.jit
+    def run(x):
+        def loss(x):
+            out = onednn_norm.normalise(x, scale, shift, 1e-3, True)
+            return (out[0] ** 3).sum(), out
+
+        gradient, out = jax.grad(loss, has_aux=True)(x)
+        return *out, gradient
+
+    alone = [jax.tree.map(np.asarray, run(x)) for x in xs]
+    assert np.abs(alone[0][1] - alone[1][1]).min() > 0.5  # their means: 0 and 1
+    found, here = [[], []], threading.Barrier(2)
+
+    def work(i):
+        here.wait()
+        found[i] = [jax.tree.map(np.asarray, run(xs[i])) for _ in range(20)]
+
+    in_threads(work, range(2))
+    for x, wanted, many in zip(xs, alone, found, strict=True):
+        by_hand = norm_by_hand(x, scale, shift, 1e-3, True)
+        np.testing.assert_allclose(wanted[0], by_hand[0], atol=1e-4)
+        assert len(many) == 20
+        for one in many:
+            for ours, same in zip(one, wanted, strict=True):
+                np.testing.assert_array_equal(ours, same)
+
+
+@NEEDS_ONEDNN
 @pytest.mark.parametrize("relu", [True, False])
 def test_a_layer_trains_alike_by_onednn_and_by_flax(relu):
     """Output, gradients and what is left in the running statistics, after two steps."""
