@@ -16,6 +16,8 @@ from pathlib import Path
 
 import jax
 
+from jaxpose import ffi
+
 WHEEL = "onednn-cpu-gomp"
 
 # Constants of oneDNN 3's dnnl_types.h.
@@ -61,7 +63,7 @@ def check_dtypes(*arrays, like) -> None:
 def call(operation: str, *like):
     results = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in like]
     result = results if len(like) > 1 else results[0]
-    return jax.ffi.ffi_call(operation, result, vmap_method="sequential")
+    return ffi.call(operation, result, vmap_method="sequential")
 
 
 one_at_a_time = threading.Lock()

@@ -7,6 +7,7 @@ library called through ctypes computes.
 """
 
 import ctypes
+import threading
 from collections.abc import Callable
 from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 from typing import NamedTuple
@@ -104,6 +105,25 @@ class _CallFrame(_Head):
 _Handler = ctypes.CFUNCTYPE(c_void_p, POINTER(_CallFrame))
 _registered: list = []
 """Handlers must outlive every program that calls them."""
+
+
+_offered: dict[str, Callable] = {}
+_registering = threading.Lock()
+
+
+def offer(name: str, function: Callable[[list[Buffer], list[Buffer]], None]) -> None:
+    """As `register`, but XLA hears of it at the first `call` alone: importing costs nothing, and
+    cannot fail for those who never call."""
+    _offered[name] = function
+
+
+def call(name: str, result, **options) -> Callable:
+    """`jax.ffi.ffi_call` of a function that was offered."""
+    with _registering:
+        if name in _offered:
+            register(name, _offered[name])
+            del _offered[name]  # not before: what failed is tried again
+    return jax.ffi.ffi_call(name, result, **options)
 
 
 def register(name: str, function: Callable[[list[Buffer], list[Buffer]], None]) -> None:

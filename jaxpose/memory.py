@@ -27,24 +27,25 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 """Of glibc's malloc.h."""
 
 
-def keep_freed() -> None:
+def keep_freed() -> dict[str, int]:
     """Lets this process keep the memory that it frees, for what it asks for next.
 
     XLA allocates hundreds of MB in every step, which glibc gives back to the system each time, to
     get them again page by page: 80,000 to 135,000 page faults a step, or 2 MB pages where the
-    system has any left. To be called before JAX computes. Does nothing where there is no glibc.
+    system has any left. To be called before JAX computes. Returns the options of malloc that were
+    set: none where there is no glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
-        return
-    for option, value in (
-        (_MMAP_MAX, 0),  # arrays out of the heap,
-        (_TRIM_THRESHOLD, -1),  # which does not shrink,
-        (_TOP_PAD, 2**28),  # and grows in large steps;
-        (_ARENA_MAX, 1),  # one for all threads: only the first can be large
-    ):
-        mallopt(option, value)
+        return {}
+    options = (
+        ("mmap_max", _MMAP_MAX, 0),  # arrays out of the heap,
+        ("trim_threshold", _TRIM_THRESHOLD, -1),  # which does not shrink,
+        ("top_pad", _TOP_PAD, 2**28),  # and grows in large steps;
+        ("arena_max", _ARENA_MAX, 1),  # one for all threads: only the first can be large
+    )
+    return {name: value for name, option, value in options if mallopt(option, value)}
 
 
 def step_bytes(

@@ -115,25 +115,25 @@ def _compute(
         )
 
 
-def _register() -> None:
+def _offer() -> None:
     """Arguments and results in the order of `convolve` and its gradients above."""
 
     def forward(operation):
         return lambda given, made: _compute(operation, *given[:2], *made, *given[2:])
 
-    ffi.register(FORWARD, forward(FORWARD))
-    ffi.register(FORWARD_RELU, forward(FORWARD_RELU))
-    ffi.register(
+    ffi.offer(FORWARD, forward(FORWARD))
+    ffi.offer(FORWARD_RELU, forward(FORWARD_RELU))
+    ffi.offer(
         BACKWARD_DATA,
         lambda given, made: _compute(BACKWARD_DATA, made[0], given[1], given[0]),
     )
-    ffi.register(
+    ffi.offer(
         BACKWARD_WEIGHTS,
         lambda given, made: _compute(BACKWARD_WEIGHTS, given[0], made[0], given[1]),
     )
 
 
-_register()
+_offer()
 
 
 class _Convolution:

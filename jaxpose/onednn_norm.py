@@ -68,11 +68,11 @@ normalise.defvjp(_normalise_forward, _normalise_backward)
 # ---- from here on inside XLA: addresses instead of arrays ----
 
 
-def _register() -> None:
+def _offer() -> None:
     for relu, operation in enumerate((NORM_FORWARD, NORM_FORWARD_RELU)):
-        ffi.register(operation, functools.partial(_norm_forward, bool(relu)))
+        ffi.offer(operation, functools.partial(_norm_forward, bool(relu)))
     for relu, operation in enumerate((NORM_BACKWARD, NORM_BACKWARD_RELU)):
-        ffi.register(operation, functools.partial(_norm_backward, bool(relu)))
+        ffi.offer(operation, functools.partial(_norm_backward, bool(relu)))
 
 
 def _norm_forward(relu: bool, given: list[ffi.Buffer], made: list[ffi.Buffer]) -> None:
@@ -93,7 +93,7 @@ def _norm_of(x: ffi.Buffer, epsilon: ffi.Buffer, relu: bool) -> "_Norm":
     return prepared(x.dtype, x.shape, c_float.from_address(epsilon.address).value, relu)
 
 
-_register()
+_offer()
 
 
 class _Norm:

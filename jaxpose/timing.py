@@ -6,7 +6,8 @@ block     one visit of every subject, in random order; a control is visited twic
 process   blocks in one fresh process: compilation, memory layout and threads are drawn anew
 
 A ratio is taken within a block, so that what the machine does meanwhile hits both sides; its
-interval resamples processes, then blocks in them. The spread of a control against itself is the
+interval resamples processes, then blocks in them; where there is one process, nothing tells by how
+much another would differ, and there is no interval. The spread of a control against itself is the
 least difference that means anything.
 """
 
@@ -145,15 +146,17 @@ def summarise(visits: Sequence[Visit]) -> Summary:
 
 
 class Ratio(NamedTuple):
-    """How much faster `of` is than `over`, said both ways; 95 % intervals."""
+    """How much faster `of` is than `over`, said both ways; 95 % intervals, None where both were
+    timed in one process alone."""
 
     speedup: float
     """t_over / t_of: 2 is twice as fast."""
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     reduction: float
     """1 - t_of / t_over: 0.5 is twice as fast."""
-    reduction_interval: tuple[float, float]
+    reduction_interval: tuple[float, float] | None
     blocks: int
+    processes: int
 
 
 def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Ratio | None:
@@ -162,6 +165,20 @@ def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Rat
     logs = _log_ratios(of, over)
     if not logs:
         return None
+    middle = np.exp(np.concatenate(logs).mean())
+    low, high = _interval(logs, seed) if len(logs) > 1 else (None, None)
+    return Ratio(
+        speedup=float(middle),
+        interval=None if low is None else (low, high),
+        reduction=float(1 - 1 / middle),
+        reduction_interval=None if low is None else (1 - 1 / low, 1 - 1 / high),
+        blocks=sum(map(len, logs)),
+        processes=len(logs),
+    )
+
+
+def _interval(logs: list[np.ndarray], seed: int) -> tuple[float, float]:
+    """Of the geometric mean, by resampling processes, then blocks."""
     rng, draws = np.random.default_rng(seed), []
     for _ in range(RESAMPLES):
         processes = [logs[k] for k in rng.integers(len(logs), size=len(logs))]
@@ -170,14 +187,7 @@ def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Rat
     middle = np.exp(np.concatenate(logs).mean())
     low, high = np.exp(np.quantile(draws, (0.025, 0.975)))
     # a point outside the interval of its own resamples would only confuse
-    low, high = min(low, middle), max(high, middle)
-    return Ratio(
-        speedup=float(middle),
-        interval=(float(low), float(high)),
-        reduction=float(1 - 1 / middle),
-        reduction_interval=(float(1 - 1 / low), float(1 - 1 / high)),
-        blocks=sum(map(len, logs)),
-    )
+    return float(min(low, middle)), float(max(high, middle))
 
 
 def control_spread(visits: Sequence[Visit]) -> float | None:

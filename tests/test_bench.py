@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import sys
 import typing
 
 import numpy as np
+import psutil
 import pytest
+from lowerings import NEEDS_ONEDNN
 
 from experiments.bench import __main__ as bench
 from experiments.bench import machine, report
@@ -13,7 +16,7 @@ from experiments.bench.cases import IMPLEMENTATIONS, SIZES, Case, Choice, cases
 from experiments.bench.expected import PREDICTIONS
 from experiments.bench.ours import Ours
 from experiments.bench.prepared import Reference, WrongResult
-from experiments.bench.processes import PROTOCOLS, Measured, _without_slow
+from experiments.bench.processes import PROTOCOLS, Measured, WorkerDied, _without_slow, measure
 from experiments.bench.weights import deviation, inputs
 from jaxpose.convolution import Lowering
 from jaxpose.factorise import VARIANTS
@@ -145,6 +148,17 @@ def test_bars_take_our_best_over_the_better_pytorch():
     assert reported(jaxpose=0.6, torch_eager=0.5)["bars"][0]["met"] == "missed"
 
 
+def test_what_was_timed_in_one_process_has_no_interval_and_says_so():
+    result = reported(jaxpose=0.4, torch_eager=0.5)
+    for compared in (*result["ratios"], *result["bars"]):
+        assert compared["interval"] is compared["reduction_interval"] is None
+        assert compared["processes"] == 1
+    lines = report.as_markdown(result).splitlines()
+    assert sum("| one process |" in line for line in lines) == len(
+        [*result["ratios"], *result["bars"]]
+    )
+
+
 def test_variants_are_compared_within_a_lowering_and_best_against_best():
     result = reported(jaxpose=0.4, jax_conv3d=1.0, torch_eager=0.5)
     named = {(r["of"], r["over"]) for r in result["ratios"]}
@@ -245,16 +259,100 @@ def test_a_peer_that_is_not_installed_is_skipped_with_a_note(monkeypatch):
     assert missing["torch_eager"] == "torch is not installed: pip install -e '.[peers]'"
 
 
-def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys):
+@NEEDS_ONEDNN
+def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys, monkeypatch):
     options = ["--size=tiny", "--protocol=smoke", f"--out={tmp_path}", "--precisions=float32"]
     options += ["--nets=decoding,regression", "--variants=asy", "--whats=forward,chain"]
-    assert bench.main([*options, "--lowerings=folded", "--batches=1"]) == 0
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=7")
+    assert bench.main([*options, "--lowerings=onednn", "--batches=1"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [(r["net"], r["what"]) for r in printed["rows"]] == [
         ("regression", "forward"), ("decoding", "chain"),
     ]  # fmt: skip
     assert all(r["processes"] == 2 and r["blocks"] == 4 for r in printed["rows"])
     assert {"rows", "ratios", "load", "ceilings"} <= printed.keys()
+    # as the worker saw it, oneDNN's own setting too
+    seen = printed["settings"]["jax"]
+    assert seen["environment"]["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=7"
+    assert seen["environment"]["OMP_WAIT_POLICY"] == "passive"
+    if sys.platform == "linux":
+        assert seen["malloc"]["arena_max"] == 1
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md", ".png"]
     kept = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert sum(len(v[-1]) for v in kept["visits"]) == sum(r["n"] for r in kept["rows"])
+
+
+# ---- a worker that is killed ----
+
+
+def killed(choice: Choice, at: str, kind: str, **options) -> tuple[list[Case], Measured]:
+    """A whole run, in which this kind of worker is killed where the run says so."""
+    left = [at]
+
+    def say(text: str) -> None:
+        if left and left[0] in text:
+            left.pop()
+            (worker,) = [
+                child
+                for child in psutil.Process().children()
+                if child.cmdline()[-2:] == ["experiments.bench.worker", kind]
+            ]
+            worker.kill()
+
+    chosen = cases(TINY, choice)
+    found = measure(
+        *(chosen, dataclasses.replace(PROTOCOLS["smoke"], processes=2)),
+        **{"size": TINY, "device": "auto", "seed": 0, "say": say, "on_process": lambda found: None},
+        **options,
+    )
+    assert not left
+    return chosen, found
+
+
+OURS_TINY = Choice(("decoding", "input"), implementations=("jaxpose",))
+
+
+@pytest.mark.parametrize("at", ["process 1/2: block 2, 1/", "process 1/2: preparing 3/4"])
+def test_a_killed_worker_costs_its_cases_of_one_process_and_nothing_that_was_measured(at):
+    chosen, found = killed(OURS_TINY, at, "jax")
+    (death,) = found.deaths
+    names = {case.name for case in chosen}
+    assert (death.kind, death.process) == ("jax", 0) and death.at in names
+    assert death.how == "was killed by SIGKILL, as the system does where memory runs out"
+    assert {death.at, *death.lost} == names and found.processes == 2
+    blocks = {name: [v[1:3] for v in found.visits if v.subject == name] for name in names}
+    second = [(1, 0), (1, 1)]
+    for name, seen in blocks.items():
+        wanted = set() if name == death.at else set(second)
+        if "block" in at:  # one block and one visit more were made before
+            wanted |= {(0, 0)}
+        assert set(seen) - {(0, 1)} == wanted
+    if "preparing" in at:
+        assert death.at == chosen[2].name
+    (settings,) = found.settings.values()
+    assert settings["malloc"].get("arena_max", 1) == 1
+    facts = {"size": "tiny", "protocol": "smoke", "seed": 0, "processes": 2, "seconds": 1.0}
+    result = report.result(chosen, found, TINY, facts | {"load_before": found.loads[0]}, {})
+    assert result["deaths"][0]["at"] == death.at and death.at in result["skipped"]
+    said = "the jax worker of process 1 was killed by SIGKILL, as the system does where memory "
+    assert f"**A worker ended:** {said}" in report.as_markdown(result)
+
+
+def test_the_others_go_on_without_a_peer_that_is_killed_while_it_starts_and_it_comes_back():
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    chosen = Choice(
+        *(("regression",), ("asy",), ("forward",), ("folded",)),
+        batches=(1,),
+        implementations=("jaxpose", "onnxruntime"),
+    )
+    chosen, found = killed(chosen, "process 1/2: preparing 2/2", "onnxruntime")
+    mine, theirs = (case.name for case in chosen)
+    assert [(d.at, d.lost) for d in found.deaths] == [(theirs, ())]
+    assert {v[1:3] for v in found.visits} == {(p, b) for p in (0, 1) for b in (0, 1)}
+    assert {v.subject for v in found.visits} == {mine}
+
+
+def test_without_its_first_jax_worker_a_run_ends_with_how_it_died():
+    with pytest.raises(WorkerDied, match="the jax worker was killed by SIGKILL"):
+        killed(OURS_TINY, "process 1/2: ceilings", "jax")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,15 @@ def floats(buffer: ffi.Buffer) -> np.ndarray:
     return np.ctypeslib.as_array(
         ctypes.cast(buffer.address, ctypes.POINTER(ctypes.c_float)), (size,)
     ).reshape(buffer.shape)
+
+
+def in_threads(work, items) -> None:
+    """`work(item)` of all at once."""
+    threads = [threading.Thread(target=work, args=(item,)) for item in items]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_a_python_function_fills_xla_s_result_in_place():
@@ -47,6 +57,38 @@ def test_a_python_function_fills_xla_s_result_in_place():
     np.testing.assert_array_equal(product, [[31, 41, 51], [61, 81, 101]])
     assert total == 3
     assert seen == [[("float32", s) for s in ((2,), (3,), (2, 3), ())]]
+
+
+def test_a_function_that_is_offered_is_registered_once_when_threads_first_call_it(monkeypatch):
+    told, register, here = [], ffi.register, threading.Barrier(4)
+
+    def slow(name, function):
+        told.append(name)
+        time.sleep(0.05)  # the others are asking meanwhile
+        register(name, function)
+
+    def double(arguments, results):
+        floats(results[0])[...] = 2 * floats(arguments[0])
+
+    monkeypatch.setattr(ffi, "register", slow)
+    ffi.offer("test_double", double)
+    assert not told
+    found = {}
+
+    def work(i):
+        here.wait()
+        out = jax.ShapeDtypeStruct((2,), jnp.float32)
+        found[i] = np.asarray(ffi.call("test_double", out)(jnp.full(2, float(i))))
+
+    in_threads(work, range(4))
+    assert told == ["test_double"]
+    assert {i: v.tolist() for i, v in found.items()} == {i: [2 * i] * 2 for i in range(4)}
+
+
+def test_importing_registers_nothing():
+    code = "from jaxpose import convolution, ffi; print(len(ffi._registered), len(ffi._offered))"
+    said = subprocess.run([sys.executable, "-c", code], stdout=-1, text=True, check=True).stdout
+    assert said.split() == ["0", "8"]
 
 
 def test_an_exception_in_the_function_stops_the_xla_program_with_its_message():
@@ -193,6 +235,62 @@ def test_batch_norm_under_vmap_takes_every_entry_s_own_statistics():
 
 
 @NEEDS_ONEDNN
+def test_batch_norm_under_scan_takes_every_step_s_own_statistics():
+    rng = np.random.default_rng(4)
+    xs = jnp.asarray(rng.normal(rng.normal(size=(4, 1)), 2, (4, 2 * 3 * 5 * 4 * 8)), jnp.float32)
+    xs, scale, shift = xs.reshape(4, 2, 3, 5, 4, 8), jnp.full(8, 2.0), jnp.full(8, 0.5)
+
+    def scanned(norm):
+        def loss(xs, scale, shift):
+            def step(carry, x):
+                y, mean, variance = norm(x + carry, scale, shift, 1e-3, True)
+                return carry + y[:1, :1, :1, :1].mean(), (y, mean, variance)
+
+            last, out = jax.lax.scan(step, jnp.float32(0), xs)
+            return last + (out[0] ** 2).mean(), out
+
+        return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))(xs, scale, shift)
+
+    found, wanted = (jax.tree.leaves(scanned(n)) for n in (onednn_norm.normalise, norm_by_hand))
+    for ours, theirs in zip(found, wanted, strict=True):
+        size = max(1.0, float(jnp.abs(theirs).max()))
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * size)
+
+
+@NEEDS_ONEDNN
+def test_threads_that_normalise_at_once_each_get_their_own_result():
+    rng = np.random.default_rng(5)
+    xs = [jnp.asarray(rng.normal(i, 1 + i, (2, 3, 9, 8, 16)), jnp.float32) for i in range(2)]
+    scale, shift = jnp.full(16, 1.5), jnp.full(16, -0.5)
+
+    @jax.jit
+    def run(x):
+        def loss(x):
+            out = onednn_norm.normalise(x, scale, shift, 1e-3, True)
+            return (out[0] ** 3).sum(), out
+
+        gradient, out = jax.grad(loss, has_aux=True)(x)
+        return *out, gradient
+
+    alone = [jax.tree.map(np.asarray, run(x)) for x in xs]
+    assert np.abs(alone[0][1] - alone[1][1]).min() > 0.5  # their means: 0 and 1
+    found, here = [[], []], threading.Barrier(2)
+
+    def work(i):
+        here.wait()
+        found[i] = [jax.tree.map(np.asarray, run(xs[i])) for _ in range(20)]
+
+    in_threads(work, range(2))
+    for x, wanted, many in zip(xs, alone, found, strict=True):
+        by_hand = norm_by_hand(x, scale, shift, 1e-3, True)
+        np.testing.assert_allclose(wanted[0], by_hand[0], atol=1e-4)
+        assert len(many) == 20
+        for one in many:
+            for ours, same in zip(one, wanted, strict=True):
+                np.testing.assert_array_equal(ours, same)
+
+
+@NEEDS_ONEDNN
 @pytest.mark.parametrize("relu", [True, False])
 def test_a_layer_trains_alike_by_onednn_and_by_flax(relu):
     """Output, gradients and what is left in the running statistics, after two steps."""
@@ -291,11 +389,7 @@ def test_threads_that_convolve_at_once_each_get_their_own_result():
     def work(i):
         found[i] = [np.asarray(run(kernels[i])) for _ in range(20)]
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(kernels))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(len(kernels)))
     for wanted, many in zip(alone, found, strict=True):
         assert len(many) == 20
         for one in many:

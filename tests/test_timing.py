@@ -120,6 +120,16 @@ def test_the_interval_holds_the_ratio_and_widens_with_what_processes_differ_by()
     assert compare(base, visits("other", {(7, 0): 1.0})) is None
 
 
+def test_a_ratio_from_one_process_has_no_interval_that_would_look_sure():
+    base = visits("base", {(0, b): 1.0 for b in range(4)})
+    ratio = compare(base, visits("slow", {(0, b): 2.0 + b for b in range(4)}))
+    assert ratio.speedup == pytest.approx(120**0.25)  # 2 x 3 x 4 x 5
+    assert ratio.interval is ratio.reduction_interval is None
+    assert (ratio.blocks, ratio.processes) == (4, 1)
+    # one was timed in two, but they met in one
+    assert compare(base, visits("slow", {(0, 0): 2.0, (1, 0): 2.0})).interval is None
+
+
 def test_a_summary_counts_calls_blocks_and_processes():
     found = summarise(visits("a", {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 1.0}))
     assert (found.n, found.blocks, found.processes, found.median_ms) == (9, 3, 2, 1000)

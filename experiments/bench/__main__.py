@@ -5,7 +5,8 @@ PyTorch, ONNX Runtime and OpenVINO on the same nets with the same weights.
     python -m experiments.bench --peers --size=paper         # 128x96, width 1
     python -m experiments.bench --peers --size=paper --protocol=full
 
-A result file is written after every fresh process; the last line of stdout is the same as JSON.
+A result file is written after every fresh process; the last line of stdout is its JSON
+without the single calls.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from experiments.account import parse_clip
 from experiments.bench import cases, machine, plots, report
-from experiments.bench.processes import PROTOCOLS, Measured, Refused, measure
+from experiments.bench.processes import PROTOCOLS, Measured, Refused, WorkerDied, measure
 from experiments.config import ConfigError
 from experiments.rundir import write_json, write_text
 from jaxpose.factorise import VARIANTS
@@ -59,7 +60,7 @@ class Options:
     precisions: str | None = None
     """float32, bfloat16; on a GPU also tf32."""
     batches: str | None = None
-    """Clips of a forward pass; by default 1,16, at size paper 1."""
+    """Clips of a forward pass; by default 1,16, of size paper under the default protocol 1."""
     minutes: float | None = None
     """Instead of the protocol's."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -207,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except Refused as error:
+    except (Refused, WorkerDied) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -102,7 +102,8 @@ COMPARED = ("asy", "full")
 
 
 def cases(size: Size, choice: Choice) -> list[Case]:
-    """All that the choice allows, cheap controls first."""
+    """All that the choice allows, in the order of the tables. The first of every kind of worker is
+    its control: one clip forward through asy, unless that is left out."""
     found = [*_nets(size, choice), *_rest(choice)]
     allowed = {
         "net": choice.nets,

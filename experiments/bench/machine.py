@@ -47,20 +47,24 @@ def _ticks() -> list[int] | None:
     return [int(n) for n in stat.read_text().split("\n", 1)[0].split()[1:9]]
 
 
+SETTINGS = ("XLA_", "JAX_", "OMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "TORCH", "OPENBLAS_")
+SETTINGS += ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+"""How the names of environment variables begin that change how fast something is."""
+
+
+def settings() -> dict[str, str]:
+    """Of the environment that this process sees."""
+    return {n: value for n, value in sorted(os.environ.items()) if n.startswith(SETTINGS)}
+
+
 def environment() -> dict:
-    """Versions, hardware and flags."""
+    """Versions and hardware."""
     return {
         "cpu": _cpu(),
         "cores": cores(),
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": {name: v for name in PACKAGES if (v := version(name))},
-        "flags": {
-            name: value
-            for name, value in sorted(os.environ.items())
-            if name in ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "OMP_NUM_THREADS")
-            or name.startswith(("MALLOC_", "GLIBC_TUNABLES"))
-        },
         "commit": _commit(),
     }
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
 import re
 import time
 
@@ -160,10 +161,14 @@ class Ours:
         with jax.default_matmul_precision("highest"):
             if train:
                 value = jax.jit(lambda *a: self.loss(case, graph)(*a)[0])(weights, None, batch)
-                np.save(path, np.asarray(value)[None])
+                found = np.asarray(value)[None]
             else:
                 run = jax.jit(run_net, static_argnums=0, static_argnames="train")
-                np.save(path, run(graph, weights, *batch.values(), train=False)[0])
+                found = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
+        # complete or not there, should this process be killed meanwhile
+        part = path.with_name(f"part-{path.name}")
+        np.save(part, found)
+        os.replace(part, path)
 
     # ---- what is not a net ----
 

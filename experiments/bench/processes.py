@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,12 @@ import numpy as np
 
 from experiments.bench.cases import Case, Size
 from experiments.bench.machine import cores, load
+from experiments.bench.prepared import Reference
 from jaxpose.timing import Pace, Visit, run_block
 
 
 class WorkerDied(RuntimeError):
-    """A worker ended without an answer."""
+    """A worker ended without an answer; says how."""
 
 
 class Refused(RuntimeError):
@@ -40,13 +42,24 @@ class Worker:
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:
-            last = self.log.read_text().strip().splitlines()[-1:] or ["it said nothing"]
-            raise WorkerDied(f"the {self.kind} process ended ({self.process.poll()}): {last[0]}")
+        if not line.endswith("\n"):  # nothing, or the beginning of an answer
+            raise WorkerDied(self.last_words())
         answer = json.loads(line)
         if "error" in answer:
             raise Refused(answer["error"])
         return answer
+
+    def last_words(self) -> str:
+        """How a process that closed its end of the pipe ended."""
+        try:
+            code = self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            return "closed its output"
+        if code == -signal.SIGKILL:  # nobody asked it: it said nothing of this
+            return "was killed by SIGKILL, as the system does where memory runs out"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        said = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+        return f"{how}: {said[0]}" if said else how
 
     def end(self) -> None:
         self.process.kill()
@@ -78,6 +91,25 @@ PROTOCOLS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Death:
+    """A worker that ended in the middle. What it had measured is kept; the next process starts
+    with a new one."""
+
+    kind: str
+    process: int
+    at: str
+    """The case that it worked at, which is not tried again; "" before there was one."""
+    how: str
+    lost: tuple[str, ...]
+    """Its cases that were still to be prepared or timed in this process, without `at`."""
+
+    def __str__(self) -> str:
+        at = f"at {self.at}, which was not tried again" if self.at else "before it timed"
+        others = f"; {len(self.lost)} other cases were left out" if self.lost else ""
+        return f"the {self.kind} worker of process {self.process + 1} {self.how}, {at}{others}"
+
+
 @dataclasses.dataclass
 class Measured:
     """All that was found, added to as it goes on."""
@@ -86,11 +118,14 @@ class Measured:
     facts: dict[str, dict] = dataclasses.field(default_factory=dict)
     """By case; of its first process."""
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Case -> why it was not timed."""
+    """Case -> why it was not timed, or not in later processes."""
+    deaths: list[Death] = dataclasses.field(default_factory=list)
     ceilings: dict[str, float] = dataclasses.field(default_factory=dict)
     loads: list[dict] = dataclasses.field(default_factory=list)
     """Before each process, and after the last."""
     device: dict = dataclasses.field(default_factory=dict)
+    settings: dict[str, dict] = dataclasses.field(default_factory=dict)
+    """By kind of worker: the environment that it saw, and the options of malloc."""
     processes: int = 0
 
 
@@ -106,7 +141,8 @@ def measure(
 ) -> Measured:
     """Times every case that can be prepared; `on_process` is given all so far after each process.
 
-    Raises `Refused` where the device is not there.
+    Raises `Refused` where the device is not there, and `WorkerDied` where JAX's first worker ends
+    before it says what the machine can do; another worker's end costs its cases of that process.
     """
     found, rng = Measured(), np.random.default_rng(seed)
     began = time.perf_counter()
@@ -121,6 +157,7 @@ def measure(
             try:
                 run.start(size, device)
                 run.prepare()
+                run.settings()
                 run.blocks(rng, ends)
             finally:
                 run.end()
@@ -131,18 +168,20 @@ def measure(
 
 
 def _without_slow(cases: list[Case], found: Measured, protocol: Protocol) -> list[Case]:
-    """Without our lowerings that were much slower than the best of them."""
+    """Without our lowerings that were timed and were much slower than the best of them."""
     best: dict[tuple, float] = {}
+    timed = {visit.subject for visit in found.visits}
     for case in cases:
-        if case.lowering:
+        if case.lowering and case.name in timed:
             key = (*case.task, case.dtype)
             seconds = found.facts[case.name]["call_s"]
             best[key] = min(best.get(key, seconds), seconds)
 
     def fast(case: Case) -> bool:
-        seconds = found.facts[case.name]["call_s"]
-        least = best.get((*case.task, case.dtype), seconds)
-        return not case.lowering or seconds <= max(protocol.slow_once_s, 1.3 * least)
+        if not case.lowering or case.name not in timed:
+            return True
+        least = best[(*case.task, case.dtype)]
+        return found.facts[case.name]["call_s"] <= max(protocol.slow_once_s, 1.3 * least)
 
     return [case for case in cases if fast(case)]
 
@@ -163,12 +202,24 @@ class _Process:
             worker = Worker(kind, self.folder / f"{kind}.log")
             self.workers[kind] = worker
             options = {"size": dataclasses.asdict(size), "threads": cores(), "device": device}
-            answer = worker.ask("start", **options, reference=str(self.folder))
-            if kind == "jax":
-                self.found.device = answer
-        self.say(f"process {self.number + 1}/{self.protocol.processes}: ceilings")
-        for name, value in self.workers["jax"].ask("ceilings")["ceilings"].items():
-            self.found.ceilings[name] = max(value, self.found.ceilings.get(name, 0.0))
+            try:
+                answer = worker.ask("start", **options, reference=str(self.folder))
+                if kind == "jax":
+                    self.found.device = answer
+                    self.say(f"process {self.number + 1}/{self.protocol.processes}: ceilings")
+                    for name, value in worker.ask("ceilings")["ceilings"].items():
+                        self.found.ceilings[name] = max(value, self.found.ceilings.get(name, 0.0))
+            except WorkerDied as error:
+                if not self.found.ceilings:
+                    raise WorkerDied(f"the {kind} worker {error}") from None
+                self.bury(kind, "", str(error))
+            except Refused as error:
+                if kind == "jax":
+                    raise
+                self.workers.pop(kind).end()
+                for case in self.cases:
+                    if case.worker == kind:
+                        self.found.notes[case.name] = str(error)
 
     def prepare(self) -> None:
         for number, case in enumerate(self.cases, 1):
@@ -177,18 +228,27 @@ class _Process:
                 f"preparing {number}/{len(self.cases)} {case.name}"
             )
             described = dataclasses.asdict(case)
-            try:
-                if case.worker != "jax":
-                    self.workers["jax"].ask("reference", case=described)
-                worker = self.workers[case.worker]
-                answer = worker.ask("prepare", case=described, warm_s=self.protocol.warm_s)
-            except (Refused, WorkerDied) as error:
-                self.found.notes[case.name] = str(error)
+            kept = Reference(self.folder).path(case)
+            if case.worker != "jax" and case.worker in self.workers and not kept.exists():
+                self.ask("jax", case.name, "reference", case=described)
+            answer = None
+            if case.worker == "jax" or kept.exists():
+                asked = {"case": described, "warm_s": self.protocol.warm_s}
+                answer = self.ask(case.worker, case.name, "prepare", **asked)
+            if answer is None:
                 continue
             self.call_s[case.name] = answer["call_s"]
             self.where[case.name] = case.worker
             facts = answer["facts"] | {"call_s": answer["call_s"]}
             self.found.facts.setdefault(case.name, facts)
+
+    def settings(self) -> None:
+        """What the workers run under, now that their libraries are loaded."""
+        for kind in [*self.workers]:
+            try:
+                self.found.settings[kind] = self.workers[kind].ask("settings")
+            except WorkerDied as error:
+                self.bury(kind, "", str(error))
 
     def blocks(self, rng: np.random.Generator, ends: float) -> None:
         """At least `least_blocks`, then as many as are likely to end in time."""
@@ -212,14 +272,38 @@ class _Process:
             longest = max(longest, time.perf_counter() - began)
 
     def visit(self, name: str, calls: int, settle: int) -> list[float]:
-        """No seconds from a worker that died, and none of its cases again in this process."""
-        try:
-            worker = self.workers[self.where[name]]
-            return worker.ask("visit", name=name, calls=calls, settle=settle)["seconds"]
-        except (Refused, WorkerDied) as error:
-            self.found.notes[name] = str(error)
+        """No seconds from a worker that died."""
+        asked = {"name": name, "calls": calls, "settle": settle}
+        answer = self.ask(self.where[name], name, "visit", **asked)
+        if answer is None:
             self.call_s.pop(name, None)
             return []
+        return answer["seconds"]
+
+    def ask(self, kind: str, name: str, do: str, /, **options) -> dict | None:
+        """Asks for something that the case `name` needs. None where no answer came, which is noted,
+        or the worker is no more."""
+        if kind not in self.workers:
+            return None
+        try:
+            return self.workers[kind].ask(do, **options)
+        except Refused as error:
+            self.found.notes[name] = str(error)
+        except WorkerDied as error:
+            self.bury(kind, name, str(error))
+        return None
+
+    def bury(self, kind: str, at: str, how: str) -> None:
+        """Nothing more of this worker in this process."""
+        self.workers.pop(kind).end()
+        mine = [c.name for c in self.cases if c.worker == kind and c.name not in self.found.notes]
+        left = [n for n in mine if n != at and (n in self.call_s or n not in self.where)]
+        for name in mine:
+            self.call_s.pop(name, None)
+        death = Death(kind, self.number, at, how, tuple(left))
+        self.found.deaths.append(death)
+        if at:
+            self.found.notes[at] = f"its {kind} worker {how}, in process {self.number + 1}"
 
     def end(self) -> None:
         for worker in self.workers.values():

@@ -35,6 +35,8 @@ def result(
         for name, values in visits.items()
         if (spread := control_spread(values)) is not None
     }
+    never = {c.name: "left out with a worker that ended: see deaths"
+             for c in cases if found.deaths and c.name not in visits}  # fmt: skip
     others = [facts["load_before"], *found.loads]
     busy = max(load["busy_cores"] for load in others)
     return {
@@ -42,6 +44,7 @@ def result(
         "device": found.device.get("device"),
         "platform": found.device.get("platform"),
         **environment(),
+        "settings": found.settings,
         "load": {"before": facts["load_before"], "between_processes": found.loads},
         "loaded": busy > LOADED,
         "ceilings": found.ceilings,
@@ -50,7 +53,8 @@ def result(
         "ratios": ratios,
         "bars": bars(timed, rows, visits, facts["size"]),
         "predictions": predictions(timed, visits, facts["size"], found.device.get("platform")),
-        "skipped": {**missing, **found.notes},
+        "skipped": {**missing, **never, **found.notes},
+        "deaths": [{**dataclasses.asdict(death), "said": str(death)} for death in found.deaths],
         "visits": [[v.subject, *v[1:5], [round(1e3 * s, 4) for s in v.seconds]]
                    for v in found.visits],
     }  # fmt: skip
@@ -129,7 +133,7 @@ def ratio(of: Case, over: Case, visits: dict[str, list[Visit]]) -> dict | None:
     if found is None:
         return None
     rounded = {
-        key: [round(x, 4) for x in value] if isinstance(value, tuple) else round(value, 4)
+        key: [round(x, 4) for x in value] if isinstance(value, tuple) else value and round(value, 4)
         for key, value in found._asdict().items()
     }
     return {"of": of.name, "over": over.name, **rounded}
@@ -257,6 +261,10 @@ def as_csv(rows: list[dict]) -> str:
     return text.getvalue()
 
 
+def between(interval: list[float] | None) -> str:
+    return "one process" if interval is None else "{:.2f} to {:.2f}".format(*interval)
+
+
 def as_markdown(result: dict) -> str:
     """Tables for people."""
     parts = [f"# {stem(result)}\n"]
@@ -268,6 +276,7 @@ def as_markdown(result: dict) -> str:
         f"GFLOP/s (float32 matrix product), {copy:.1f} GB/s (copy). "
         f"{result['processes']} fresh processes, {result['seconds'] / 60:.1f} minutes.\n"
     )
+    parts += [f"**A worker ended:** {death['said']}.\n" for death in result["deaths"]]
     for name, spread in result["control_spread"].items():
         parts.append(f"A/A control {name}: differences below {100 * spread:.1f} % are noise.\n")
     header = ["what", "median ms", "p90", "p95", "IQR", "n", "of roofline", "compile s", "MB"]
@@ -287,14 +296,14 @@ def as_markdown(result: dict) -> str:
     parts.append(table(header, lines))
     header = ["of", "over", "speed-up t_over / t_of", "95 %", "reduction 1 - t_of / t_over"]
     lines = [
-        [r["of"], r["over"], f"{r['speedup']:.2f}", "{:.2f} to {:.2f}".format(*r["interval"]),
+        [r["of"], r["over"], f"{r['speedup']:.2f}", between(r["interval"]),
          f"{100 * r['reduction']:.0f} %"]
         for r in result["ratios"]
     ]  # fmt: skip
     parts.append(table(header, lines))
     if result["bars"]:
         lines = [
-            [b["of"], b["over"], f"{b['speedup']:.2f}", "{:.2f} to {:.2f}".format(*b["interval"]),
+            [b["of"], b["over"], f"{b['speedup']:.2f}", between(b["interval"]),
              f"{b['must']}", f"{b['aim']}", b["met"]]
             for b in result["bars"]
         ]  # fmt: skip

@@ -5,8 +5,9 @@
     {"do": "start", "size", "threads", "device", "reference"}  -> device
     {"do": "ceilings"}                                         -> {"ceilings": {...}}
     {"do": "reference", "case": {...}}                         -> {}
-    {"do": "prepare", "case": {...}}                           -> {"facts": {...}, "call_s": ...}
+    {"do": "prepare", "case": {...}, "warm_s"}                 -> {"facts": {...}, "call_s": ...}
     {"do": "visit", "name", "calls", "settle"}                 -> {"seconds": [...]}
+    {"do": "settings"}                                         -> {"environment", "malloc"}
 
 While others are timed it waits for its next line, which takes no time of any core.
 """
@@ -18,17 +19,18 @@ import sys
 import traceback
 from pathlib import Path
 
+from experiments.bench import machine
 from experiments.bench.cases import Case, Size
 from jaxpose import memory
 from jaxpose.timing import Timed, warm_up
 
 
 def serve(kind: str) -> None:
-    memory.keep_freed()  # as in `experiments.run`; for the peers, too
+    malloc = memory.keep_freed()  # as in `experiments.run`; for the peers, too
     # whatever a library prints goes to stderr: stdout belongs to the answers
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    worker = _Worker(kind)
+    worker = _Worker(kind, malloc)
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -42,8 +44,8 @@ def serve(kind: str) -> None:
 class _Worker:
     """What the requests do."""
 
-    def __init__(self, kind: str):
-        self.kind, self.timed = kind, {}
+    def __init__(self, kind: str, malloc: dict[str, int]):
+        self.kind, self.malloc, self.timed = kind, malloc, {}
 
     def start(self, size: dict, threads: int, device: str, reference: str) -> dict:
         from experiments.bench.prepared import Reference
@@ -93,6 +95,10 @@ class _Worker:
 
     def visit(self, name: str, calls: int, settle: int) -> dict:
         return {"seconds": self.timed[name].visit(calls, settle)}
+
+    def settings(self) -> dict:
+        """What it ran under, by its end: libraries set some when they are loaded."""
+        return {"environment": machine.settings(), "malloc": self.malloc}
 
 
 def _memory_mb(field: str) -> float | None:
