@@ -28,8 +28,8 @@ def fastest(dtype: Literal["float32", "bfloat16"]) -> Lowering:
     for and can compute `dtype` on, folded on another. On a GPU nothing was measured yet: conv3d,
     which is cuDNN there.
 
-    The shape plays no part: oneDNN was the fastest of the three, by 14 % or more, in every
-    forward pass and step that `experiments/results/bench-{default,paper}-cpu-float32-jax0.10.2-torch2.13.0.json` hold."""
+    The shape plays no part: oneDNN was the fastest of the three in every forward pass and step of
+    `experiments/results/bench-{default,paper}-cpu-float32-*.json`."""
     if jax.default_backend() != "cpu":
         return "conv3d"
     return "onednn" if onednn.can(dtype) else "folded"
@@ -72,7 +72,9 @@ def upsample(
     lowering: Lowering,
 ) -> Float[Array, "b t h2 w2 co"]:
     """Transposed convolution with kernel = stride (1, kh, kw): every pixel becomes a tile, tap
-    (y, x) of the kernel its pixel (y, x), as in Keras and PyTorch."""
+    (y, x) of the kernel its pixel (y, x), as in Keras and PyTorch. Errors as in `convolve`."""
+    if lowering == "onednn":
+        return onednn.upsample(x, kernel)
     if lowering == "conv3d":
         # lax correlates with the spread-out input, which lays every tile down mirrored
         mirrored = kernel[:, ::-1, ::-1]

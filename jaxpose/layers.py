@@ -71,37 +71,36 @@ class Conv(nnx.Module):
 
     def __call__(self, x: Float[Array, "b t h w ci"], *, train: bool):
         layer, dtype = self.layer, jnp.dtype(self.numerics.dtype)
-        lowering, at_once = self.numerics.lowering, layer.relu and self.norm is None
-        x, kernel, bias = (v.astype(dtype) for v in (x, self.kernel[...], self.bias[...]))
-        if self.norm is not None:
-            # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam
-            # would blow up to full steps.
-            bias = jax.lax.stop_gradient(bias)
-        if layer.transposed:
-            x = upsample(x, kernel, lowering=lowering) + bias
-            x = nnx.relu(x) if at_once else x
-        else:
-            x = convolve(
-                *(x, kernel, bias),
-                stride=layer.stride,
-                groups=layer.groups,
-                relu=at_once,
-                lowering=lowering,
-            )
+        x, bias = x.astype(dtype), self.bias[...].astype(dtype)
         if self.norm is None:
-            return x
-        if train and lowering == "onednn":
-            return self._normalised_by_onednn(x)
+            return self._convolved(x, bias, relu=layer.relu)
+        if train and self.numerics.lowering == "onednn":
+            return self._normalised_by_onednn(self._convolved(x, None))
+        # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam would
+        # blow up to full steps.
+        x = self._convolved(x, jax.lax.stop_gradient(bias))
         x = self.norm(x, use_running_average=not train)
         return nnx.relu(x) if layer.relu else x
 
+    def _convolved(self, x, bias, relu: bool = False) -> Float[Array, "b t2 h2 w2 co"]:
+        layer, lowering, kernel = self.layer, self.numerics.lowering, self.kernel[...]
+        kernel = kernel.astype(x.dtype)
+        if layer.transposed:
+            x = upsample(x, kernel, lowering=lowering)
+            x = x if bias is None else x + bias
+            return nnx.relu(x) if relu else x
+        strides = {"stride": layer.stride, "groups": layer.groups}
+        return convolve(x, kernel, bias, **strides, relu=relu, lowering=lowering)
+
     def _normalised_by_onednn(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
-        """As `nnx.BatchNorm` in training, and ReLU, in fewer passes over memory."""
+        """As `nnx.BatchNorm` in training, and ReLU, in fewer passes over memory; x is without the
+        convolution's bias, which only the running mean sees."""
         norm = self.norm
-        y, *batch = onednn_norm.normalise(
+        y, mean, variance = onednn_norm.normalise(
             *(x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu)
         )
-        for running, value in zip((norm.mean, norm.var), batch, strict=True):
+        mean = mean + jax.lax.stop_gradient(self.bias[...])
+        for running, value in ((norm.mean, mean), (norm.var, variance)):
             running[...] = norm.momentum * running[...] + (1 - norm.momentum) * value
         return y
 

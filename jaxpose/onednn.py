@@ -88,6 +88,41 @@ def _backward(stride, relu, saved, dy):
 convolve.defvjp(_forward, _backward)
 
 
+@jax.custom_vjp
+def upsample(
+    x: Float[Array, "b t h w ci"], kernel: Float[Array, "1 kh kw ci co"]
+) -> Float[Array, "b t h2 w2 co"]:
+    """As `jaxpose.convolution.upsample`: what takes gradients back through a convolution that
+    tiles its input, from co to ci channels."""
+    dnnl.check_dtypes(x, kernel, like=x)
+    b, t, h, w, ci = x.shape
+    _, kh, kw, of, co = kernel.shape
+    if of != ci:
+        raise ValueError(f"kernel {kernel.shape}: does not go with {ci} channels")
+    y = jax.ShapeDtypeStruct((b, t, h * kh, w * kw, co), x.dtype)
+    tiling = kernel.swapaxes(3, 4)
+    _prepare(BACKWARD_DATA, y, tiling, x, False)
+    return dnnl.call(BACKWARD_DATA, y)(x, tiling)
+
+
+def _upsample_forward(x, kernel):
+    return upsample(x, kernel), (x, kernel)
+
+
+def _upsample_backward(saved, dy):
+    x, kernel = saved
+    tiling = kernel.swapaxes(3, 4)
+    _prepare(FORWARD, dy, tiling, x, False)
+    _prepare(BACKWARD_WEIGHTS, dy, tiling, x, False)
+    return (
+        dnnl.call(FORWARD, x)(dy, tiling),
+        dnnl.call(BACKWARD_WEIGHTS, tiling)(dy, x).swapaxes(3, 4),
+    )
+
+
+upsample.defvjp(_upsample_forward, _upsample_backward)
+
+
 def _prepare(operation: str, x, kernel, y, biased: bool) -> None:
     """While JAX traces, so that what the library cannot do is an error of that line and not of a
     running program."""

@@ -292,13 +292,16 @@ def test_threads_that_normalise_at_once_each_get_their_own_result():
 
 @NEEDS_ONEDNN
 @pytest.mark.parametrize("relu", [True, False])
-def test_a_layer_trains_alike_by_onednn_and_by_flax(relu):
+@pytest.mark.parametrize("transposed", [True, False])
+def test_a_layer_trains_alike_by_onednn_and_by_flax(relu, transposed):
     """Output, gradients and what is left in the running statistics, after two steps."""
-    layer = Layer("c", 4, 8, kernel=(1, 3, 1), relu=relu)
+    doubled = dict(kernel=(1, 2, 2), stride=(1, 2, 2), transposed=True)
+    layer = Layer("c", 4, 8, **(doubled if transposed else dict(kernel=(1, 3, 1))), relu=relu)
     x = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 6, 5, 4)), jnp.float32)
     left = []
     for lowering in ("onednn", "conv3d"):
         conv = Conv(layer, Numerics(lowering, bn_momentum=0.9), rngs=nnx.Rngs(0))
+        conv.bias[...] = jnp.arange(8.0)
         for _ in range(2):
             loss, gradients = nnx.value_and_grad(lambda c: (c(x, train=True) ** 3).sum())(conv)
         kept = nnx.state(conv, nnx.Not(nnx.Param))
