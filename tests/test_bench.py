@@ -89,6 +89,24 @@ def test_pytorch_computes_the_same(ours, case):
     prepared.call(1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [FORWARD, DETECTION, STEP])
+def test_pytorch_compiled_computes_the_same_with_frozen_weights_where_it_does_not_train(ours, case):
+    torch = pytest.importorskip("torch")
+    from torch._inductor import freezing
+
+    from experiments.bench.torch_peer import Torch
+
+    frozen, freeze = [], freezing.freeze
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(freezing, "freeze", lambda *a, **k: frozen.append(1) or freeze(*a, **k))
+        torch._dynamo.reset()
+        prepared = Torch(TINY, 1, ours.reference).prepare(of(case, "torch_compile"))
+    assert prepared.facts["deviation"] < 1e-5
+    forward = case.what == "forward"
+    assert bool(frozen) == ("freezing" in prepared.facts["settings"]) == forward
+
+
 @pytest.mark.parametrize("case", [FORWARD, DETECTION])
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_the_runtimes_compute_the_same(ours, case, runtime):

@@ -91,6 +91,7 @@ def row(case: Case, visits: list[Visit], found: Measured, size: Size) -> dict:
 
 FACTS = (
     "deviation",
+    "settings",
     "compile_s",
     "first_call_s",
     "prepared_mb",

@@ -43,7 +43,11 @@ class Torch:
             for arrays in inputs(NEEDS[case.net, case.what], case.batch, self.size.clip, POOL)
         ]
         began = time.perf_counter()
-        run = torch.compile(net, dynamic=False) if case.implementation == "torch_compile" else net
+        run, settings = net, "channels_last_3d"
+        if case.implementation == "torch_compile":
+            options = {} if train else {"freezing": True}  # weights become constants
+            run = torch.compile(net, dynamic=False, options=options)
+            settings += ", freezing" * (not train)
         if train:
             call = training_step(net, run, case.net, getattr(config, case.net))
             found = call(*pool[0])[None].numpy()
@@ -58,7 +62,9 @@ class Torch:
         seconds = time.perf_counter() - began
         compiled = {"compile_s" if run is not net else "checked_s": seconds}
         deviation = self.reference.check(case, found)
-        return Prepared(lambda k: call(*pool[k]), {**compiled, "deviation": deviation})
+        return Prepared(
+            lambda k: call(*pool[k]), {**compiled, "deviation": deviation, "settings": settings}
+        )
 
 
 def channels_second(array: np.ndarray) -> torch.Tensor:
