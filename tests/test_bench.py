@@ -84,9 +84,11 @@ def test_pytorch_computes_the_same(ours, case):
     pytest.importorskip("torch")
     from experiments.bench.torch_peer import Torch
 
-    prepared = Torch(TINY, 1, ours.reference).prepare(of(case, "torch_eager"))
-    assert prepared.facts["deviation"] < 1e-5
-    prepared.call(1)
+    kinds = ["torch_eager"] + ["torch_onednn"] * (case != STEP)
+    for kind in kinds:
+        prepared = Torch(TINY, 1, ours.reference).prepare(of(case, kind))
+        assert prepared.facts["deviation"] < 1e-5
+        prepared.call(1)
 
 
 @pytest.mark.slow

@@ -85,9 +85,9 @@ class Proportions(Checked):
     thigh: Fraction = 0.138
     shank: Fraction = 0.188
     girth: Girth = 1.0
-    spread: Deviation = 0.08
+    spread: Deviation = 0.10
     """Standard deviation of every proportion, as a share of it."""
-    most: Deviation = 0.18
+    most: Deviation = 0.22
     """The largest such deviation."""
     nappy: Share = 0.8
     """Share of infants that wear one."""

@@ -46,13 +46,13 @@ class Bedding(Checked):
     both_arms: Share = 0.25
     """Of those, the share that has the other one wrapped too."""
     wrap_reaches_shoulder: Share = 0.3
-    wrapped_leg: Share = 0.08
+    wrapped_leg: Share = 0.06
     """One leg wrapped from knee to foot, for the whole recording, of an infant with bare arms."""
     loose_edges: Share = 0.65
     """Lies between cloths whose edges come up to a joint; of these infants, the chances are"""
-    at_shoulder: Share = 0.5
+    at_shoulder: Share = 0.42
     """per shoulder"""
-    at_hip: Share = 0.3
+    at_hip: Share = 0.22
     """and per hip."""
     edge_m: tuple[Annotated[float, Bounds(-0.1, 0.1)], Annotated[float, Bounds(0, 0.1)]] = (
         0.005,
@@ -60,7 +60,7 @@ class Bedding(Checked):
     )
     """Mean and standard deviation of how far such an edge stays short of the joint."""
     sway_m: Annotated[float, Bounds(0, 0.05)] = 0.003
-    sway_s: SecondsRange = (0.15, 0.6)
+    sway_s: SecondsRange = (0.1, 0.4)
     """A cloth on a breathing, moving infant wanders: standard deviation, time between values."""
 
 
@@ -158,7 +158,8 @@ def draw_cloths(
                 add(_sleeve(rng, -0.02, upper + 0.02, 0.035), follows=(shoulder, elbow))
         if legs[k]:
             shank = np.linalg.norm(joints[ankle] - joints[knee])
-            add(_sleeve(rng, -0.02, shank + 0.05, 0.04), follows=(knee, ankle))
+            start = max(rng.normal(*bedding.edge_m), 0)
+            add(_sleeve(rng, start, shank + 0.05, 0.04), follows=(knee, ankle))
         for joint, share in ((shoulder, bedding.at_shoulder), (hip, bedding.at_hip)):
             if loose and rng.uniform() < share:
                 half = rng.uniform((0.03, 0.03), (0.06, 0.05))

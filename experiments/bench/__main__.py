@@ -48,7 +48,7 @@ class Options:
     peers: bool = False
     """Also time PyTorch, ONNX Runtime and OpenVINO, where they are installed."""
     implementations: str | None = None
-    """jaxpose, jax_conv3d, torch_eager, torch_compile, onnxruntime, openvino."""
+    """jaxpose, jax_conv3d, torch_eager, torch_compile, torch_onednn, onnxruntime, openvino."""
     nets: str | None = None
     """detection, regression, pipeline, decoding, input."""
     variants: str | None = None

@@ -10,12 +10,14 @@ from jaxpose.convolution import Lowering
 from jaxpose.factorise import VARIANTS
 
 LOWERINGS: tuple[str, ...] = typing.get_args(Lowering)
-PEERS = ("torch_eager", "torch_compile", "onnxruntime", "openvino")
+PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
+"""torch_onednn calls PyTorch's oneDNN operator by hand, forward: for a single clip PyTorch itself
+prefers a slower convolution of its own."""
 IMPLEMENTATIONS = ("jaxpose", "jax_conv3d", *PEERS)
 """jax_conv3d is our net on JAX's own 3-D convolution, what `nnx.Conv` would do."""
 WORKERS = {
     "jax": ("jaxpose", "jax_conv3d"),
-    "torch": ("torch_eager", "torch_compile"),
+    "torch": ("torch_eager", "torch_compile", "torch_onednn"),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
 }
@@ -130,7 +132,7 @@ def _nets(size: Size, choice: Choice) -> Iterator[Case]:
                     for dtype in choice.precisions:
                         yield Case(net, variant, what, batch, who, lowering, dtype)
                 for peer in PEERS:
-                    if what == "forward" or peer.startswith("torch"):
+                    if what == "forward" or peer in ("torch_eager", "torch_compile"):
                         if compared and "float32" in choice.precisions:
                             yield Case(net, variant, what, batch, peer, "", "float32")
 

@@ -38,6 +38,8 @@ class Torch:
         config = self.size.config
         net = Net(case.net, case.variant, self.size.width, config, folded=not train)
         net = net.to(memory_format=torch.channels_last_3d).train(train)
+        if case.implementation == "torch_onednn":
+            by_onednn(net)
         pool = [
             tuple(channels_second(arrays[name]) for name in NEEDS[case.net, case.what])
             for arrays in inputs(NEEDS[case.net, case.what], case.batch, self.size.clip, POOL)
@@ -48,6 +50,8 @@ class Torch:
             options = {} if train else {"freezing": True}  # weights become constants
             run = torch.compile(net, dynamic=False, options=options)
             settings += ", freezing" * (not train)
+        if case.implementation == "torch_onednn":
+            settings += ", mkldnn._convolution_pointwise"
         if train:
             call = training_step(net, run, case.net, getattr(config, case.net))
             found = call(*pool[0])[None].numpy()
@@ -126,6 +130,28 @@ def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequ
     if layer.relu:
         modules.append(nn.ReLU(inplace=True))
     return nn.Sequential(*modules)
+
+
+class OneDnnConv(nn.Module):
+    """A convolution by oneDNN, whatever its shape. `nn.Conv3d` takes it only where batch x channels
+    x frames x rows are many; a single clip it leaves to `slow_conv3d` for the most part."""
+
+    def __init__(self, conv: nn.Conv3d):
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        sizes = (conv.padding, conv.stride, conv.dilation)
+        self.geometry = (*map(list, sizes), conv.groups)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        return convolve(x, self.weight, self.bias, *self.geometry, "none", [], "")
+
+
+def by_onednn(net: Net) -> None:
+    """Swaps every convolution but the transposed ones, for which there is no such operator."""
+    for modules in net.convs.values():
+        if isinstance(modules[0], nn.Conv3d):
+            modules[0] = OneDnnConv(modules[0])
 
 
 def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
