@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxpose.factorise import scaled
-from jaxpose.layers import Conv, Layer, Numerics
+from jaxpose.layers import Conv, Layer, Numerics, side_by_side
 from jaxpose.skeleton import CONNECTIONS, JOINTS
 
 DOWN = (64, 128, 256, 512)
@@ -98,5 +98,5 @@ class DetectionNet(nnx.Module):
             branches = both(f"up{level}", "double", x)
             skip = [merged[level - 1]] if level - 1 in SKIPS else []
             x = run(f"up{level}/merge", jnp.concatenate(branches + skip, axis=-1))
-        maps = jnp.concatenate([run(f"out/{b}", x) for b in BRANCHES], axis=-1)
+        maps = side_by_side([self.convs[f"out/{b}"] for b in BRANCHES], x)
         return maps.astype(jnp.float32)

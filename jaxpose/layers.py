@@ -114,3 +114,14 @@ class Conv(nnx.Module):
         self.kernel[...] = self.kernel[...] * factor
         self.bias[...] = (self.bias[...] - self.norm.mean[...]) * factor + self.norm.bias[...]
         self.norm = None
+
+
+def side_by_side(convs: list[Conv], x: Float[Array, "b t h w ci"]) -> Float[Array, "b t h w co"]:
+    """Convolutions of the same x without batch norm and ReLU, their channels one after another:
+    computed as one."""
+    assert all(c.norm is None and not c.layer.relu for c in convs)
+    kernel = jnp.concatenate([c.kernel[...] for c in convs], axis=-1)
+    bias = jnp.concatenate([c.bias[...] for c in convs])
+    numerics = convs[0].numerics
+    given = (v.astype(numerics.dtype) for v in (x, kernel, bias))
+    return convolve(*given, lowering=numerics.lowering)

@@ -70,9 +70,9 @@ class Pace:
     visit_s: float = 0.5
     """A visit is as many calls as fit into this."""
     most_calls: int = 10
-    settle_below_s: float = 1.0
-    """Calls shorter than this are preceded by one that is not timed: a call after a pause can
-    take 0.1 s more than those that follow each other, as in use."""
+    settle_below_s: float = 5.0
+    """Calls shorter than this are preceded by one that is not timed: a call after a pause takes
+    up to 40 % longer than those that follow each other, as in use."""
 
     def calls(self, call_s: float) -> int:
         return int(min(self.most_calls, max(1, self.visit_s // max(call_s, 1e-9))))

@@ -47,6 +47,21 @@ def test_cross_entropy_by_hand():
     assert found == pytest.approx((right + right + 3) / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("logit", [-40.0, -12.0, -1.0, 0.0, 0.5, 12.0, 40.0, 1e4])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_cross_entropy_is_exact_for_large_logits_and_its_gradient_is_sigmoid_less_target(
+    logit, target
+):
+    pair = maps((logit, logit)), maps((target, target))
+    value, gradient = jax.value_and_grad(losses.cross_entropy)(*pair)
+    away = -logit if target else logit  # -log of the probability of the target, in float64
+    assert float(value) == pytest.approx(np.logaddexp(0, away), rel=1e-6)
+    wanted = np.exp(-np.logaddexp(0, -logit)) - target
+    if target and logit > 0:  # 1 - sigmoid without its rounding
+        wanted = -np.exp(-np.logaddexp(0, logit))
+    np.testing.assert_allclose(gradient.ravel(), wanted / 2, rtol=1e-6, atol=1e-7)
+
+
 def test_squared_and_absolute_error_by_hand():
     a, b = maps((1, 2), (0, 0)), maps((4, 2), (1, -1))
     assert float(losses.squared_error(a, b)) == (9 + 0 + 1 + 1) / 4
