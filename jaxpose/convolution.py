@@ -29,7 +29,7 @@ def fastest(dtype: Literal["float32", "bfloat16"]) -> Lowering:
     which is cuDNN there.
 
     The shape plays no part: oneDNN was the fastest of the three in every forward pass and step of
-    `experiments/results/bench-{default,paper}-cpu-float32-*.json`."""
+    `experiments/results/bench-{default,paper}-cpu-float32-*.json`: asy, full and detection."""
     if jax.default_backend() != "cpu":
         return "conv3d"
     return "onednn" if onednn.can(dtype) else "folded"

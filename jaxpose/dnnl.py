@@ -1,7 +1,8 @@
 """oneDNN's C interface through ctypes: the library behind PyTorch's on a CPU, without a compiler.
 
 One shared library without Python parts (the wheel `onednn-cpu-gomp`, extra `onednn`). What it
-computes: `jaxpose.onednn` (convolutions), `jaxpose.onednn_norm` (batch norm).
+computes: `jaxpose.onednn` (convolutions), `jaxpose.onednn_products` (some of their weight
+gradients), `jaxpose.onednn_norm` (batch norm).
 """
 
 import contextlib

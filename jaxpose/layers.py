@@ -119,7 +119,8 @@ class Conv(nnx.Module):
 def side_by_side(convs: list[Conv], x: Float[Array, "b t h w ci"]) -> Float[Array, "b t h w co"]:
     """Convolutions of the same x without batch norm and ReLU, their channels one after another:
     computed as one."""
-    assert all(c.norm is None and not c.layer.relu for c in convs)
+    plain = {dataclasses.replace(c.layer, name="", cout=0) for c in convs}
+    assert plain == {Layer("", x.shape[-1], 0, norm=False, relu=False)}, plain
     kernel = jnp.concatenate([c.kernel[...] for c in convs], axis=-1)
     bias = jnp.concatenate([c.bias[...] for c in convs])
     numerics = convs[0].numerics

@@ -13,7 +13,7 @@ def cross_entropy(logits: Maps, target: Maps) -> Float[Array, ""]:
     """Binary cross-entropy per pixel, in nats; trains the detection net.
 
     With one exponential and one logarithm a pixel, where -t log s(x) - (1 - t) log s(-x) has two of
-    each; it and its gradient s(x) - t are as exact for large logits."""
+    each; the value is as exact for large logits, the gradient s(x) - t to the rounding of s(x)."""
     positive = jnp.maximum(logits, 0)  # logits - 2 positive = -|logits|, with 0 for slope at 0
     near = jnp.log1p(jnp.exp(logits - 2 * positive))
     return jnp.mean(positive - logits * target + near)

@@ -76,8 +76,9 @@ def _backward(stride, relu, saved, dy):
     x, kernel, bias, y = saved
     if relu:
         dy = jnp.where(y > 0, dy, 0)
-    for operation in (BACKWARD_DATA, BACKWARD_WEIGHTS):
-        _prepare(operation, x, kernel, dy, False)
+    _prepare(BACKWARD_DATA, x, kernel, dy, False)
+    if not onednn_products.faster(str(x.dtype), x.shape, kernel.shape, dy.shape):
+        _prepare(BACKWARD_WEIGHTS, x, kernel, dy, False)
     dx, dkernel = (
         dnnl.call(BACKWARD_DATA, x)(dy, kernel),
         dnnl.call(BACKWARD_WEIGHTS, kernel)(x, dy),
@@ -96,9 +97,9 @@ def upsample(
     tiles its input, from co to ci channels."""
     dnnl.check_dtypes(x, kernel, like=x)
     b, t, h, w, ci = x.shape
-    _, kh, kw, of, co = kernel.shape
-    if of != ci:
-        raise ValueError(f"kernel {kernel.shape}: does not go with {ci} channels")
+    kt, kh, kw, of, co = kernel.shape
+    if of != ci or kt != 1:
+        raise ValueError(f"kernel {kernel.shape}: wanted (1, rows, columns, {ci}, channels)")
     y = jax.ShapeDtypeStruct((b, t, h * kh, w * kw, co), x.dtype)
     tiling = kernel.swapaxes(3, 4)
     _prepare(BACKWARD_DATA, y, tiling, x, False)

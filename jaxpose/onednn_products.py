@@ -34,9 +34,9 @@ class Product(NamedTuple):
 def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int, ...]) -> bool:
     """For x [b t h w ci], kernel [kt kh kw ci/g co] and y [b t h w co]; `dnnl_sgemm` is float32."""
     *extent, ci, co = kernel
-    along_one_axis = sorted(extent)[:2] == [1, 1] and max(extent) > 1
+    along_one_axis = sorted(extent)[:2] == [1, 1] and max(extent) > 1 and max(extent) % 2
     plain = x[:4] == y[:4] and x[4] == ci  # no stride, no groups
-    return dtype == "float32" and plain and along_one_axis and ci * co >= WIDE
+    return bool(dtype == "float32" and plain and along_one_axis and ci * co >= WIDE)
 
 
 def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[Product]:
@@ -53,7 +53,7 @@ def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[P
     if axis == 3:
         # Rows are short: all pixels at once, less the pairs that join a row's end to the next one.
         yield _at(lag, 0, reach, 1, pixels - reach, 1)
-        for column in range(reach):
+        for column in range(reach if b * t * h > 1 else 0):
             yield _at(lag, w - reach + column, w + column, w, b * t * h - 1, -1)
         return
     stretch, offset = (t * h * w, reach * h * w) if axis == 1 else (h * w, reach * w)

@@ -1,7 +1,8 @@
 """Several ways of doing a thing -> how long each takes, measured so that they can be compared.
 
 call      one execution, timed from the start to the result being there
-visit     a few calls of one subject in a row, with inputs from a pool in turn
+visit     a few calls of one subject in a row, with inputs from a pool in turn; the first one, after
+          others ran, is kept apart: it takes longer than calls that follow one another
 block     one visit of every subject, in random order; a control is visited twice (A/A)
 process   blocks in one fresh process: compilation, memory layout and threads are drawn anew
 
@@ -12,6 +13,7 @@ least difference that means anything.
 """
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,16 +35,15 @@ class Timed:
     ):
         self.call, self.clock, self.turn = call, clock, 0
 
-    def visit(self, calls: int, settle: int = 0) -> list[float]:
-        """Seconds of each of `calls` calls; the first `settle` calls are not timed."""
+    def visit(self, calls: int) -> list[float]:
+        """Seconds of each of `calls` calls."""
         seconds = []
-        for number in range(settle + calls):
+        for _ in range(calls):
             began = self.clock()
             self.call(self.turn % POOL)
             ended = self.clock()
             self.turn += 1
-            if number >= settle:
-                seconds.append(ended - began)
+            seconds.append(ended - began)
         return seconds
 
 
@@ -57,10 +58,12 @@ class Visit(NamedTuple):
     twin: bool
     """The second visit of a control."""
     seconds: tuple[float, ...]
+    after_pause: float = math.nan
+    """Seconds of the call before these, the first since others ran."""
 
 
-Visitor = Callable[[str, int, int], Sequence[float]]
-"""(subject, calls, untimed calls before them) -> seconds of each call, wherever it is made."""
+Visitor = Callable[[str, int], Sequence[float]]
+"""(subject, calls) -> seconds of each call, wherever it is made; none if it cannot be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,15 +73,9 @@ class Pace:
     visit_s: float = 0.5
     """A visit is as many calls as fit into this."""
     most_calls: int = 10
-    settle_below_s: float = 5.0
-    """Calls shorter than this are preceded by one that is not timed: a call after a pause takes
-    up to 40 % longer than those that follow each other, as in use."""
 
     def calls(self, call_s: float) -> int:
         return int(min(self.most_calls, max(1, self.visit_s // max(call_s, 1e-9))))
-
-    def settle(self, call_s: float) -> int:
-        return int(call_s < self.settle_below_s)
 
 
 def warm_up(
@@ -118,8 +115,8 @@ def run_block(
     todo = [(name, False) for name in call_s] + [(name, True) for name in controls]
     for position, chosen in enumerate(rng.permutation(len(todo))):
         name, twin = todo[chosen]
-        seconds = visit(name, pace.calls(call_s[name]), pace.settle(call_s[name]))
-        yield Visit(name, process, block, position, twin, tuple(seconds))
+        first, *seconds = visit(name, 1 + pace.calls(call_s[name])) or [math.nan]
+        yield Visit(name, process, block, position, twin, tuple(seconds), first)
 
 
 # ---- what the seconds say ----
@@ -136,6 +133,8 @@ class Summary(NamedTuple):
     """Calls."""
     blocks: int
     processes: int
+    after_pause_ms: float
+    """Median of the calls that came first in a visit, which are not among the others."""
 
 
 def summarise(visits: Sequence[Visit]) -> Summary:
@@ -143,7 +142,8 @@ def summarise(visits: Sequence[Visit]) -> Summary:
     low, median, high, p90, p95 = np.quantile(ms, (0.25, 0.5, 0.75, 0.9, 0.95)).tolist()
     blocks = {(v.process, v.block) for v in visits}
     processes = len({v.process for v in visits})
-    return Summary(median, p90, p95, high - low, len(ms), len(blocks), processes)
+    pause = 1e3 * float(np.median([v.after_pause for v in visits]))
+    return Summary(median, p90, p95, high - low, len(ms), len(blocks), processes, pause)
 
 
 class Ratio(NamedTuple):

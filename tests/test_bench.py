@@ -81,14 +81,21 @@ def test_what_computes_something_else_is_not_timed(ours):
 
 @pytest.mark.parametrize("case", [FORWARD, DETECTION, STEP])
 def test_pytorch_computes_the_same(ours, case):
-    pytest.importorskip("torch")
-    from experiments.bench.torch_peer import Torch
+    nn = pytest.importorskip("torch").nn
+    from experiments.bench.torch_peer import Net, OneDnnConv, Torch, by_onednn
 
     kinds = ["torch_eager"] + ["torch_onednn"] * (case != STEP)
     for kind in kinds:
         prepared = Torch(TINY, 1, ours.reference).prepare(of(case, kind))
         assert prepared.facts["deviation"] < 1e-5
         prepared.call(1)
+    if case == STEP:
+        return
+    net = Net(case.net, case.variant, TINY.width, TINY.config, folded=True)
+    before = sum(isinstance(m, nn.Conv3d) for m in net.modules())
+    by_onednn(net)
+    kept = [m for m in net.modules() if isinstance(m, nn.Conv3d)]
+    assert not kept and before == sum(isinstance(m, OneDnnConv) for m in net.modules()) > 5
 
 
 @pytest.mark.slow
@@ -358,7 +365,7 @@ def test_a_killed_worker_costs_its_cases_of_one_process_and_nothing_that_was_mea
     assert f"**A worker ended:** {said}" in report.as_markdown(result)
 
 
-def test_the_others_go_on_without_a_peer_that_is_killed_while_it_starts_and_it_comes_back():
+def test_the_others_go_on_without_a_peer_that_is_killed_while_it_prepares_its_only_case():
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     chosen = Choice(

@@ -30,8 +30,8 @@ class Bench:
 
         return call
 
-    def visit(self, name: str, calls: int, settle: int):
-        return self.timed[name].visit(calls, settle)
+    def visit(self, name: str, calls: int):
+        return self.timed[name].visit(calls)
 
 
 def blocks(bench: Bench, count: int, *, pace: Pace, controls=(), seed: int = 0) -> list[Visit]:
@@ -48,13 +48,14 @@ def blocks(bench: Bench, count: int, *, pace: Pace, controls=(), seed: int = 0) 
 
 def test_exactly_the_calls_that_are_reported_are_made_in_the_order_that_is_reported():
     bench = Bench(quick=0.125, slow=4.0)
-    pace = Pace(visit_s=0.5, most_calls=10, settle_below_s=0.2)
+    pace = Pace(visit_s=0.5, most_calls=10)
     visits = blocks(bench, 3, pace=pace, controls=["quick"])
     expected = []
     for visit in visits:
-        # 0.5 s hold four calls of quick, after one that is not timed; slow has one
-        calls = {"quick": 1 + 4, "slow": 1}[visit.subject]
-        assert visit.seconds == (bench.takes[visit.subject],) * (calls - (calls > 1))
+        # 0.5 s hold four calls of quick, slow has one; another one before them is kept apart
+        calls = {"quick": 1 + 4, "slow": 1 + 1}[visit.subject]
+        assert visit.seconds == (bench.takes[visit.subject],) * (calls - 1)
+        assert visit.after_pause == bench.takes[visit.subject]
         expected += [visit.subject] * calls
     assert [name for name, _ in bench.log] == expected
     assert [v.position for v in visits] == [0, 1, 2] * 3
@@ -135,6 +136,13 @@ def test_a_summary_counts_calls_blocks_and_processes():
     assert (found.n, found.blocks, found.processes, found.median_ms) == (9, 3, 2, 1000)
     one = summarise([Visit("a", 0, 0, 0, False, tuple(n / 1000 for n in range(1, 102)))])
     assert one[:4] == pytest.approx((51, 91, 96, 50))
+
+
+def test_the_call_after_a_pause_is_summarised_apart():
+    firsts = [
+        Visit("a", 0, b, 0, False, (1.0, 1.0), after_pause=p) for b, p in enumerate((3, 2, 9))
+    ]
+    assert (summarise(firsts).median_ms, summarise(firsts).after_pause_ms) == (1000, 3000)
 
 
 def test_a_control_that_differs_from_itself_says_by_how_much():

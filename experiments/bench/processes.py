@@ -271,10 +271,9 @@ class _Process:
                 )
             longest = max(longest, time.perf_counter() - began)
 
-    def visit(self, name: str, calls: int, settle: int) -> list[float]:
+    def visit(self, name: str, calls: int) -> list[float]:
         """No seconds from a worker that died."""
-        asked = {"name": name, "calls": calls, "settle": settle}
-        answer = self.ask(self.where[name], name, "visit", **asked)
+        answer = self.ask(self.where[name], name, "visit", name=name, calls=calls)
         if answer is None:
             self.call_s.pop(name, None)
             return []

@@ -55,8 +55,8 @@ def result(
         "predictions": predictions(timed, visits, facts["size"], found.device.get("platform")),
         "skipped": {**missing, **never, **found.notes},
         "deaths": [{**dataclasses.asdict(death), "said": str(death)} for death in found.deaths],
-        "visits": [[v.subject, *v[1:5], [round(1e3 * s, 4) for s in v.seconds]]
-                   for v in found.visits],
+        "visits": [[v.subject, *v[1:5], [round(1e3 * s, 4) for s in v.seconds],
+                    round(1e3 * v.after_pause, 4)] for v in found.visits],
     }  # fmt: skip
 
 
@@ -192,7 +192,8 @@ def best(cases: Sequence[Case], rows: Sequence[dict]) -> Case:
 
 
 def bars(cases, rows, visits, size: str) -> list[dict]:
-    """What the study wants to reach, beside what it reached: our best over the better PyTorch."""
+    """What the study wants to reach, beside what it reached: our best over PyTorch, the better of
+    eager and compiled as they come."""
     found = []
     for bar in BARS.get(size, ()):
         same = [c for c in cases if c.task == bar.task and c.dtype == "float32"]
@@ -280,7 +281,18 @@ def as_markdown(result: dict) -> str:
     parts += [f"**A worker ended:** {death['said']}.\n" for death in result["deaths"]]
     for name, spread in result["control_spread"].items():
         parts.append(f"A/A control {name}: differences below {100 * spread:.1f} % are noise.\n")
-    header = ["what", "median ms", "p90", "p95", "IQR", "n", "of roofline", "compile s", "MB"]
+    header = [
+        "what",
+        "median ms",
+        "p90",
+        "p95",
+        "IQR",
+        "n",
+        "after a pause",
+        "of roofline",
+        "compile s",
+        "MB",
+    ]
     lines = [
         [
             " ".join(str(row[k]) for k in ("net", "variant", "what", "batch", "implementation",
@@ -288,6 +300,8 @@ def as_markdown(result: dict) -> str:
             *(f"{row[k]:.3g}" if row[k] < 100 else f"{row[k]:.0f}"
               for k in ("median_ms", "p90_ms", "p95_ms", "iqr_ms")),
             f"{row['n']} in {row['processes']}",
+            f"{row['after_pause_ms']:.3g}" if row["after_pause_ms"] < 100
+            else f"{row['after_pause_ms']:.0f}",
             f"{100 * row['roofline_share']:.0f} %" if "roofline_share" in row else "",
             f"{row['compile_s']:.1f}" if row["compile_s"] is not None else "",
             f"{row['temporary_mb'] or row['prepared_mb'] or 0:.0f}",
@@ -295,10 +309,17 @@ def as_markdown(result: dict) -> str:
         for row in result["rows"]
     ]  # fmt: skip
     parts.append(table(header, lines))
-    header = ["of", "over", "speed-up t_over / t_of", "95 %", "reduction 1 - t_of / t_over"]
+    header = [
+        "of",
+        "over",
+        "speed-up t_over / t_of",
+        "95 %",
+        "reduction 1 - t_of / t_over",
+        "blocks in processes",
+    ]
     lines = [
         [r["of"], r["over"], f"{r['speedup']:.2f}", between(r["interval"]),
-         f"{100 * r['reduction']:.0f} %"]
+         f"{100 * r['reduction']:.0f} %", f"{r['blocks']} in {r['processes']}"]
         for r in result["ratios"]
     ]  # fmt: skip
     parts.append(table(header, lines))

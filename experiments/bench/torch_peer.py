@@ -1,5 +1,6 @@
 """A case -> PyTorch running the same net with the same weights, at its best honest setting:
-channels last, all threads, batch norm folded for prediction, eager or compiled."""
+channels last, all threads, batch norm folded for prediction; eager, compiled, or with its oneDNN
+operator called by hand."""
 
 import time
 
@@ -51,7 +52,7 @@ class Torch:
             run = torch.compile(net, dynamic=False, options=options)
             settings += ", freezing" * (not train)
         if case.implementation == "torch_onednn":
-            settings += ", mkldnn._convolution_pointwise"
+            settings += ", mkldnn._convolution_pointwise with ReLU"
         if train:
             call = training_step(net, run, case.net, getattr(config, case.net))
             found = call(*pool[0])[None].numpy()
@@ -133,25 +134,27 @@ def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequ
 
 
 class OneDnnConv(nn.Module):
-    """A convolution by oneDNN, whatever its shape. `nn.Conv3d` takes it only where batch x channels
-    x frames x rows are many; a single clip it leaves to `slow_conv3d` for the most part."""
+    """A convolution by oneDNN, whatever its shape, with the ReLU that follows. `nn.Conv3d` takes it
+    only where batch x channels x frames x rows are many; a single clip it leaves to `slow_conv3d`
+    for the most part."""
 
-    def __init__(self, conv: nn.Conv3d):
+    def __init__(self, conv: nn.Conv3d, relu: bool):
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         sizes = (conv.padding, conv.stride, conv.dilation)
-        self.geometry = (*map(list, sizes), conv.groups)
+        self.rest = (*map(list, sizes), conv.groups, "relu" if relu else "none", [], "")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         convolve = torch.ops.mkldnn._convolution_pointwise
-        return convolve(x, self.weight, self.bias, *self.geometry, "none", [], "")
+        return convolve(x, self.weight, self.bias, *self.rest)
 
 
 def by_onednn(net: Net) -> None:
     """Swaps every convolution but the transposed ones, for which there is no such operator."""
-    for modules in net.convs.values():
+    for name, modules in net.convs.items():
         if isinstance(modules[0], nn.Conv3d):
-            modules[0] = OneDnnConv(modules[0])
+            relu = isinstance(modules[-1], nn.ReLU)
+            net.convs[name] = nn.Sequential(OneDnnConv(modules[0], relu))
 
 
 def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):

@@ -6,7 +6,7 @@
     {"do": "ceilings"}                                         -> {"ceilings": {...}}
     {"do": "reference", "case": {...}}                         -> {}
     {"do": "prepare", "case": {...}, "warm_s"}                 -> {"facts": {...}, "call_s": ...}
-    {"do": "visit", "name", "calls", "settle"}                 -> {"seconds": [...]}
+    {"do": "visit", "name", "calls"}                           -> {"seconds": [...]}
     {"do": "settings"}                                         -> {"environment", "malloc"}
 
 While others are timed it waits for its next line, which takes no time of any core.
@@ -93,8 +93,8 @@ class _Worker:
         facts["prepared_mb"] = None if peak is None else round(peak - before, 1)
         return {"facts": {**prepared.facts, **facts}, "call_s": call_s}
 
-    def visit(self, name: str, calls: int, settle: int) -> dict:
-        return {"seconds": self.timed[name].visit(calls, settle)}
+    def visit(self, name: str, calls: int) -> dict:
+        return {"seconds": self.timed[name].visit(calls)}
 
     def settings(self) -> dict:
         """What it ran under, by its end: libraries set some when they are loaded."""
