@@ -2,11 +2,11 @@
 
     python -m data_pipeline.penetration --infants=16 --frames=1000 --seed=0
 
-Plays the recordings that `data_pipeline.simulate` would write, without images, and looks at every
-annotated frame: the deepest contact of a limb, trunk or head with another body, the nest, a wall or
-the mattress; and how far each visible joint lies behind the noise-free surface at its pixel, beyond
-its limb's radius. Bodies that a joint links overlap by design and do not count. The last line of
-stdout is one JSON object.
+Plays the recordings that `data_pipeline.simulate` would write, and looks at every annotated frame:
+the deepest contact of a limb, trunk or head with another body, the nest, a wall or the mattress.
+One frame in `RENDERED` is rendered: how far each visible joint, head and neck lie behind the
+noise-free surface at their pixel, beyond their limb's radius. Bodies that a joint links overlap by
+design and do not count. The last line of stdout is one JSON object.
 """
 
 import argparse
@@ -21,7 +21,9 @@ from data_pipeline.errors import DataError
 from data_pipeline.simulate import check
 from data_pipeline.simulated.annotation import MARGIN
 from data_pipeline.simulated.recording import Recording
-from jaxpose.skeleton import JOINTS
+
+RENDERED = 20
+"""One annotated frame in so many is rendered, for where joints lie."""
 
 DEEP_MM = 5.0
 """Deeper than this into another body is a limb inside it, and not skin that gives way."""
@@ -32,14 +34,16 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
     `worst` which two the deepest was. Visible joints: `behind_mm` is the least that one lies behind
     the surface, `beyond_radius_mm` the most, less its limb's radius."""
     recording = Recording(seed, infant, (640, 480), frames)
-    radii = np.array([recording.sizes.radius(name) for name in (*JOINTS, "head", "neck")])
     depths, worst, behind = [], [], []
-    for frame in recording.frames(images=False):
+    for frame in recording.frames(every=RENDERED):
         depth, pair = recording.scene.deepest_contact()
         depths.append(1000 * depth)
         worst.append(pair)
-        visible = frame.causes == ""
-        behind.append(np.where(visible, 1000 * (frame.points[:, 2] - frame.surface), np.nan))
+        if frame.depth is not None:
+            px = np.rint(recording.camera.project(frame.points)).astype(int)
+            u, v = px.clip(0, np.array(recording.size) - 1).T
+            mm = 1000 * (frame.points[:, 2] - frame.depth[v, u])
+            behind.append(np.where(frame.causes == "", mm, np.nan))
         tick()
     deepest = int(np.argmax(depths))
     return {
@@ -51,7 +55,7 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
         "deepest_mm": round(depths[deepest], 2),
         "worst": worst[deepest],
         "behind_mm": round(float(np.nanmin(behind)), 2),
-        "beyond_radius_mm": round(float(np.nanmax(behind - 1000 * radii)), 2),
+        "beyond_radius_mm": round(float(np.nanmax(behind - 1000 * recording.radii)), 2),
     }
 
 

@@ -70,7 +70,7 @@ def _noted_width(note: Path) -> int:
         width = json.loads(note.read_text())["width"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{note}: cannot read the width ({error!r}); {SIMULATE_AGAIN}") from None
-    if not isinstance(width, int) or width < 1:
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
         raise DataError(f"{note}: width is {width!r}; {SIMULATE_AGAIN}")
     return width
 

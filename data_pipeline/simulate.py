@@ -81,8 +81,8 @@ def check(infants: int, frames: int, seed: int, size=(640, 480), processes=None)
         ("infants", infants, 1),
         ("frames", frames, CLIP),  # a shorter sheet cannot be used
         ("seed", seed, 0),
-        ("width", size[0], 64),
-        ("height", size[1], 48),
+        ("width", size[0], 160),
+        ("height", size[1], 120),
         ("processes", 1 if processes is None else processes, 1),
     ):
         if value < least:

@@ -7,7 +7,9 @@
     mattress, cloths, tubes, carer                 -> what lies under and over the infant
     sensor     noise-free depth (mm)               -> uint16 mm with noise, shadows and holes
     annotation joints and the surface seen         -> visible or hidden by what; clicked pixels
-    recording  (seed, infant)                      -> one infant's folder and sheet
+    recording  (seed, infant)                      -> the above, frame by frame, in memory
+    writing, folder                                -> files of an infant; the folder around them
+    parameters, ranges, quota                      -> what is drawn from, within which bounds
 
 World: metres, the mattress is z = 0, x to the right of the image, -y down the image, z up to the
 camera. Everything random comes from (seed, infant) alone.

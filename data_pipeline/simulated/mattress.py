@@ -13,7 +13,8 @@ import numpy as np
 from data_pipeline.simulated.camera import Camera
 
 SINK = 0.006
-"""Metres that a resting body lies in it; a guess, for one to three kilogrammes on foam."""
+"""Metres that a resting body lies in it where it has no fold or wave; a guess, for one to three
+kilogrammes on foam."""
 
 RIM = 0.4
 """How steeply the sheet rises around a dent."""

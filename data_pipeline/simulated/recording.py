@@ -38,7 +38,7 @@ class Frame:
       points: [14 3] m in the camera's frame: the joints, head and neck.
       causes: what hides each of them, "" if nothing: str [14].
       surface: z in metres of what the camera sees at each one's pixel [14]; that below where a
-        cloth, a hose or a carer is, which hide it all the same.
+        cloth or a hose is, which hide it all the same.
       depth, hit: z in metres and what was hit, both [h w]; None where no image was asked for.
     """
 
@@ -74,6 +74,8 @@ class Recording:
         self.size, self.parameters = size, parameters
         self.raw_frames = KEEP * (frames - 1) + 1
         self.sizes: Sizes = draw_sizes(body, parameters.body)
+        # Of what surrounds each point; the neck's is under the chin, through which it is clicked.
+        self.radii = np.array([self.sizes.radius(name) for name in (*JOINTS, "head", "head")])
         self.crib = draw_crib(ward, self.sizes)
         self.scene = Scene(self.sizes, self.crib)
         quota = draw_quota(seed, infant)
@@ -99,9 +101,9 @@ class Recording:
         self._click_px = draw_clicks(self.click_rng, parameters.annotator)
         self._names, self._opaque, self._poor = self._materials(ward)
 
-    def frames(self, images: bool = True) -> Iterator[Frame]:
-        """Yields the annotated frames in time order; all but their images is the same without."""
-        radii = np.array([self.sizes.radius(name) for name in (*JOINTS, "head", "neck")])
+    def frames(self, every: int = 1) -> Iterator[Frame]:
+        """Yields the annotated frames in time order, with an image for `every` so manieth of them,
+        0 for none; all the rest is the same without."""
         for raw in range(self.raw_frames):
             self.scene.step(self.targets[raw], self.breath[raw])
             if raw % KEEP:
@@ -112,8 +114,11 @@ class Recording:
             at = np.where(inside, v, 0), np.where(inside, u, 0)
             arms = self._place_arms(raw)
             seen = self._glance(raw, at, arms)
-            causes = annotation.hidden_by(points, inside, radii, *seen, self._names, self._opaque)
-            depth, hit = self._render(raw, arms) if images else (None, None)
+            causes = annotation.hidden_by(
+                points, inside, self.radii, *seen, self._names, self._opaque
+            )
+            image = every and raw // KEEP % every == 0
+            depth, hit = self._render(raw, arms) if image else (None, None)
             yield Frame(raw + 1, points, causes, seen[0], depth, hit)
 
     def sense(self, frame: Frame) -> np.ndarray:
@@ -177,11 +182,15 @@ class Recording:
                 hit[mask > 0] = HOSE
         if len(arms):
             over, arm = self._cast(scene.CARER, arms)
-            depth, hit = np.where(arm >= 0, over, depth), np.where(arm >= 0, arm, hit)
+            return _nearer((depth, hit), (over, arm))
         return depth, hit
 
     def _glance(self, raw: int, at, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `_render`, at pixels `at` (rows, columns) alone; depth is that below what hides."""
+        """What the 14 points' pixels `at` (rows, columns) show: as `_render`, at these alone.
+
+        Depth is that below cloths and hoses, a cable's whole diameter is taken off, and the sheet
+        has no dents. A hose does not hide the point that it is fastened to.
+        """
         model, data, points = self.scene.model, self.scene.data, self.scene.points
         rays = np.ascontiguousarray(self.rays[at])
         depth, hit = _lying_on(
@@ -193,12 +202,12 @@ class Recording:
         for tube in self.tubes:
             here = tube.mask(points, self.camera)[at] > 0
             if tube.hose:
+                here[tube.starts] = False
                 hit[here] = HOSE
             else:
                 depth[here] -= tube.diameter
         if len(arms):
-            _, arm = glance(model, data, self.camera, rays, scene.CARER)
-            hit = np.where(arm >= 0, arm, hit)
+            depth, hit = _nearer((depth, hit), glance(model, data, self.camera, rays, scene.CARER))
         return depth, hit
 
     def _cloths(self, raw: int) -> list[Cloth]:

@@ -1,8 +1,8 @@
 """The first pose -> hoses, leads and lines from the infant to the edge of the crib.
 
 Like cloths, they lie on whatever the camera sees below them, and follow the infant at one end.
-A hose bridges hollows and hides what is under it; a cable is thinner than what the sensor or an
-annotator sees, and hides nothing.
+A hose bridges hollows and hides what is under it. A cable is drawn one pixel wide, which is less
+than the sensor's matching window or an annotator sees, and hides nothing.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import numpy as np
 from data_pipeline.simulated.camera import Camera, window
 from data_pipeline.simulated.ranges import Ascending, Bounds, Checked, Share
 
-Diameter = Annotated[float, Bounds(0.0005, 0.03)]
-Diameters = Annotated[tuple[Diameter, Diameter], Ascending()]
+Hose = Annotated[float, Bounds(0.005, 0.03)]
+Cable = Annotated[float, Bounds(0.0005, 0.005)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Lines(Checked):
 
     hose: Share = 0.35
     """From the nose over a shoulder."""
-    hose_diameter_m: Diameters = (0.009, 0.014)
+    hose_diameter_m: Annotated[tuple[Hose, Hose], Ascending()] = (0.009, 0.014)
     leads: Share = 0.5
     """Three from the chest, together."""
     feeding_tube: Share = 0.3
@@ -36,10 +36,13 @@ class Lines(Checked):
     """A line from a wrist."""
     probe: Share = 0.35
     """A cable from a foot."""
-    cable_diameter_m: Diameters = (0.002, 0.004)
+    cable_diameter_m: Annotated[tuple[Cable, Cable], Ascending()] = (0.002, 0.004)
     slack: Annotated[float, Bounds(0, 2)] = 0.35
     """How far a line strays sideways, as a share of its length."""
 
+
+NARROWEST = 256
+"""px: in narrower images the sensor's window is a pixel, and would see a cable; it is left out."""
 
 BRIDGES = 0.06
 """Metres; hollows narrower than this a hose bridges."""
@@ -64,21 +67,23 @@ class Tube:
 
     def mask(self, points: np.ndarray, camera: Camera) -> np.ndarray:
         """Where the image shows it: uint8 [h w]; `points` are joints, head and neck [14 3] m."""
+        mask = np.zeros((camera.height, camera.width), np.uint8)
+        if not self.hose and camera.width < NARROWEST:
+            return mask
         start = points[self.starts] + self.offset
         t = np.linspace(0, 1, 24)[:, None]
         xy = (1 - t) ** 2 * start[:2] + 2 * t * (1 - t) * self.bend + t**2 * self.end
         # The height only places it in the image; how high it lies is up to what is below.
         z = np.clip(start[2] * (1 - 2 * t), 0.01, None)
         px = camera.project(camera.to_camera(np.hstack([xy, z])))
-        mask = np.zeros((camera.height, camera.width), np.uint8)
-        width = max(1, round(self.diameter * camera.focal / camera.position[2]))
+        width = max(1, round(self.diameter * camera.focal / camera.position[2])) if self.hose else 1
         cv2.polylines(mask, [np.rint(px * 16).astype(np.int32)], False, 1, width, shift=4)
         return mask
 
     def lay(self, below: np.ndarray, mask: np.ndarray, camera: Camera) -> None:
         """Brings the depth `below` (m [h w], changed) nearer where `mask` is set, round on top."""
         px_per_m = camera.focal / camera.position[2]
-        span = 2 * round(0.5 * BRIDGES * px_per_m) + 1 if self.hose else 0
+        span = 2 * round(0.5 * BRIDGES * px_per_m) + 1 if self.hose else 1
         patch = window(mask, 2 * span)
         if not mask[patch].any():
             return

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data_pipeline.errors import DataError
 from data_pipeline.simulated import annotation
 from data_pipeline.simulated.parameters import Parameters
 from data_pipeline.simulated.recording import Recording
@@ -51,11 +52,13 @@ def write_recording(
         sheet = _write_frames(recording, partial, images, tick)
         partial.rename(folder)
         write_whole(sheet_path(out, infant), sheet.encode())
-    except BaseException:
+    except BaseException as error:
         # A full disk, say: no half of a recording stays, nor a folder without its sheet.
         shutil.rmtree(partial, ignore_errors=True)
         if not sheet_path(out, infant).exists():
             shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, DataError):
+            raise DataError(f"infant {infant} of seed {seed}: {error}") from None
         raise
 
 
@@ -65,7 +68,7 @@ def _write_frames(
     """Plays the recording into its folder; the text of its sheet."""
     rows = [";".join(annotation.HEADER)]
     points, hidden = [], []
-    for frame in recording.frames(images):
+    for frame in recording.frames(every=int(images)):
         if images:
             _write_png(folder / f"{frame.number}_16bit.png", recording.sense(frame))
         rows.append(annotation.sheet_row(f"{frame.number}_8bit.png", recording.click(frame)))
