@@ -306,7 +306,9 @@ def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys, monkeypatch
         assert seen["malloc"]["arena_max"] == 1
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md", ".png"]
     kept = json.loads(next(tmp_path.glob("*.json")).read_text())
-    assert sum(len(v[-1]) for v in kept["visits"]) == sum(r["n"] for r in kept["rows"])
+    *_, seconds, after_pause = zip(*kept["visits"], strict=True)
+    assert sum(map(len, seconds)) == sum(r["n"] for r in kept["rows"])
+    assert min(after_pause) > 0
 
 
 # ---- a worker that is killed ----
