@@ -4,9 +4,9 @@
 
 Plays the recordings that `data_pipeline.simulate` would write, and looks at every annotated frame:
 the deepest contact of a limb, trunk or head with another body, the nest, a wall or the mattress.
-One frame in `RENDERED` is rendered: how far each visible joint, head and neck lie behind the
-noise-free surface at their pixel, beyond their limb's radius. Bodies that a joint links overlap by
-design and do not count. The last line of stdout is one JSON object.
+One frame in `RENDERED` is rendered: how far each visible joint lies behind the noise-free surface
+at its pixel, beyond its limb's radius. Bodies that a joint links overlap by design and do not
+count. The last line of stdout is one JSON object.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from data_pipeline.errors import DataError
 from data_pipeline.simulate import check
 from data_pipeline.simulated.annotation import MARGIN
 from data_pipeline.simulated.recording import Recording
+from jaxpose.skeleton import JOINTS
 
 RENDERED = 20
 """One annotated frame in so many is rendered, for where joints lie."""
@@ -34,16 +35,17 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
     `worst` which two the deepest was. Visible joints: `behind_mm` is the least that one lies behind
     the surface, `beyond_radius_mm` the most, less its limb's radius."""
     recording = Recording(seed, infant, (640, 480), frames)
+    radii = recording.radii[: len(JOINTS)]
     depths, worst, behind = [], [], []
     for frame in recording.frames(every=RENDERED):
         depth, pair = recording.scene.deepest_contact()
         depths.append(1000 * depth)
         worst.append(pair)
         if frame.depth is not None:
-            px = np.rint(recording.camera.project(frame.points)).astype(int)
+            px = np.rint(recording.camera.project(frame.joints)).astype(int)
             u, v = px.clip(0, np.array(recording.size) - 1).T
-            mm = 1000 * (frame.points[:, 2] - frame.depth[v, u])
-            behind.append(np.where(frame.causes == "", mm, np.nan))
+            mm = 1000 * (frame.joints[:, 2] - frame.depth[v, u])
+            behind.append(np.where(frame.causes[: len(JOINTS)] == "", mm, np.nan))
         tick()
     deepest = int(np.argmax(depths))
     return {
@@ -55,7 +57,7 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
         "deepest_mm": round(depths[deepest], 2),
         "worst": worst[deepest],
         "behind_mm": round(float(np.nanmin(behind)), 2),
-        "beyond_radius_mm": round(float(np.nanmax(behind - 1000 * recording.radii)), 2),
+        "beyond_radius_mm": round(float(np.nanmax(behind - 1000 * radii)), 2),
     }
 
 
