@@ -12,7 +12,9 @@ from experiments.bench.cases import COMPARED, Size  # noqa: E402
 from experiments.bench.weights import layers_of  # noqa: E402
 from jaxpose.accounting import layer_costs  # noqa: E402
 
-COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink")
+COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink",
+           "tab:olive", "tab:cyan", "tab:gray")  # fmt: skip
+"""More than there are implementations and lowerings."""
 
 
 def draw(result: dict, size: Size, path: Path) -> None:
