@@ -11,7 +11,7 @@ import pytest
 from lowerings import NEEDS_ONEDNN
 
 from experiments.bench import __main__ as bench
-from experiments.bench import machine, report
+from experiments.bench import machine, report, written
 from experiments.bench.cases import IMPLEMENTATIONS, SIZES, Case, Choice, cases
 from experiments.bench.expected import PREDICTIONS
 from experiments.bench.ours import Ours
@@ -180,7 +180,8 @@ def test_what_was_timed_in_one_process_has_no_interval_and_says_so():
     for compared in (*result["ratios"], *result["bars"]):
         assert compared["interval"] is compared["reduction_interval"] is None
         assert compared["processes"] == 1
-    lines = report.as_markdown(result).splitlines()
+    result["versions"]["torch"] = "2.13.0+cpu"  # rows of it are here, installed it need not be
+    lines = written.as_markdown(result).splitlines()
     assert sum("| one process |" in line for line in lines) == len(
         [*result["ratios"], *result["bars"]]
     )
@@ -211,9 +212,9 @@ def test_rows_say_their_share_of_the_roofline_and_everything_prints():
     # 44.16 useful GMAC at 100 GFLOP/s take 0.883 s
     assert asy["roofline_share"] == pytest.approx(0.883 / 0.5, rel=0.05)
     assert asy["macs_nominal"] == 3 * 96 * 128 * 1_303_488
-    assert "regression asy forward 1 jaxpose folded float32" in report.as_markdown(result)
-    assert report.as_csv(result["rows"]).startswith("net,variant,what,batch,implementation")
-    assert report.stem(result).startswith("bench-paper-cpu-float32-jax")
+    assert "regression asy forward 1 jaxpose folded float32" in written.as_markdown(result)
+    assert written.as_csv(result["rows"]).startswith("net,variant,what,batch,implementation")
+    assert written.stem(result).startswith("bench-paper-cpu-float32-jax")
 
 
 def test_a_busy_machine_is_warned_of_and_marks_the_result(capsys):
@@ -223,7 +224,7 @@ def test_a_busy_machine_is_warned_of_and_marks_the_result(capsys):
     bench.warn(busy | {"busy_cores": 0.01})
     assert not capsys.readouterr().err
     assert reported(1.5, jaxpose=0.5)["loaded"] and not reported(0.01, jaxpose=0.5)["loaded"]
-    assert "not to be relied on" in report.as_markdown(reported(1.5, jaxpose=0.5))
+    assert "not to be relied on" in written.as_markdown(reported(1.5, jaxpose=0.5))
 
 
 def test_the_load_counts_cores():
@@ -364,7 +365,7 @@ def test_a_killed_worker_costs_its_cases_of_one_process_and_nothing_that_was_mea
     result = report.result(chosen, found, TINY, facts | {"load_before": found.loads[0]}, {})
     assert result["deaths"][0]["at"] == death.at and death.at in result["skipped"]
     said = "the jax worker of process 1 was killed by SIGKILL, as the system does where memory "
-    assert f"**A worker ended:** {said}" in report.as_markdown(result)
+    assert f"**A worker ended:** {said}" in written.as_markdown(result)
 
 
 def test_the_others_go_on_without_a_peer_that_is_killed_while_it_prepares_its_only_case():

@@ -22,7 +22,7 @@ import tyro
 from tqdm import tqdm
 
 from experiments.account import parse_clip
-from experiments.bench import cases, machine, plots, report
+from experiments.bench import cases, machine, plots, report, written
 from experiments.bench.processes import PROTOCOLS, Measured, Refused, WorkerDied, measure
 from experiments.config import ConfigError
 from experiments.rundir import write_json, write_text
@@ -165,10 +165,10 @@ def bench(options: Options) -> dict:
 
     def keep(found: Measured) -> None:
         result = result_of(found)
-        stem = Path(options.out) / report.stem(result)
+        stem = Path(options.out) / written.stem(result)
         stem.parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(f"{stem}.json"), result)
-        write_text(Path(f"{stem}.csv"), report.as_csv(result["rows"]))
+        write_text(Path(f"{stem}.csv"), written.as_csv(result["rows"]))
 
     found = measure(
         todo,
@@ -183,8 +183,8 @@ def bench(options: Options) -> dict:
     keep(found)  # with the load after the last process
     result = result_of(found)
     warn(max(found.loads, key=lambda load: load["busy_cores"]))
-    stem = Path(options.out) / report.stem(result)
-    write_text(Path(f"{stem}.md"), report.as_markdown(result))
+    stem = Path(options.out) / written.stem(result)
+    write_text(Path(f"{stem}.md"), written.as_markdown(result))
     plots.draw(result, size, Path(f"{stem}.png"))
     return result
 
@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; the processes that were finished are in the result file", file=sys.stderr)
         return 130
-    print(report.as_markdown(result), file=sys.stderr)
+    print(written.as_markdown(result), file=sys.stderr)
     result.pop("visits")
     print(json.dumps(result))
     return 0
