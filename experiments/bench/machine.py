@@ -53,8 +53,9 @@ SETTINGS += ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def settings() -> dict[str, str]:
-    """Of the environment that this process sees."""
-    return {n: value for n, value in sorted(os.environ.items()) if n.startswith(SETTINGS)}
+    """Of the environment that this process sees; where caches lie changes nothing."""
+    chosen = (n for n in sorted(os.environ) if n.startswith(SETTINGS) and not n.endswith("_DIR"))
+    return {n: os.environ[n] for n in chosen}
 
 
 def environment() -> dict:
