@@ -102,8 +102,8 @@ class Recording:
         self._names, self._opaque, self._poor = self._materials(ward)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
-        """Yields the annotated frames in time order, with an image for `every` so manieth of them,
-        0 for none; all the rest is the same without."""
+        """Yields the annotated frames in time order, the first and every `every`-th after it with
+        images (0: none has them); all the rest is the same without."""
         for raw in range(self.raw_frames):
             self.scene.step(self.targets[raw], self.breath[raw])
             if raw % KEEP:
