@@ -25,7 +25,7 @@ from data_pipeline.outputs import check_output
 STORED = Path(__file__).parent / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640
 """px, of the images that babyPose's sheets belong to, where the images are not there to ask."""
-SIMULATE_AGAIN = "wanted the image's width, px; simulate the folder again"
+WANTED = "wanted the image's width, px; mend the file, or simulate the folder again"
 
 RESAMPLES, SEED = 1000, 0
 INTERVAL = (5, 95)  # percentiles: 90 %
@@ -69,9 +69,9 @@ def _noted_width(note: Path) -> int:
     try:
         width = json.loads(note.read_text())["width"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{note}: cannot read the width ({error!r}); {SIMULATE_AGAIN}") from None
+        raise DataError(f"{note}: cannot read the width ({error!r}); {WANTED}") from None
     if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-        raise DataError(f"{note}: width is {width!r}; {SIMULATE_AGAIN}")
+        raise DataError(f"{note}: width is {width!r}; {WANTED}")
     return width
 
 
