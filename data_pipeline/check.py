@@ -21,8 +21,8 @@ from data_pipeline.babypose.frames import Infant, hide_outside, read_frames, rea
 from data_pipeline.babypose.sheets import Problem
 from data_pipeline.babypose.swaps import RIGHT, exchanged_pairs, looks_mirrored
 from data_pipeline.errors import DataError
-from data_pipeline.frames import DEEPEST_MM, usual_step
-from jaxpose.skeleton import JOINTS
+from data_pipeline.examples.frames import DEEPEST_MM, usual_step
+from jaxpose.body.skeleton import JOINTS
 
 SHOWN = 40  # lines of each list on the terminal; the JSON has them all
 

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from data_pipeline.datasets import DATASETS, builder_of
 from data_pipeline.errors import DataError
-from data_pipeline.frames import Frames, load, save, usual_step
+from data_pipeline.examples.frames import Frames, load, save, usual_step
 from data_pipeline.locks import locked
-from jaxpose.geometry import cell_weights, inside, joints_to_grid
+from jaxpose.body.geometry import cell_weights, inside, joints_to_grid
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
@@ -31,7 +31,7 @@ SUFFIXES = (".mat", ".png", ".csv", ".xlsx")
 
 
 def depth_to_grid(depth_mm, rows, cols, background_mm: float):
-    """`jaxpose.geometry.depth_to_grid` in TensorFlow: uint16 [h w] -> float32 [rows cols], with
+    """`geometry.depth_to_grid` in TensorFlow: uint16 [h w] -> float32 [rows cols], with
     the cells' weights over the image's rows and columns already known."""
     depth = tf.cast(depth_mm, tf.float32)
     weight = rows @ tf.cast(depth > 0, tf.float32) @ tf.transpose(cols)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
-from data_pipeline.frames import grid_of, save
+from data_pipeline.examples.frames import grid_of, save
 
 
 def prepare(

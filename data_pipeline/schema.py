@@ -8,13 +8,13 @@ A frame is a fact of the data set; clips, grids and masks are choices made after
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 
 def frame_features() -> tfds.features.FeaturesDict:
     """depth    uint16 [h w 1], millimetres at the sensor's size, 0 = no return
     joints   float32 [12 2], (x, y) px of that image, (0, 0) is the centre of the top-left pixel,
-             order of `jaxpose.skeleton.JOINTS`, (-1, -1) where not visible
+             order of `jaxpose.body.skeleton.JOINTS`, (-1, -1) where not visible
     visible  bool [12], false = not annotated (hidden, or outside the image)
     subject  the infant's or the person's id; what a split by infant keeps apart
     sequence the recording within the subject, "" where there is only one

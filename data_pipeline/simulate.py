@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_pipeline.clips import CLIP
 from data_pipeline.errors import DataError
+from data_pipeline.examples.clips import CLIP
 from data_pipeline.locks import locked
 from data_pipeline.simulated import folder
 from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_parameters

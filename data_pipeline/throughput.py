@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.clips import clip_starts, order
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
-from data_pipeline.feed import Feed, feed
-from data_pipeline.frames import load
-from jaxpose.masks import Target
+from data_pipeline.examples.clips import clip_starts, order
+from data_pipeline.examples.feed import Feed, feed
+from data_pipeline.examples.frames import load
+from jaxpose.body.masks import Target
 
 WARM_UP = 10
 """Batches left out: tracing, filling of the prefetch queue, AUTOTUNE's first guesses."""
@@ -47,7 +47,7 @@ def clips_per_s(make: Feed, starts: np.ndarray, batch_size: int, seconds: float)
 
 def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
     """One row per feed and kind of mask; radius 6 px of 128 columns, as in the paper."""
-    from data_pipeline import batches  # TensorFlow, only where it is needed
+    from data_pipeline.examples import batches  # TensorFlow, only where it is needed
 
     frames = load(path)
     starts = clip_starts(frames, np.ones(len(frames), bool), 1)

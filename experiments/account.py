@@ -10,13 +10,13 @@ import sys
 
 import tyro
 
-from data_pipeline.clips import CLIP
+from data_pipeline.examples.clips import CLIP
 from experiments.config import ConfigError
 from experiments.table1 import layer_table, table
-from jaxpose import detection, regression
-from jaxpose.accounting import CONVENTION, Cost, net_cost
-from jaxpose.detection import SHRINK
-from jaxpose.factorise import VARIANTS
+from jaxpose.cost.accounting import CONVENTION, Cost, net_cost
+from jaxpose.nets import detection, regression
+from jaxpose.nets.detection import SHRINK
+from jaxpose.nets.factorise import VARIANTS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 import dataclasses
 
-from data_pipeline import clips
 from data_pipeline.datasets import DATASETS
+from data_pipeline.examples import clips
 from experiments.config import Config, ConfigError
-from jaxpose import convolution, detection, memory, regression
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Layer
+from jaxpose.cost import memory
+from jaxpose.lowering import convolution
+from jaxpose.nets import detection, regression
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Layer
 
 
 def stage_layers(config: Config) -> dict[str, list[Layer]]:

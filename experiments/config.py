@@ -14,13 +14,13 @@ from typing import Literal
 import tyro
 
 from data_pipeline.datasets import DATASETS
-from data_pipeline.frames import grid_of
-from data_pipeline.splits import Kind
-from jaxpose.convolution import Lowering
-from jaxpose.decode import Decoding
-from jaxpose.detection import SHRINK
-from jaxpose.factorise import VARIANTS
-from jaxpose.training import Optimisation
+from data_pipeline.examples.frames import grid_of
+from data_pipeline.examples.splits import Kind
+from jaxpose.decoding.peaks import Decoding
+from jaxpose.lowering.convolution import Lowering
+from jaxpose.nets.detection import SHRINK
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.training.loop import Optimisation
 
 SEEDS = 2**32
 """How many there are: JAX drops all but 32 bits of a seed, so weights would quietly repeat."""

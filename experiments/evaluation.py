@@ -9,16 +9,16 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from data_pipeline.clips import CLIP, clip_frames, clip_starts
-from data_pipeline.feed import Batch, feed
-from data_pipeline.frames import Frames
-from data_pipeline.splits import Split
-from jaxpose import metrics
-from jaxpose.cascade import Predict
-from jaxpose.decode import Decoding
-from jaxpose.linking import Poses, bipartite, chain, poses
-from jaxpose.masks import Target
-from jaxpose.training import fill_up
+from data_pipeline.examples.clips import CLIP, clip_frames, clip_starts
+from data_pipeline.examples.feed import Batch, feed
+from data_pipeline.examples.frames import Frames
+from data_pipeline.examples.splits import Split
+from jaxpose.body.masks import Target
+from jaxpose.decoding import metrics
+from jaxpose.decoding.linking import Poses, bipartite, chain, poses
+from jaxpose.decoding.peaks import Decoding
+from jaxpose.training.loop import fill_up
+from jaxpose.training.stages import Predict
 
 PAPER_GRID = (96, 128)
 """(rows, columns): errors are given in px of such an image, whatever grid the nets saw."""

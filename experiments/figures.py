@@ -10,9 +10,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from data_pipeline.frames import Frames
+from data_pipeline.examples.frames import Frames
 from experiments.evaluation import Tested
-from jaxpose.skeleton import CONNECTIONS, LIMBS
+from jaxpose.body.skeleton import CONNECTIONS, LIMBS
 
 COLOURS = {
     "right_arm": "#ff8c42",

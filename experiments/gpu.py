@@ -26,11 +26,11 @@ import numpy as np
 import tyro
 
 from data_pipeline.errors import DataError
-from data_pipeline.frames import load
+from data_pipeline.examples.frames import load
 from experiments.bench.cases import LOWERINGS
 from experiments.config import ConfigError
 from experiments.rundir import claim, write_json
-from jaxpose.convolution import convolve, upsample
+from jaxpose.lowering.convolution import convolve, upsample
 
 BENCH_S, TRAIN_S = 240, 150
 """Time limits of the two long parts."""

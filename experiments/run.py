@@ -21,24 +21,33 @@ import numpy as np
 from flax import nnx
 
 import jaxpose
-from data_pipeline import clips
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
-from data_pipeline.feed import Feed
-from data_pipeline.feed import feed as numpy_feed
-from data_pipeline.frames import Frames, load
+from data_pipeline.examples import clips
+from data_pipeline.examples.feed import Feed
+from data_pipeline.examples.feed import feed as numpy_feed
+from data_pipeline.examples.frames import Frames, load
+from data_pipeline.examples.splits import PARTS, Split, split_frames
 from data_pipeline.locks import locked
-from data_pipeline.splits import PARTS, Split, split_frames
 from experiments import choices, evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
-from jaxpose import cascade, detection, memory, regression
-from jaxpose.accounting import net_cost
-from jaxpose.checkpoints import Checkpoints
-from jaxpose.decode import Decoding
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Numerics
-from jaxpose.masks import Target
-from jaxpose.training import DivergedError, Optimisation, Stage, Weights, fit, split_net
+from jaxpose.body.masks import Target
+from jaxpose.cost import memory
+from jaxpose.cost.accounting import net_cost
+from jaxpose.decoding.peaks import Decoding
+from jaxpose.nets import detection, regression
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Numerics
+from jaxpose.training import stages
+from jaxpose.training.checkpoints import Checkpoints
+from jaxpose.training.loop import (
+    DivergedError,
+    Optimisation,
+    Stage,
+    Weights,
+    fit,
+    split_net,
+)
 
 DEFAULT_SIMULATION = {"infants": 240, "frames": 16, "seed": 0, "size": (320, 240)}
 
@@ -102,14 +111,14 @@ def work(config: Config) -> dict:
     with locked(shared):
         rundir.settle(shared, "config.json", facts, "configuration")
         detection_weights, rows, seconds["detection"] = train(
-            cascade.detection_stage(detector, binary),
+            stages.detection_stage(detector, binary),
             *(weights, None, config.detection, shared / "checkpoints"),
             *(config, frames, split, make_feed(config, shown, scale_mm, binary)),
             on_epoch=lambda history: rundir.write_history(folder, history),
         )
 
     # ---- stage 2: the regression net on top of it ----
-    detector, detection_weights = cascade.for_prediction(detector, detection_weights)
+    detector, detection_weights = stages.for_prediction(detector, detection_weights)
     gaussian = Target(config.radius, config.radius * config.regression.std_over_radius)
     scale = config.regression.target_scale
     graph, weights = split_net(
@@ -122,7 +131,7 @@ def work(config: Config) -> dict:
         )
     )
     regression_weights, _, seconds["regression"] = train(
-        cascade.regression_stage(graph, detector, gaussian, scale),
+        stages.regression_stage(graph, detector, gaussian, scale),
         *(weights, detection_weights, config.regression, folder / "checkpoints"),
         *(config, frames, split, make_feed(config, shown, scale_mm, gaussian)),
         on_epoch=lambda history: rundir.write_history(folder, rows + history),
@@ -133,7 +142,7 @@ def work(config: Config) -> dict:
     tested = evaluation.test_nets(
         frames,
         split,
-        cascade.make_predict(detector, detection_weights, graph, regression_weights, scale),
+        stages.make_predict(detector, detection_weights, graph, regression_weights, scale),
         scale_mm=scale_mm,
         target=binary,
         decoding=Decoding(config.radius, config.min_score),
@@ -218,7 +227,7 @@ def make_feed(config: Config, frames: Frames, scale_mm: float, target: Target) -
     drawn = target if config.masks == "pipeline" else None
     if config.feed == "numpy":
         return numpy_feed(frames, scale_mm, drawn)
-    from data_pipeline.batches import feed  # TensorFlow, only where it is needed
+    from data_pipeline.examples.batches import feed  # TensorFlow, only where it is needed
 
     return feed(frames, scale_mm, drawn)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from jaxpose.accounting import Cost, layer_costs, net_cost
-from jaxpose.layers import Layer
+from jaxpose.cost.accounting import Cost, layer_costs, net_cost
+from jaxpose.nets.layers import Layer
 
 PAPER = {
     **{f"layer{n}{part}": (kernel, cout) for n, cout in enumerate((64, 128, 256, 256), 1)

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from data_pipeline.clips import CLIP
+from data_pipeline.examples.clips import CLIP
 from experiments import figures
 from experiments.config import ConfigError
 from experiments.rundir import claim, read_json, write_text
 from experiments.table1 import layer_table, table
-from jaxpose import regression
-from jaxpose.accounting import CONVENTION
-from jaxpose.factorise import VARIANTS
-from jaxpose.skeleton import LIMBS
+from jaxpose.body.skeleton import LIMBS
+from jaxpose.cost.accounting import CONVENTION
+from jaxpose.nets import regression
+from jaxpose.nets.factorise import VARIANTS
 
 PAPER_TABLE2 = {
     "Asy-regression": ((16.90, 2.71), (16.59, 2.43), (16.27, 2.97), (13.99, 4.60)),

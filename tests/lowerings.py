@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
-from jaxpose import dnnl
-from jaxpose.convolution import Lowering
+from jaxpose.lowering import dnnl
+from jaxpose.lowering.convolution import Lowering
 
 NEEDS_ONEDNN = pytest.mark.skipif(
     not dnnl.available(), reason="oneDNN is not here: pip install -e '.[onednn]'"

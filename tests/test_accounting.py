@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from jaxpose import detection, regression
-from jaxpose.accounting import Cost, layer_cost, layer_costs, net_cost
-from jaxpose.convolution import convolve, upsample
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Layer
-from jaxpose.skeleton import MAPS
+from jaxpose.body.skeleton import MAPS
+from jaxpose.cost.accounting import Cost, layer_cost, layer_costs, net_cost
+from jaxpose.lowering.convolution import convolve, upsample
+from jaxpose.nets import detection, regression
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Layer
 
 CLIP = (3, 96, 128)
 PIXELS = 3 * 96 * 128

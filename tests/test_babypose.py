@@ -20,7 +20,7 @@ from babypose_folder import (
 from data_pipeline.babypose.frames import hide_outside, read_depth, read_frames, read_infants
 from data_pipeline.babypose.sheets import Problem, raise_first, read_sheet
 from data_pipeline.errors import DataError
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}
 

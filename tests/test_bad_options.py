@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from test_resume import BRIEF, SMALL, made_up, rows_of, start, whole_run
 
-from data_pipeline.frames import Frames, save
+from data_pipeline.examples.frames import Frames, save
 from experiments import run, rundir
 from experiments.config import SEEDS
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from test_frames import make_frames
 
-from data_pipeline import feed as numpy_feed
 from data_pipeline import throughput
-from data_pipeline.clips import clip_frames
-from data_pipeline.frames import save
-from jaxpose import geometry
-from jaxpose.masks import Target
-from jaxpose.skeleton import MAPS
+from data_pipeline.examples import feed as numpy_feed
+from data_pipeline.examples.clips import clip_frames
+from data_pipeline.examples.frames import save
+from jaxpose.body import geometry
+from jaxpose.body.masks import Target
+from jaxpose.body.skeleton import MAPS
 
 GRID = (24, 32)
 TARGETS = {"binary": Target(3.0), "Gaussian": Target(3.0, 1.0), "none": None}
@@ -22,7 +22,7 @@ STARTS = np.array([5, 0, 9, 3, 12, 1, 7])
 @pytest.fixture(scope="module")
 def tf_batches():
     pytest.importorskip("tensorflow")
-    from data_pipeline import batches
+    from data_pipeline.examples import batches
 
     return batches
 

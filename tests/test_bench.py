@@ -18,9 +18,9 @@ from experiments.bench.ours import Ours
 from experiments.bench.prepared import Reference, WrongResult
 from experiments.bench.processes import PROTOCOLS, Measured, WorkerDied, _without_slow, measure
 from experiments.bench.weights import deviation, inputs
-from jaxpose.convolution import Lowering
-from jaxpose.factorise import VARIANTS
-from jaxpose.timing import Visit
+from jaxpose.cost.timing import Visit
+from jaxpose.lowering.convolution import Lowering
+from jaxpose.nets.factorise import VARIANTS
 
 TINY = SIZES["tiny"]
 FORWARD = Case("regression", "asy", "forward", 1, "jaxpose", "folded", "float32")

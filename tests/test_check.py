@@ -15,8 +15,8 @@ from data_pipeline.babypose.frames import hide_outside
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.swaps import LEFT, RIGHT, TRUNK, exchanged_pairs, looks_mirrored
 from data_pipeline.check import check, main
-from data_pipeline.clips import clip_starts
-from jaxpose.skeleton import JOINTS, MIRROR
+from data_pipeline.examples.clips import clip_starts
+from jaxpose.body.skeleton import JOINTS, MIRROR
 
 COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}
 

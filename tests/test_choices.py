@@ -5,7 +5,8 @@ import pytest
 
 from experiments import choices
 from experiments.config import ConfigError, parse
-from jaxpose import memory, onednn
+from jaxpose.cost import memory
+from jaxpose.lowering import onednn
 
 GIB = 2**30
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_frames import make_frames
 
-from data_pipeline.clips import clip_frames, clip_starts, order
+from data_pipeline.examples.clips import clip_frames, clip_starts, order
 
 
 def starts(frames, shift, without=()):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lowerings import EXACT, LOWERINGS
 
-from jaxpose.convolution import convolve, upsample
+from jaxpose.lowering.convolution import convolve, upsample
 
 SLOW = pytest.mark.slow
 KERNELS = [(3, 3, 3), (1, 3, 1), (1, 1, 3), (3, 1, 1), (1, 3, 3), (1, 1, 1)]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpose.decode import Decoding, find_peaks, sample, suppress
+from jaxpose.decoding.peaks import Decoding, find_peaks, sample, suppress
 
 GRIDS = {3: (48, 64), 6: (96, 128)}
 """Radius r of the masks in px -> the grid (h, w) it belongs to."""

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_resume import made_up
 
-from data_pipeline.splits import split_frames
+from data_pipeline.examples.splits import split_frames
 from experiments import evaluation
-from jaxpose.linking import Poses
+from jaxpose.decoding.linking import Poses
 
 
 def test_every_method_has_its_own_share_of_missed_joints():

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from jaxpose.factorise import VARIANTS, Stage, asy, dwsep, full, r2plus1d, scaled
-from jaxpose.regression import layers
+from jaxpose.nets.factorise import VARIANTS, Stage, asy, dwsep, full, r2plus1d, scaled
+from jaxpose.nets.regression import layers
 
 TAIL = 256 * 256 + 256 * 20
 """Weights of layer 5 and the output, 1x1x1, at full width: 70,656."""
@@ -38,7 +38,7 @@ GOLDEN = {
 
 
 def kernel_weights(stages, cin: int) -> int:
-    """Counted here, not by `jaxpose.accounting`."""
+    """Counted here, not by `jaxpose.cost.accounting`."""
     total = 0
     for stage in stages:
         total += math.prod(stage.kernel) * cin // stage.groups * stage.features

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline import fidelity, reference
 from data_pipeline.babypose.sheets import COLUMNS, Sheet
 from data_pipeline.babypose.statistics import describe, statistics
-from data_pipeline.reference import Reference
-from jaxpose.skeleton import JOINTS
+from data_pipeline.simulated import fidelity, reference
+from data_pipeline.simulated.reference import Reference
+from jaxpose.body.skeleton import JOINTS
 
 REST = np.array([(300 + 20 * (j % 6), 100 + 30 * (j // 6)) for j in range(12)], float)
 """Joints of a limb are 20 px of 640x480 apart: segments of 4 px of 128x96."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import DataError
-from data_pipeline.frames import Frames, load, save
+from data_pipeline.examples.frames import Frames, load, save
 
 
 def make_frames(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpose import geometry
-from jaxpose.geometry import (
+from jaxpose.body import geometry
+from jaxpose.body.geometry import (
     cell_weights,
     depth_to_grid,
     inside,

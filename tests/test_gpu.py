@@ -5,7 +5,7 @@ import json
 import pytest
 from test_resume import made_up
 
-from data_pipeline.frames import save
+from data_pipeline.examples.frames import save
 from experiments import gpu
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxpose.layers import Conv, Layer, Numerics
-from jaxpose.training import run_net, split_net
+from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.training.loop import run_net, split_net
 
 
 def normal(seed: int, *shape: int):

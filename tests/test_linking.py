@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpose.decode import Decoding
-from jaxpose.linking import bipartite, chain, match, pose, poses, score_links
-from jaxpose.skeleton import CONNECTIONS, JOINTS, LIMBS
+from jaxpose.body.skeleton import CONNECTIONS, JOINTS, LIMBS
+from jaxpose.decoding.linking import bipartite, chain, match, pose, poses, score_links
+from jaxpose.decoding.peaks import Decoding
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from data_pipeline import look, traits
 from data_pipeline.simulate import simulate
+from data_pipeline.simulated import look, traits
 
 
 def plane(noise_mm: np.ndarray, tilt: float = 0.5) -> np.ndarray:

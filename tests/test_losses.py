@@ -7,10 +7,10 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxpose import losses
-from jaxpose.cascade import detection_stage, make_predict, regression_stage, targets
-from jaxpose.masks import Target
-from jaxpose.training import Optimisation, split_net
+from jaxpose.body.masks import Target
+from jaxpose.training import losses
+from jaxpose.training.loop import Optimisation, split_net
+from jaxpose.training.stages import detection_stage, make_predict, regression_stage, targets
 
 TARGET = Target(2.0, 4.0)
 SHAPE = (2, 3, 8, 8)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpose.masks import Target, draw
-from jaxpose.skeleton import CONNECTIONS, JOINTS, LIMBS, MAPS
+from jaxpose.body.masks import Target, draw
+from jaxpose.body.skeleton import CONNECTIONS, JOINTS, LIMBS, MAPS
 
 FAR = (-100.0, -100.0)
 """Off the grid, so that nothing of it is drawn."""

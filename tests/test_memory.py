@@ -15,12 +15,14 @@ import pytest
 from flax import nnx
 from lowerings import LOWERINGS
 
-from jaxpose import cascade, detection, memory, regression
-from jaxpose.convolution import Lowering
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Numerics
-from jaxpose.masks import Target
-from jaxpose.training import Optimisation, Weights, initial_state, make_step, split_net
+from jaxpose.body.masks import Target
+from jaxpose.cost import memory
+from jaxpose.lowering.convolution import Lowering
+from jaxpose.nets import detection, regression
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Numerics
+from jaxpose.training import stages
+from jaxpose.training.loop import Optimisation, Weights, initial_state, make_step, split_net
 
 PAPER = (3, 96, 128)
 GIB = 2**30
@@ -101,15 +103,15 @@ def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int
     graph, weights = split_net(
         detection.DetectionNet(width=width, numerics=numerics, rngs=nnx.Rngs(0))
     )
-    stage, frozen = cascade.detection_stage(graph, Target(3.0)), None
+    stage, frozen = stages.detection_stage(graph, Target(3.0)), None
     if net != "detection":
-        detector, frozen = cascade.for_prediction(graph, weights)
+        detector, frozen = stages.for_prediction(graph, weights)
         graph, weights = split_net(
             regression.RegressionNet(
                 VARIANTS[net], width=width, numerics=numerics, rngs=nnx.Rngs(0)
             )
         )
-        stage = cascade.regression_stage(graph, detector, Target(3.0, 1.0), 10.0)
+        stage = stages.regression_stage(graph, detector, Target(3.0, 1.0), 10.0)
     transform = Optimisation("adam", 1e-3, "cosine", 1).transform(1)
     batch = {
         "depth": jnp.zeros((8, 3, 48, 64, 1)),
@@ -185,7 +187,7 @@ def test_what_was_freed_is_kept_for_the_next_step():
     program = """
 import resource, sys
 import numpy as np
-from jaxpose import memory
+from jaxpose.cost import memory
 if sys.argv[1] == "keep":
     memory.keep_freed()
 def faults():

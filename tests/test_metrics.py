@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpose.metrics import (
+from jaxpose.body.skeleton import HIPS, SHOULDERS
+from jaxpose.decoding.metrics import (
     dice_recall,
     error_table,
     hidden_found_rate,
@@ -18,7 +19,6 @@ from jaxpose.metrics import (
     subject_mean_poses,
     torso_length,
 )
-from jaxpose.skeleton import HIPS, SHOULDERS
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -9,12 +9,12 @@ import pytest
 from flax import nnx
 from lowerings import EXACT, LOWERINGS
 
-from jaxpose.cascade import for_prediction
-from jaxpose.detection import SHRINK, DetectionNet
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Conv, Numerics
-from jaxpose.regression import RegressionNet
-from jaxpose.training import run_net, split_net
+from jaxpose.nets.detection import SHRINK, DetectionNet
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Conv, Numerics
+from jaxpose.nets.regression import RegressionNet
+from jaxpose.training.loop import run_net, split_net
+from jaxpose.training.stages import for_prediction
 
 TINY = 1 / 32
 CLIP = (1, 3, 16, 16)

@@ -15,9 +15,9 @@ import pytest
 from flax import nnx
 from lowerings import NEEDS_ONEDNN
 
-from jaxpose import convolution, dnnl, ffi, onednn, onednn_norm, onednn_products
-from jaxpose.layers import Conv, Layer, Numerics
-from jaxpose.training import Optimisation, initial_state, make_step, run_net, split_net
+from jaxpose.lowering import convolution, dnnl, ffi, onednn, onednn_norm, onednn_products
+from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.training.loop import Optimisation, initial_state, make_step, run_net, split_net
 
 
 def floats(buffer: ffi.Buffer) -> np.ndarray:
@@ -360,7 +360,8 @@ def test_other_weight_gradients_are_left_to_the_library_s_convolution(dtype, x, 
 
 ASK = """
 import jax, jax.numpy as jnp
-from jaxpose import convolution, onednn
+from jaxpose.lowering import convolution
+from jaxpose.lowering import onednn
 x = jnp.ones((1, 3, 4, 4, 8), "bfloat16")
 try:
     convolution.convolve(x, jnp.ones((3, 3, 3, 8, 8), "bfloat16"), lowering="onednn")

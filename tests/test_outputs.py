@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline import fidelity, look, picture, reference
+from data_pipeline.simulated import fidelity, look, picture, reference
 
 
 @pytest.fixture(params=["fidelity", "look", "picture", "reference"])

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from data_pipeline import penetration
+from data_pipeline.simulated import penetration
 from data_pipeline.simulated.body import draw_sizes
 from data_pipeline.simulated.parameters import DEFAULT
 from data_pipeline.simulated.scene import Scene, draw_crib

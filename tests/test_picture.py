@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipeline import check, picture
+from data_pipeline import check
 from data_pipeline.simulate import simulate
+from data_pipeline.simulated import picture
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from babypose_folder import numbers, write_folder
 from test_frames import make_frames
 
-from data_pipeline import frames as stored
 from data_pipeline import prepare
+from data_pipeline.examples import frames as stored
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def test_without_tensorflow_a_prepared_file_still_feeds_batches(tmp_path):
 import sys
 sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None
 from pathlib import Path
-from data_pipeline.clips import clip_starts
+from data_pipeline.examples.clips import clip_starts
 from data_pipeline.datasets import DATASETS
-from data_pipeline.feed import feed
-from data_pipeline.frames import load
-from data_pipeline.splits import split_frames
-from jaxpose.masks import Target
+from data_pipeline.examples.feed import feed
+from data_pipeline.examples.frames import load
+from data_pipeline.examples.splits import split_frames
+from jaxpose.body.masks import Target
 frames = load(Path(sys.argv[1]))
 split = split_frames(frames, "by_infant")
 starts = clip_starts(frames, split.used["train"], 1)

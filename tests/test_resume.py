@@ -15,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from data_pipeline.frames import Frames, save
+from data_pipeline.examples.frames import Frames, save
 
 RESTING = np.array(
     [[8, 8], [5, 12], [4, 16], [23, 8], [26, 12], [27, 16]]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from jaxpose import regression
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Layer
-from jaxpose.roofline import Ceilings, least_seconds
+from jaxpose.cost.roofline import Ceilings, least_seconds
+from jaxpose.nets import regression
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Layer
 
 CLIP = (3, 96, 128)
 MACHINES = {

@@ -9,10 +9,10 @@ import pytest
 from data_pipeline.babypose.frames import hide_outside
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.utd_mhad.recordings import find_recordings, read
-from jaxpose.decode import Decoding
-from jaxpose.geometry import inside, joints_from_grid, joints_to_grid
-from jaxpose.linking import bipartite, chain, poses
-from jaxpose.masks import Target
+from jaxpose.body.geometry import inside, joints_from_grid, joints_to_grid
+from jaxpose.body.masks import Target
+from jaxpose.decoding.linking import bipartite, chain, poses
+from jaxpose.decoding.peaks import Decoding
 
 GRIDS = {3.0: (48, 64), 6.0: (96, 128)}
 """Radius of the masks in px -> the grid (rows, cols) it belongs to."""

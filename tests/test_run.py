@@ -20,15 +20,15 @@ from test_resume import (
     whole_run,
 )
 
-from data_pipeline.splits import split_frames
+from data_pipeline.examples.splits import split_frames
 from experiments import account, tables
 from experiments.config import parse as config_of
 from experiments.run import detector_facts
 from experiments.rundir import short_hash
-from jaxpose import detection, regression
-from jaxpose.accounting import net_cost
-from jaxpose.factorise import VARIANTS
-from jaxpose.skeleton import LIMBS
+from jaxpose.body.skeleton import LIMBS
+from jaxpose.cost.accounting import net_cost
+from jaxpose.nets import detection, regression
+from jaxpose.nets.factorise import VARIANTS
 
 KEYS = (
     "variant dataset split preset seed device versions width grid rmsd_px rmsd_fallback_px "

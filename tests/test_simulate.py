@@ -32,7 +32,7 @@ from data_pipeline.simulated.ranges import Bounds
 from data_pipeline.simulated.recording import MATTRESS, Recording
 from data_pipeline.simulated.scene import Scene
 from data_pipeline.simulated.tubes import Tube
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 SIZE = (160, 120)
 

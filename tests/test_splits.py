@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_frames import make_frames
 
-from data_pipeline.clips import clip_frames, clip_starts
 from data_pipeline.errors import DataError
-from data_pipeline.splits import PARTS, split_frames
+from data_pipeline.examples.clips import clip_frames, clip_starts
+from data_pipeline.examples.splits import PARTS, split_frames
 
 
 def infants(lengths: dict[str, int]):

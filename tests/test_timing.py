@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxpose.timing import (
+from jaxpose.cost.timing import (
     POOL,
     Pace,
     Timed,

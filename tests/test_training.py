@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxpose.cascade import regression_stage
-from jaxpose.checkpoints import Checkpoints
-from jaxpose.layers import Conv, Layer, Numerics
-from jaxpose.masks import Target
-from jaxpose.training import (
+from jaxpose.body.masks import Target
+from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.training.checkpoints import Checkpoints
+from jaxpose.training.loop import (
     DivergedError,
     Optimisation,
     Stage,
@@ -21,6 +20,7 @@ from jaxpose.training import (
     mean_over_clips,
     split_net,
 )
+from jaxpose.training.stages import regression_stage
 
 
 class Walker(nnx.Module):

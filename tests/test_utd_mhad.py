@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from data_pipeline.errors import DataError
 from data_pipeline.utd_mhad.recordings import body_crop, find_recordings, project, read, usable
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 FOCAL = 285.63
 KINECT = {

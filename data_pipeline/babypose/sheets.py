@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from data_pipeline.errors import DataError
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 COLUMNS = tuple(j.replace("wrist", "hand").replace("ankle", "foot") for j in JOINTS)
 """Columns of a sheet in the order of `JOINTS`: its hands are wrists, its feet are ankles."""

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data_pipeline.babypose.sheets import Sheet
-from jaxpose.metrics import limb_rmsd, mean_pose, previous_pose
-from jaxpose.skeleton import CONNECTION_NAMES, CONNECTIONS, JOINTS, LIMBS
+from jaxpose.body.skeleton import CONNECTION_NAMES, CONNECTIONS, JOINTS, LIMBS
+from jaxpose.decoding.metrics import limb_rmsd, mean_pose, previous_pose
 
 GRID_WIDTH = 128
 TRAIN_SHARE = 0.751
@@ -155,7 +155,7 @@ def _spacing(frames: np.ndarray) -> int:
 
 
 def _mean_pose(xy: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """As `jaxpose.metrics.mean_pose`, but NaN for a joint that is never visible."""
+    """As `jaxpose.decoding.metrics.mean_pose`, but NaN for a joint that is never visible."""
     pose = mean_pose(xy, visible)
     pose[~visible.any(axis=0)] = np.nan
     return pose

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxpose.skeleton import HIPS, JOINTS, MIRROR, SHOULDERS
+from jaxpose.body.skeleton import HIPS, JOINTS, MIRROR, SHOULDERS
 
 RIGHT = tuple(k for k, name in enumerate(JOINTS) if name.startswith("right"))
 LEFT = tuple(MIRROR[k] for k in RIGHT)

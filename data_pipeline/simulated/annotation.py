@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from data_pipeline.simulated.ranges import Ascending, Bounds, Checked
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 HEADER = (
     "image", "head", "right_hand", "right_elbow", "right_shoulder", "neck", "left_shoulder",
@@ -87,7 +87,7 @@ def click(
 
 
 def sheet_row(image: str, clicks: np.ndarray) -> str:
-    """One line of a sheet from integers [14 2]: `jaxpose.skeleton.JOINTS`, then head and neck."""
+    """One line of a sheet from integers [14 2]: `skeleton.JOINTS`, then head and neck."""
     names = [*map(_column, JOINTS), "head", "neck"]
     cells = dict(zip(names, clicks, strict=True))
     return ";".join([image, *(f"{cells[c][0]},{cells[c][1]}" for c in HEADER[1:])])

@@ -56,7 +56,7 @@ class Sizes:
     nappy: bool
 
     def radius(self, joint: str) -> float:
-        """Radius of the limb around one of `jaxpose.skeleton.JOINTS`, or of the `head`."""
+        """Radius of the limb around one of `jaxpose.body.skeleton.JOINTS`, or of the `head`."""
         return self.girth * RADII[joint.split("_")[-1]]
 
 

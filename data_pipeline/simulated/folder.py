@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 
 from data_pipeline.errors import DataError
-from data_pipeline.picture import contact_sheet
 from data_pipeline.simulated.parameters import DEFAULT
+from data_pipeline.simulated.picture import contact_sheet
 from data_pipeline.simulated.writing import write_whole
 
 NOTE, README, PICTURE = "simulation.json", "README.md", "frames.png"
@@ -44,7 +44,7 @@ frame: x right, y down, z away.
 A scene opens in MuJoCo's viewer (`pip install mujoco`), where key 5 shows the mattress:
 `python -m mujoco.viewer --mjcf=DIR/pz1/scene.xml`.
 
-How these sheets compare with babyPose's: `python -m data_pipeline.fidelity DIR`.
+How these sheets compare with babyPose's: `python -m data_pipeline.simulated.fidelity DIR`.
 """  # noqa: E501
 
 PICTURE_TEXT = """

@@ -18,7 +18,7 @@ from data_pipeline.simulated.quota import draw_quota
 from data_pipeline.simulated.scene import Scene, draw_crib
 from data_pipeline.simulated.sensor import sense
 from data_pipeline.simulated.tubes import Tube, draw_tubes
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 KEEP = 5
 """One raw frame in five is kept and annotated, as in babyPose."""

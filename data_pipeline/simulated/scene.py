@@ -11,7 +11,7 @@ import numpy as np
 from data_pipeline.errors import DataError
 from data_pipeline.simulated.body import Sizes, contacts_xml, infant_xml, motors_xml
 from data_pipeline.simulated.movement import HZ
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 INFANT, CARER, STILL = range(3)
 

@@ -21,7 +21,7 @@ class Sensor(Checked):
     Of a short-range structured-light camera: at 0.7 m a disparity of one px is 16 mm, so these
     values give steps of 1 mm and a noise of 0.9 mm, both growing with the square of the distance.
     Real frames at hand, of other makes, have 0.4 to 1.4 mm at 1 m, alike over 1.4 to 2.5 px, and
-    hardly a speck (`python -m data_pipeline.look`).
+    hardly a speck (`python -m data_pipeline.simulated.look`).
     """
 
     baseline_m: Annotated[float, Bounds(0.01, 0.3)] = 0.055

@@ -21,7 +21,7 @@ from data_pipeline.errors import DataError
 from data_pipeline.simulated import annotation
 from data_pipeline.simulated.parameters import Parameters
 from data_pipeline.simulated.recording import Recording
-from jaxpose.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS
 
 
 def sheet_path(out: Path, infant: int) -> Path:

@@ -30,7 +30,7 @@ MIN_FRAMES = 3
 """Kept frames without which a recording holds not even one clip."""
 
 KINECT_JOINTS = (8, 9, 10, 4, 5, 6, 16, 17, 18, 12, 13, 14)
-"""Rows of `d_skel` in the order of `jaxpose.skeleton.JOINTS`."""
+"""Rows of `d_skel` in the order of `jaxpose.body.skeleton.JOINTS`."""
 
 MARGIN = 0.05
 """Added to each side of the body's box, as a share of the box's longer side."""

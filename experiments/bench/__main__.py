@@ -26,7 +26,7 @@ from experiments.bench import cases, machine, plots, report, written
 from experiments.bench.processes import PROTOCOLS, Measured, Refused, WorkerDied, measure
 from experiments.config import ConfigError
 from experiments.rundir import write_json, write_text
-from jaxpose.factorise import VARIANTS
+from jaxpose.nets.factorise import VARIANTS
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NEEDED = {"torch": ("torch",), "onnxruntime": ("onnx", "onnxruntime")}

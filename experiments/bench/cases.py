@@ -6,8 +6,8 @@ import typing
 from collections.abc import Iterator
 
 from experiments.config import PRESETS, Config
-from jaxpose.convolution import Lowering
-from jaxpose.factorise import VARIANTS
+from jaxpose.lowering.convolution import Lowering
+from jaxpose.nets.factorise import VARIANTS
 
 LOWERINGS: tuple[str, ...] = typing.get_args(Lowering)
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")

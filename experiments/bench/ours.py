@@ -16,15 +16,17 @@ from flax import nnx
 from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import NEEDS, LayerWeights, draw, inputs, layers_of
-from jaxpose import geometry, linking, losses
-from jaxpose.decode import Decoding
-from jaxpose.detection import DetectionNet
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Conv, Numerics
-from jaxpose.masks import Target
-from jaxpose.regression import RegressionNet
-from jaxpose.timing import POOL
-from jaxpose.training import initial_state, make_step, run_net, split_net
+from jaxpose.body import geometry
+from jaxpose.body.masks import Target
+from jaxpose.cost.timing import POOL
+from jaxpose.decoding import linking
+from jaxpose.decoding.peaks import Decoding
+from jaxpose.nets.detection import DetectionNet
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Conv, Numerics
+from jaxpose.nets.regression import RegressionNet
+from jaxpose.training import losses
+from jaxpose.training.loop import initial_state, make_step, run_net, split_net
 
 
 class NoDevice(RuntimeError):

@@ -10,7 +10,7 @@ import numpy as np  # noqa: E402
 
 from experiments.bench.cases import COMPARED, Size  # noqa: E402
 from experiments.bench.weights import layers_of  # noqa: E402
-from jaxpose.accounting import layer_costs  # noqa: E402
+from jaxpose.cost.accounting import layer_costs  # noqa: E402
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink",
            "tab:olive", "tab:cyan", "tab:gray")  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 from experiments.bench.cases import Case, Size
 from experiments.bench.machine import cores, load
 from experiments.bench.prepared import Reference
-from jaxpose.timing import Pace, Visit, run_block
+from jaxpose.cost.timing import Pace, Visit, run_block
 
 
 class WorkerDied(RuntimeError):

@@ -9,9 +9,9 @@ from experiments.bench.expected import BARS, PREDICTIONS
 from experiments.bench.machine import LOADED, cores, environment
 from experiments.bench.processes import Measured
 from experiments.bench.weights import layers_of
-from jaxpose.accounting import net_cost
-from jaxpose.roofline import Ceilings, least_seconds
-from jaxpose.timing import Visit, compare, control_spread, summarise
+from jaxpose.cost.accounting import net_cost
+from jaxpose.cost.roofline import Ceilings, least_seconds
+from jaxpose.cost.timing import Visit, compare, control_spread, summarise
 
 MISS = 0.2
 """A prediction that is further off than this wants an explanation."""

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import NEEDS, detection_flow, draw, fold, inputs, layers_of
-from jaxpose.skeleton import MAPS
-from jaxpose.timing import POOL
+from jaxpose.body.skeleton import MAPS
+from jaxpose.cost.timing import POOL
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for every runtime of the last years."""

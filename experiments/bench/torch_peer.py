@@ -20,9 +20,9 @@ from experiments.bench.weights import (
     inputs,
     layers_of,
 )
-from jaxpose.layers import Layer
-from jaxpose.timing import POOL
-from jaxpose.training import Optimisation
+from jaxpose.cost.timing import POOL
+from jaxpose.nets.layers import Layer
+from jaxpose.training.loop import Optimisation
 
 
 class Torch:

@@ -5,10 +5,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxpose import detection, regression
-from jaxpose.factorise import VARIANTS
-from jaxpose.layers import Layer
-from jaxpose.skeleton import MAPS
+from jaxpose.body.skeleton import MAPS
+from jaxpose.nets import detection, regression
+from jaxpose.nets.factorise import VARIANTS
+from jaxpose.nets.layers import Layer
 
 X = TypeVar("X")
 

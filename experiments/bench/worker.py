@@ -21,8 +21,8 @@ from pathlib import Path
 
 from experiments.bench import machine
 from experiments.bench.cases import Case, Size
-from jaxpose import memory
-from jaxpose.timing import Timed, warm_up
+from jaxpose.cost import memory
+from jaxpose.cost.timing import Timed, warm_up
 
 
 def serve(kind: str) -> None:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxpose import dnnl, ffi
+from jaxpose.lowering import dnnl, ffi
 
 NORM_FORWARD, NORM_FORWARD_RELU, NORM_BACKWARD, NORM_BACKWARD_RELU = (
     f"jaxpose_onednn_norm_{part}"

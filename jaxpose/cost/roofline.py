@@ -8,8 +8,8 @@ sheets and a bound from measured ceilings are the same formula.
 import dataclasses
 from collections.abc import Iterable
 
-from jaxpose.accounting import layer_costs
-from jaxpose.layers import Layer
+from jaxpose.cost.accounting import layer_costs
+from jaxpose.nets.layers import Layer
 
 FORWARD_PASSES = 2
 """Batch norm and ReLU as one pass of their own: the output is read and written once more."""

@@ -7,7 +7,7 @@ change the unit. A number that nothing was counted for is NaN in an array, None 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from jaxpose.skeleton import HIPS, JOINTS, LIMBS, SHOULDERS
+from jaxpose.body.skeleton import HIPS, JOINTS, LIMBS, SHOULDERS
 
 Positions = Float[np.ndarray, "n 12 2"]
 Flags = Bool[np.ndarray, "n 12"]

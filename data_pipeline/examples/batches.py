@@ -8,16 +8,16 @@ import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 from jaxtyping import Int
 
-from data_pipeline.clips import clip_frames
-from data_pipeline.feed import Batch, Feed
-from data_pipeline.frames import Frames
-from jaxpose.masks import Target
+from data_pipeline.examples.clips import clip_frames
+from data_pipeline.examples.feed import Batch, Feed
+from data_pipeline.examples.frames import Frames
+from jaxpose.body.masks import Target
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
 
 def feed(frames: Frames, scale_mm: float, target: Target | None) -> Feed:
-    """The same batches as `data_pipeline.feed.feed`, prepared in parallel and ahead of time."""
+    """The same batches as `examples.feed.feed`, prepared in parallel and ahead of time."""
     # Its thread sleeps ever longer, and an iterator that is done waits for it: 10 s, now and then.
     options = tf.data.Options()
     options.autotune.enabled = False

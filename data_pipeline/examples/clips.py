@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Int
 
-from data_pipeline.frames import Frames
+from data_pipeline.examples.frames import Frames
 
 CLIP = 3
 """Frames of a clip (the paper, Sec. III-A)."""

@@ -1,6 +1,6 @@
 """A layer's description -> the module that computes it: convolution, batch norm, ReLU.
 
-Nets are lists of `Layer`s; the same lists are counted by `jaxpose.accounting`.
+Nets are lists of `Layer`s; the same lists are counted by `jaxpose.cost.accounting`.
 """
 
 import dataclasses
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxpose import onednn_norm
-from jaxpose.convolution import Lowering, convolve, upsample
+from jaxpose.lowering import onednn_norm
+from jaxpose.lowering.convolution import Lowering, convolve, upsample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ a separate, exact choice.
     conv3d    XLA's own 3-D convolution, forward and backward
     folded    axes that the kernel does not span become batch, so that XLA sees 2-D convolutions;
               weight gradients of one-directional kernels are GEMMs
-    onednn    the library behind PyTorch's convolutions on a CPU (`jaxpose.onednn`)
+    onednn    the library behind PyTorch's convolutions on a CPU (`jaxpose.lowering.onednn`)
 
 The lowering changes time more than the factorisation does, so the two are never mixed: every
 lowering gives the same values and gradients, by test. Why folding pays: XLA on a CPU runs 2-D
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxpose import onednn
+from jaxpose.lowering import onednn
 
 Lowering = Literal["conv3d", "folded", "onednn"]
 

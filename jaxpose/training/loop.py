@@ -17,7 +17,7 @@ import optax
 from flax import nnx
 from tqdm import tqdm
 
-from jaxpose.checkpoints import Checkpoints
+from jaxpose.training.checkpoints import Checkpoints
 
 Batch = dict[str, np.ndarray | jax.Array]
 

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from jaxpose.layers import Layer
+from jaxpose.nets.layers import Layer
 
 CONVENTION = (
     "1 MAC = 2 FLOP. XLA's cost_analysis counts 2 x useful MACs, PyTorch's FlopCounterMode 2 x "

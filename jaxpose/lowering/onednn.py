@@ -2,7 +2,7 @@
 
     x [b t h w ci], kernel [kt kh kw ci/g co], bias [co] -> [b t h w co], and all gradients
 
-Reached through `jaxpose.dnnl` and `jaxpose.ffi`: nothing is compiled. Activations stay in XLA's
+Reached through `dnnl` and `ffi`: nothing is compiled. Activations stay in XLA's
 channels-last layout; kernels are brought into the library's own blocked layout at every call, which
 is cheap. Bias and ReLU are applied to a result before it goes to memory.
 """
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxpose import dnnl, ffi, onednn_norm, onednn_products
+from jaxpose.lowering import dnnl, ffi, onednn_norm, onednn_products
 
 FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS = (
     f"jaxpose_onednn_{part}"
@@ -51,7 +51,7 @@ def convolve(
     stride: tuple[int, int, int],
     relu: bool,
 ) -> Float[Array, "b t2 h2 w2 co"]:
-    """As `jaxpose.convolution.convolve`; groups follow from the channels. What the CPU
+    """As `jaxpose.lowering.convolution.convolve`; groups follow from the channels. What the CPU
     cannot do in x's precision (`can`) is a `NotImplementedError`."""
     dnnl.check_dtypes(x, kernel, *([] if bias is None else [bias]), like=x)
     b, *size, ci = x.shape
@@ -93,7 +93,7 @@ convolve.defvjp(_forward, _backward)
 def upsample(
     x: Float[Array, "b t h w ci"], kernel: Float[Array, "1 kh kw ci co"]
 ) -> Float[Array, "b t h2 w2 co"]:
-    """As `jaxpose.convolution.upsample`: what takes gradients back through a convolution that
+    """As `convolution.upsample`: what takes gradients back through a convolution that
     tiles its input, from co to ci channels."""
     dnnl.check_dtypes(x, kernel, like=x)
     b, t, h, w, ci = x.shape

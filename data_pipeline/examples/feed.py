@@ -1,6 +1,6 @@
 """Frames -> batches of clips as dicts of numpy arrays, with numpy alone.
 
-For machines without TensorFlow and for evaluation; `data_pipeline.batches` makes the same
+For machines without TensorFlow and for evaluation; `data_pipeline.examples.batches` makes the same
 batches with tf.data, several at a time, and a test holds the two equal.
 
     depth    float32 [b 3 h w 1], mean removed per image, in units of `scale_mm`
@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Int
 
-from data_pipeline.clips import clip_frames
-from data_pipeline.frames import Frames
-from jaxpose.geometry import standardise
-from jaxpose.masks import Target
+from data_pipeline.examples.clips import clip_frames
+from data_pipeline.examples.frames import Frames
+from jaxpose.body.geometry import standardise
+from jaxpose.body.masks import Target
 
 Batch = dict[str, np.ndarray]
 

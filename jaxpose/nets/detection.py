@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxpose.factorise import scaled
-from jaxpose.layers import Conv, Layer, Numerics, side_by_side
-from jaxpose.skeleton import CONNECTIONS, JOINTS
+from jaxpose.body.skeleton import CONNECTIONS, JOINTS
+from jaxpose.nets.factorise import scaled
+from jaxpose.nets.layers import Conv, Layer, Numerics, side_by_side
 
 DOWN = (64, 128, 256, 512)
 """Width of each branch on the way down; level k works on 1/2^k of rows and columns."""

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from data_pipeline.errors import DataError
-from jaxpose.skeleton import MIRROR
+from jaxpose.body.skeleton import MIRROR
 
 FORMAT = "jaxpose frames 1"
 _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)

@@ -1,8 +1,8 @@
 """oneDNN's C interface through ctypes: the library behind PyTorch's on a CPU, without a compiler.
 
 One shared library without Python parts (the wheel `onednn-cpu-gomp`, extra `onednn`). What it
-computes: `jaxpose.onednn` (convolutions), `jaxpose.onednn_products` (some of their weight
-gradients), `jaxpose.onednn_norm` (batch norm).
+computes: `onednn` (convolutions), `onednn_products` (some of their weight
+gradients), `onednn_norm` (batch norm).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import jax
 
-from jaxpose import ffi
+from jaxpose.lowering import ffi
 
 WHEEL = "onednn-cpu-gomp"
 

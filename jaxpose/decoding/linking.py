@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from jaxpose.decode import Decoding, find_peaks, sample
-from jaxpose.skeleton import CONNECTIONS, JOINTS, LIMBS
+from jaxpose.body.skeleton import CONNECTIONS, JOINTS, LIMBS
+from jaxpose.decoding.peaks import Decoding, find_peaks, sample
 
 Candidates = list[Float[np.ndarray, "_ 3"]]
 """Per joint (x, y, score), best first."""

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxpose import losses
-from jaxpose.layers import Conv
-from jaxpose.masks import Target
-from jaxpose.training import Batch, Stage, Weights, run_net, split_net
+from jaxpose.body.masks import Target
+from jaxpose.nets.layers import Conv
+from jaxpose.training import losses
+from jaxpose.training.loop import Batch, Stage, Weights, run_net, split_net
 
 
 def targets(batch: Batch, target: Target):

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
-from data_pipeline.clips import CLIP
 from data_pipeline.errors import DataError
-from data_pipeline.frames import Frames
+from data_pipeline.examples.clips import CLIP
+from data_pipeline.examples.frames import Frames
 
 Kind = Literal["by_infant", "within_infant"]
 PARTS = ("train", "val", "test")

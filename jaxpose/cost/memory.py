@@ -8,9 +8,9 @@ from pathlib import Path
 import jax
 import psutil
 
-from jaxpose.accounting import layer_costs
-from jaxpose.convolution import Lowering
-from jaxpose.layers import Layer
+from jaxpose.cost.accounting import layer_costs
+from jaxpose.lowering.convolution import Lowering
+from jaxpose.nets.layers import Layer
 
 STEP_OVER_OUTPUTS = {"conv3d": 4.0, "folded": 3.5, "onednn": 2.6}
 """A compiled step keeps every convolution's output, what batch norm and ReLU make of it, and

@@ -6,7 +6,7 @@ argument, so that the input pipeline and the jitted training step cannot draw di
 
 import dataclasses
 
-from jaxpose.skeleton import CONNECTIONS
+from jaxpose.body.skeleton import CONNECTIONS
 
 
 @dataclasses.dataclass(frozen=True)

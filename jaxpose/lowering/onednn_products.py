@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ctypes import c_char, c_float, c_int64, c_void_p
 from typing import NamedTuple
 
-from jaxpose import dnnl
+from jaxpose.lowering import dnnl
 
 WIDE = 64 * 128
 """Input times output channels, from which on products are faster."""

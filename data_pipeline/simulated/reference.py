@@ -1,6 +1,6 @@
 """babyPose's annotation sheets -> the small table that simulated sheets are compared with.
 
-    python -m data_pipeline.reference FOLDER [--out=FILE.json]
+    python -m data_pipeline.simulated.reference FOLDER [--out=FILE.json]
 
 The table (`data_pipeline/babypose/statistics.json`) keeps no annotation: per number of
 `data_pipeline.babypose.statistics`, its value and the interval in which a repetition with other
@@ -120,7 +120,7 @@ def _rounded(value: float) -> float | None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m data_pipeline.reference",
+        prog="python -m data_pipeline.simulated.reference",
         description="Derives from real sheets what simulated ones are compared with.",
         allow_abbrev=False,
     )

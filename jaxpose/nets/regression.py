@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxpose.factorise import Variant, scaled
-from jaxpose.layers import Conv, Layer, Numerics
-from jaxpose.skeleton import MAPS
+from jaxpose.body.skeleton import MAPS
+from jaxpose.nets.factorise import Variant, scaled
+from jaxpose.nets.layers import Conv, Layer, Numerics
 
 
 def layers(variant: Variant, width: float = 1.0) -> tuple[Layer, ...]:

@@ -1,0 +1,129 @@
+"""A folder of simulated sheets -> how they compare with the real ones, number by number.
+
+    python -m data_pipeline.simulated.fidelity DIR [--against=FOLDER] [--figure=FILE.png]
+
+Movement and missing joints are judged by babyPose alone: by the table that the project keeps, or
+by the sheets in FOLDER. What the images look like is for eyes. A number holds (`within`) when it
+lies in the real sheets' interval, see `simulated.reference`. The last line of stdout is one
+JSON object; the exit code is 0 whatever the verdict.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+from data_pipeline.babypose.statistics import statistics
+from data_pipeline.errors import DataError
+from data_pipeline.outputs import check_output
+from data_pipeline.simulated import reference
+from data_pipeline.simulated.reference import Reference
+
+
+def compare(ours: dict[str, float], real: dict[str, Reference]) -> list[dict]:
+    """One cell per number: name, ours, real, low, high (null = nothing to measure), within."""
+    cells = []
+    for name, cell in real.items():
+        value = ours[name]
+        numbers = {"ours": value, **cell._asdict()}
+        rounded = {k: None if math.isnan(v) else round(v, 4) for k, v in numbers.items()}
+        cells.append({"name": name, **rounded, "within": cell.low <= value <= cell.high})
+    return cells
+
+
+def share_within(cells: list[dict]) -> float:
+    return round(sum(cell["within"] for cell in cells) / len(cells), 4)
+
+
+def table(cells: list[dict]) -> str:
+    """For people: a line per number, the ones that do not hold marked."""
+    lines = [f"{'':40} {'ours':>8} {'real':>8}   wanted"]
+    for cell in cells:
+        ours, real, low, high = (
+            "-" if cell[k] is None else f"{cell[k]:.3f}" for k in ("ours", "real", "low", "high")
+        )
+        mark = "" if cell["within"] else "  <- outside"
+        lines.append(f"{cell['name']:40} {ours:>8} {real:>8}   {low} to {high}{mark}")
+    held = sum(cell["within"] for cell in cells)
+    return "\n".join([*lines, f"{held} of {len(cells)} hold ({held / len(cells):.1%})"])
+
+
+def draw(cells: list[dict], path: Path) -> None:
+    """One panel per kind of number: real interval and value in grey, ours as a dot."""
+    from matplotlib.figure import Figure
+
+    families: dict[str, list[dict]] = {}
+    for cell in cells:
+        family, _, part = cell["name"].partition("/")
+        single = family in ("all_visible", "still", "autocorrelation")
+        families.setdefault("shares" if single else family, []).append(
+            cell | {"part": f"{family} {part}".strip() if single else part}
+        )
+    figure = Figure(figsize=(15, 11), layout="constrained")
+    panels = figure.subplots(3, math.ceil(len(families) / 3), squeeze=False).ravel()
+    for panel in panels[len(families) :]:
+        panel.set_axis_off()
+    for (family, members), panel in zip(families.items(), panels, strict=False):
+        for k, cell in enumerate(members):
+            if cell["low"] is not None:
+                panel.plot([k, k], [cell["low"], cell["high"]], lw=7, color="0.85", zorder=1)
+            if cell["real"] is not None:
+                panel.plot(k, cell["real"], "_", ms=12, color="0.3", zorder=2)
+            if cell["ours"] is not None:
+                colour = "tab:green" if cell["within"] else "tab:red"
+                panel.plot(k, cell["ours"], "o", ms=5, color=colour, zorder=3)
+        names = [cell["part"].replace("_", " ") for cell in members]
+        panel.set_xticks(range(len(members)), names, rotation=60, ha="right", fontsize=7)
+        panel.set_title(family.replace("_", " "), fontsize=10)
+        panel.set_ylim(bottom=0)
+    figure.suptitle(
+        f"Simulated (dots) and real babyPose sheets (grey: value, 90 % interval widened by 15 %): "
+        f"{share_within(cells):.0%} within. Lengths in px of 128x96."
+    )
+    figure.savefig(path, dpi=80)
+
+
+def _formats() -> list[str]:
+    """What a figure's name may end in."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return sorted(FigureCanvasBase.get_supported_filetypes())
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipeline.simulated.fidelity",
+        description="Compares simulated sheets with real ones, number by number.",
+        epilog="The last line of stdout is one JSON object: {cells, share_within, seconds}.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("dir", type=Path, metavar="DIR", help="folder with the simulated sheets")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="real sheets (default: the project's table)"
+    )
+    parser.add_argument("--figure", type=Path, help="picture to draw (default: DIR/fidelity.png)")
+    options = parser.parse_args(argv)
+    start = time.perf_counter()
+    try:
+        if options.figure is not None:
+            check_output(options.figure, _formats())
+        ours = statistics(reference.read_folder(options.dir))
+        if options.against is None:
+            real = reference.read()
+        else:
+            real = reference.derive(reference.read_folder(options.against))
+        cells = compare(ours, real)
+        draw(cells, options.figure or options.dir / "fidelity.png")
+    except (DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table(cells), file=sys.stderr)
+    seconds = round(time.perf_counter() - start, 2)
+    print(json.dumps({"cells": cells, "share_within": share_within(cells), "seconds": seconds}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

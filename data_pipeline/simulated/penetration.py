@@ -1,0 +1,109 @@
+"""A seed -> how far simulated bodies sink into what they touch, and how deep visible joints lie.
+
+    python -m data_pipeline.simulated.penetration --infants=16 --frames=1000 --seed=0
+
+Plays the recordings that `data_pipeline.simulate` would write, and looks at every annotated frame:
+the deepest contact of a limb, trunk or head with another body, the nest, a wall or the mattress.
+One frame in `RENDERED` is rendered: how far each visible joint lies behind the noise-free surface
+at its pixel, beyond its limb's radius. Bodies that a joint links overlap by design and do not
+count. The last line of stdout is one JSON object.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from data_pipeline.errors import DataError
+from data_pipeline.simulate import check
+from data_pipeline.simulated.annotation import MARGIN
+from data_pipeline.simulated.recording import Recording
+from jaxpose.body.skeleton import JOINTS
+
+RENDERED = 20
+"""One annotated frame in so many is rendered, for where joints lie."""
+
+DEEP_MM = 5.0
+"""Deeper than this into another body is a limb inside it, and not skin that gives way."""
+
+
+def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
+    """Of one infant, mm: `deeper` is the share of its frames with a contact beyond `DEEP_MM`,
+    `worst` which two the deepest was. Visible joints: `behind_mm` is the least that one lies behind
+    the surface, `beyond_radius_mm` the most, less its limb's radius."""
+    recording = Recording(seed, infant, (640, 480), frames)
+    radii = recording.radii[: len(JOINTS)]
+    depths, worst, behind = [], [], []
+    for frame in recording.frames(every=RENDERED):
+        depth, pair = recording.scene.deepest_contact()
+        depths.append(1000 * depth)
+        worst.append(pair)
+        if frame.depth is not None:
+            px = np.rint(recording.camera.project(frame.joints)).astype(int)
+            u, v = px.clip(0, np.array(recording.size) - 1).T
+            mm = 1000 * (frame.joints[:, 2] - frame.depth[v, u])
+            behind.append(np.where(frame.causes[: len(JOINTS)] == "", mm, np.nan))
+        tick()
+    deepest = int(np.argmax(depths))
+    return {
+        "infant": infant,
+        "frames": frames,
+        "deeper": float(np.mean(np.array(depths) > DEEP_MM)),
+        "median_mm": round(float(np.median(depths)), 2),
+        "p99_mm": round(float(np.percentile(depths, 99)), 2),
+        "deepest_mm": round(depths[deepest], 2),
+        "worst": worst[deepest],
+        "behind_mm": round(float(np.nanmin(behind)), 2),
+        "beyond_radius_mm": round(float(np.nanmax(behind - 1000 * radii)), 2),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipeline.simulated.penetration",
+        description="How far simulated infants sink into what they touch.",
+        epilog=f"Wanted: deeper than {DEEP_MM:g} mm in at most 1 % of the frames; visible joints "
+        f"at least -{DEEP_MM:g} mm behind the surface, at most {1000 * MARGIN:g} mm beyond their "
+        "limb's radius.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--infants", type=int, default=16, help="(default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=1000, help="a recording (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    options = parser.parse_args(argv)
+    began = time.perf_counter()
+    try:
+        check(options.infants, options.frames, options.seed)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    with tqdm(total=options.infants * options.frames, unit="frame") as bar:
+        rows = [
+            measure(options.seed, k, options.frames, bar.update)
+            for k in range(1, options.infants + 1)
+        ]
+    for row in rows:
+        print(
+            f"infant {row['infant']:3}: deeper than {DEEP_MM:g} mm in {row['deeper']:.1%}, deepest "
+            f"{row['deepest_mm']:.1f} mm ({row['worst']}); visible joints at least "
+            f"{row['behind_mm']:.1f} mm behind the surface, at most "
+            f"{row['beyond_radius_mm']:.1f} mm beyond their radius",
+            file=sys.stderr,
+        )
+    summary = {
+        "seed": options.seed,
+        "deeper": round(float(np.mean([row["deeper"] for row in rows])), 5),
+        "behind_mm": min(row["behind_mm"] for row in rows),
+        "beyond_radius_mm": max(row["beyond_radius_mm"] for row in rows),
+        "infants": rows,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    print(json.dumps(summary))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The limb model: joints and connections, pixel grids, target masks."""

@@ -1,0 +1,1 @@
+"""What a net costs: parameters, MACs, memory, time."""

@@ -1,0 +1,1 @@
+"""Maps to poses, and poses to errors."""

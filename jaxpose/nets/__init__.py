@@ -1,0 +1,1 @@
+"""What is computed: the layers of both nets and their factorisations."""
