@@ -49,8 +49,8 @@ def parse_clip(text: str) -> tuple[int, int, int]:
 
 def account(clip: tuple[int, int, int], width: float) -> dict:
     """Costs of every variant, of the detection net and of both in a row, as plain numbers."""
-    detector = list(detection.layers(width).values())
-    nets = {name: list(regression.layers(variant, width)) for name, variant in VARIANTS.items()}
+    detector = detection.net(width).layers
+    nets = {name: regression.net(variant, width).layers for name, variant in VARIANTS.items()}
     costs = {name: net_cost(layers, clip) for name, layers in nets.items()}
     first = net_cost(detector, clip)
     return {
@@ -67,9 +67,9 @@ def by_layer(clip: tuple[int, int, int], width: float) -> str:
     """Table I for every variant, the paper's own beside asy, then the detection net."""
     parts = []
     for name, variant in VARIANTS.items():
-        layers = regression.layers(variant, width)
+        layers = regression.net(variant, width).layers
         parts.append(f"## {name}\n\n" + layer_table(layers, clip, paper=name == "asy"))
-    detector = list(detection.layers(width).values())
+    detector = detection.net(width).layers
     return "\n".join([*parts, "## detection net\n\n" + layer_table(detector, clip)])
 
 

@@ -15,8 +15,8 @@ from jaxpose.nets.layers import Layer
 def stage_layers(config: Config) -> dict[str, list[Layer]]:
     """What the nets of both stages are made of."""
     return {
-        "detection": [*detection.layers(config.width).values()],
-        "regression": [*regression.layers(VARIANTS[config.variant], config.width)],
+        "detection": [*detection.net(config.width).layers],
+        "regression": [*regression.net(VARIANTS[config.variant], config.width).layers],
     }
 
 

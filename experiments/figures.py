@@ -32,15 +32,15 @@ def draw_run(
     box_plot(
         into / "fig4.png",
         {
-            "regression": errors["regression_fallback"],
-            "detection alone": errors["detection_fallback"],
+            "both nets": errors["default_fallback"],
+            "detection alone": errors["detector_fallback"],
             "mean pose": errors["mean_pose"],
             "previous frame": errors["previous_frame"],
         },
     )
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     loss_curves(into / "losses.png", rows)
-    pose_sheet(into / "poses.png", frames, tested, errors["regression_fallback"])
+    pose_sheet(into / "poses.png", frames, tested, errors["default_fallback"])
     return sorted(into.iterdir())
 
 

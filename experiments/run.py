@@ -31,13 +31,13 @@ from data_pipeline.examples.splits import PARTS, Split, split_frames
 from data_pipeline.locks import locked
 from experiments import choices, evaluation, figures, rundir, tables
 from experiments.config import Config, ConfigError, parse
+from experiments.models import assemble, layer_weights
 from jaxpose.body.masks import Target
 from jaxpose.cost import memory
 from jaxpose.cost.accounting import net_cost
-from jaxpose.decoding.peaks import Decoding
-from jaxpose.nets import detection, regression
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Numerics
+from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import stages
 from jaxpose.training.checkpoints import Checkpoints
 from jaxpose.training.loop import (
@@ -97,32 +97,37 @@ def work(config: Config) -> dict:
     numerics = Numerics(config.lowering, config.precision, config.bn_momentum, config.bn_epsilon)
     scale_mm = DATASETS[config.dataset].scale_mm
     binary = Target(config.radius)
-    detector, weights = split_net(
-        detection.DetectionNet(
-            width=config.width,
-            output_bias=config.detection.output_bias,
-            numerics=numerics,
-            rngs=nnx.Rngs(config.seed),
-        )
+    detector = DetectionNet(
+        width=config.width,
+        output_bias=config.detection.output_bias,
+        numerics=numerics,
+        rngs=nnx.Rngs(config.seed),
     )
+    detector_graph, weights = split_net(detector)
     facts = detector_facts(config, frames, split)
     shared = Path(config.runs_dir) / "detectors" / rundir.short_hash(facts)
     rundir.claim(shared, 9 * weights_bytes)
     with locked(shared):
         rundir.settle(shared, "config.json", facts, "configuration")
         detection_weights, rows, seconds["detection"] = train(
-            stages.detection_stage(detector, binary),
+            stages.detection_stage(detector_graph, binary),
             *(weights, None, config.detection, shared / "checkpoints"),
             *(config, frames, split, make_feed(config, shown, scale_mm, binary)),
             on_epoch=lambda history: rundir.write_history(folder, history),
         )
 
     # ---- stage 2: the regression net on top of it ----
-    detector, detection_weights = stages.for_prediction(detector, detection_weights)
+    detection_layers = layer_weights(detector_graph, detection_weights)
+
+    frozen = fold_net(detection_layers, config.bn_epsilon)
+
+    def detect(weights, depth):
+        return jax.nn.sigmoid(apply_folded(detector.net, weights, numerics, depth))
+
     gaussian = Target(config.radius, config.radius * config.regression.std_over_radius)
     scale = config.regression.target_scale
     graph, weights = split_net(
-        regression.RegressionNet(
+        RegressionNet(
             VARIANTS[config.variant],
             width=config.width,
             zero_output=config.regression.zero_output,
@@ -131,24 +136,21 @@ def work(config: Config) -> dict:
         )
     )
     regression_weights, _, seconds["regression"] = train(
-        stages.regression_stage(graph, detector, gaussian, scale),
-        *(weights, detection_weights, config.regression, folder / "checkpoints"),
+        stages.regression_stage(graph, detect, gaussian, scale),
+        *(weights, frozen, config.regression, folder / "checkpoints"),
         *(config, frames, split, make_feed(config, shown, scale_mm, gaussian)),
         on_epoch=lambda history: rundir.write_history(folder, rows + history),
     )
 
     # ---- test ----
     began = time.perf_counter()
-    tested = evaluation.test_nets(
-        frames,
-        split,
-        stages.make_predict(detector, detection_weights, graph, regression_weights, scale),
-        scale_mm=scale_mm,
-        target=binary,
-        decoding=Decoding(config.radius, config.min_score),
-        batch_size=config.detection.batch_size,
-    )
-    accuracy, errors = evaluation.report(frames, split, tested)
+    layers = {"detection": detection_layers}
+    layers["regression"] = layer_weights(graph, regression_weights)
+    model = assemble(config, frames, split, layers, config.lowering)
+    model.save(folder / "model.safetensors")
+    tested = evaluation.test_model(model, frames, split)
+    errors = evaluation.limb_errors(model, frames, split, tested)
+    accuracy = evaluation.report(frames, tested, errors)
     evaluation.save_predictions(folder / "predictions.npz", frames, tested, errors)
     seconds["evaluation"] = time.perf_counter() - began
 

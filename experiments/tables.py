@@ -32,7 +32,10 @@ PAPER_TABLE2 = {
 """Median and IQR per limb, in the paper's unit, on 22 infants that cannot be had here."""
 
 OURS = {
-    "rmsd_fallback_px": "regression, chain linking",
+    "rmsd_fallback_px": "both nets, default decoding",
+    "overlapping_fallback_px": "both nets, default decoding, overlapping clips",
+    "regression_fallback_px": "regression maps, chain linking",
+    "combined_fallback_px": "maps of both nets combined, chain linking",
     "bipartite_fallback_px": "regression, bipartite linking (the paper's)",
     "detector_fallback_px": "detection alone, chain linking",
     "detector_bipartite_fallback_px": "detection alone, bipartite linking",
@@ -94,7 +97,9 @@ def table2(results: list[dict]) -> str:
         rows = []
         for name, result in zip(labels(results), results, strict=True):
             rows += [
-                [f"{name}: {what}", *_cells(result[key], factor)] for key, what in OURS.items()
+                [f"{name}: {what}", *_cells(result[key], factor)]
+                for key, what in OURS.items()
+                if key in result
             ]
         for key, what in BASELINES.items():
             if key in first["baselines"]:
@@ -167,7 +172,7 @@ def table1(results: list[dict]) -> str:
     """The paper's Table I for these runs, layer by layer, with weights and MACs."""
     parts = ["# Table I: regression nets, layer by layer\n"]
     for name, result in zip(labels(results), results, strict=True):
-        layers = regression.layers(VARIANTS[result["variant"]], result["width"])
+        layers = regression.net(VARIANTS[result["variant"]], result["width"]).layers
         clip = (CLIP, *result["grid"])
         parts.append(
             f"\n## {name}: {result['variant']}, width {result['width']:g}, clip "
@@ -205,7 +210,7 @@ def read_errors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     path = folder / "predictions.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return stored["error_regression_fallback"], stored["error_mean_pose"]
+            return stored["error_default_fallback"], stored["error_mean_pose"]
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(
             f"{path}: is damaged ({error}); give the command that began the run again"

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.nets.compute import Numerics
+from jaxpose.nets.layers import Layer
+from jaxpose.nets.modules import Conv
 from jaxpose.training.loop import run_net, split_net
 
 

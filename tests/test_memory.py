@@ -19,8 +19,9 @@ from jaxpose.body.masks import Target
 from jaxpose.cost import memory
 from jaxpose.lowering.convolution import Lowering
 from jaxpose.nets import detection, regression
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Numerics
+from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import stages
 from jaxpose.training.loop import Optimisation, Weights, initial_state, make_step, split_net
 
@@ -29,14 +30,14 @@ GIB = 2**30
 
 
 def asy(width: float = 1.0):
-    return regression.layers(VARIANTS["asy"], width)
+    return regression.net(VARIANTS["asy"], width).layers
 
 
 def net_layers(net: str, width: float):
     """Of the detection net, or of a variant of the regression net."""
     if net == "detection":
-        return [*detection.layers(width).values()]
-    return regression.layers(VARIANTS[net], width)
+        return detection.net(width).layers
+    return regression.net(VARIANTS[net], width).layers
 
 
 def test_a_step_of_the_paper_s_batch_needs_the_outputs_of_its_convolutions_several_times():
@@ -100,18 +101,19 @@ def test_on_a_gpu_its_own_memory_counts(monkeypatch):
 def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int:
     """What XLA says that a step on eight clips of 64x48 needs beside its arguments."""
     numerics = Numerics(lowering)
-    graph, weights = split_net(
-        detection.DetectionNet(width=width, numerics=numerics, rngs=nnx.Rngs(0))
-    )
+    detector = DetectionNet(width=width, numerics=numerics, rngs=nnx.Rngs(0))
+    graph, weights = split_net(detector)
     stage, frozen = stages.detection_stage(graph, Target(3.0)), None
     if net != "detection":
-        detector, frozen = stages.for_prediction(graph, weights)
+        frozen = fold_net(detector.weights(), numerics.bn_epsilon)
+
+        def detect(frozen, depth):
+            return jax.nn.sigmoid(apply_folded(detector.net, frozen, numerics, depth))
+
         graph, weights = split_net(
-            regression.RegressionNet(
-                VARIANTS[net], width=width, numerics=numerics, rngs=nnx.Rngs(0)
-            )
+            RegressionNet(VARIANTS[net], width=width, numerics=numerics, rngs=nnx.Rngs(0))
         )
-        stage = stages.regression_stage(graph, detector, Target(3.0, 1.0), 10.0)
+        stage = stages.regression_stage(graph, detect, Target(3.0, 1.0), 10.0)
     transform = Optimisation("adam", 1e-3, "cosine", 1).transform(1)
     batch = {
         "depth": jnp.zeros((8, 3, 48, 64, 1)),

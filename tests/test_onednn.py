@@ -16,7 +16,9 @@ from flax import nnx
 from lowerings import NEEDS_ONEDNN
 
 from jaxpose.lowering import convolution, dnnl, ffi, onednn, onednn_norm, onednn_products
-from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.nets.compute import Numerics
+from jaxpose.nets.layers import Layer
+from jaxpose.nets.modules import Conv
 from jaxpose.training.loop import Optimisation, initial_state, make_step, run_net, split_net
 
 

@@ -21,7 +21,7 @@ from test_resume import (
 )
 
 from data_pipeline.examples.splits import split_frames
-from experiments import account, tables
+from experiments import account, evaluation, tables
 from experiments.config import parse as config_of
 from experiments.run import detector_facts
 from experiments.rundir import short_hash
@@ -65,7 +65,12 @@ def other_variant(run):
 
 def test_a_run_leaves_every_file_of_the_design_and_no_half_written_one(folder):
     wanted = "config.json split.json checkpoints metrics.jsonl tensorboard result.json table2.md"
-    assert {p.name for p in folder.iterdir()} == {*wanted.split(), "predictions.npz", "figures"}
+    assert {p.name for p in folder.iterdir()} == {
+        *wanted.split(),
+        "predictions.npz",
+        "figures",
+        "model.safetensors",
+    }
     assert {p.name for p in (folder / "figures").iterdir()} == {
         "fig4.png",
         "losses.png",
@@ -81,7 +86,7 @@ def test_stdout_is_one_line_and_it_is_the_result_file(run, result):
 def test_the_result_has_every_key_of_the_design(result):
     assert [key for key in KEYS if key not in result] == []
     tables = [value for key, value in result.items() if key.endswith("_px")]
-    assert len(tables) == 8
+    assert len(tables) == 2 * len(evaluation.DECODED)
     for errors in [*tables, *result["baselines"].values()]:
         assert list(errors) == [*LIMBS, "all"]
         assert all(set(spread) == {"median", "iqr", "mean"} for spread in errors.values())
@@ -96,7 +101,7 @@ def test_the_last_of_six_infants_is_tested_in_four_clips_of_three_frames(result)
 
 
 def test_the_run_counts_its_regression_net_as_the_accounting_does(result):
-    cost = net_cost(regression.layers(VARIANTS["full"], 0.03), (3, 32, 32))
+    cost = net_cost(regression.net(VARIANTS["full"], 0.03).layers, (3, 32, 32))
     for name in ("kernel_weights", "parameters", "macs_nominal", "macs_useful"):
         assert result[name] == getattr(cost, name)
     # widths 2, 4, 8, 8, 8: 27 (21 2 + 2 4 + 4 8 + 8 8) + 8 8 + 8 20
@@ -227,9 +232,9 @@ def test_account_prints_what_the_accounting_counts(capsys):
     assert (said["clip"], said["width"]) == ([3, 32, 48], 0.5)
     assert list(said["variants"]) == list(VARIANTS)
     for name, variant in VARIANTS.items():
-        cost = net_cost(regression.layers(variant, 0.5), (3, 32, 48))
+        cost = net_cost(regression.net(variant, 0.5).layers, (3, 32, 48))
         assert said["variants"][name] == vars(cost)
-    assert said["detection"] == vars(net_cost(detection.layers(0.5).values(), (3, 32, 48)))
+    assert said["detection"] == vars(net_cost(detection.net(0.5).layers, (3, 32, 48)))
 
 
 @pytest.mark.parametrize(

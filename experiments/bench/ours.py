@@ -15,16 +15,14 @@ from flax import nnx
 
 from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
-from experiments.bench.weights import NEEDS, LayerWeights, draw, inputs, layers_of
+from experiments.bench.weights import NEEDS, draw, inputs, net_of
 from jaxpose.body import geometry
 from jaxpose.body.masks import Target
 from jaxpose.cost.timing import POOL
 from jaxpose.decoding import linking
 from jaxpose.decoding.peaks import Decoding
-from jaxpose.nets.detection import DetectionNet
-from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Conv, Numerics
-from jaxpose.nets.regression import RegressionNet
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.modules import ConvNet
 from jaxpose.training import losses
 from jaxpose.training.loop import initial_state, make_step, run_net, split_net
 
@@ -52,24 +50,26 @@ class Ours:
 
     # ---- nets ----
 
-    def net(self, net: str, variant: str, numerics: Numerics, *, folded: bool):
-        """Graph and weights, batch norm folded into the kernels where `folded`."""
-        options = {"width": self.size.width, "numerics": numerics}
+    def net(self, net: str, variant: str, numerics: Numerics):
+        """Graph and weights of a net, to be trained."""
+        description = net_of(net, variant, self.size.width)
 
         def build():
-            rngs = nnx.Rngs(0)
-            if net == "detection":
-                return DetectionNet(**options, rngs=rngs)
-            return RegressionNet(VARIANTS[variant], **options, rngs=rngs)
+            return ConvNet(description, numerics=numerics, rngs=nnx.Rngs(0))
 
         module = nnx.eval_shape(build)  # the weights come from elsewhere
-        convs = module.convs.values() if net == "detection" else module.convs
-        weights = draw(layers_of(net, variant, self.size.width))
-        for conv in convs:
-            _fill(conv, weights[conv.layer.name])
-            if folded:
-                conv.fold_norm()
+        module.set_weights(draw(description.layers))
         return split_net(module)
+
+    def forward(self, net: str, variant: str, numerics: Numerics):
+        """(weights, *inputs) -> maps of a net whose batch norms are folded, and its weights."""
+        description = net_of(net, variant, self.size.width)
+        weights = fold_net(draw(description.layers), numerics.bn_epsilon)
+
+        def forward(weights, *inputs):
+            return apply_folded(description, weights, numerics, *inputs)
+
+        return forward, jax.tree.map(jnp.asarray, weights)
 
     def pool(self, case: Case) -> list[tuple[jax.Array, ...]]:
         names = NEEDS[case.net, case.what]
@@ -92,11 +92,7 @@ class Ours:
         self.write_reference(case)
         if case.what == "train_step":
             return self.step(case)
-        graph, weights = self.net(case.net, case.variant, self.numerics(case), folded=True)
-
-        def forward(weights, *arrays):
-            return run_net(graph, weights, *arrays, train=False)[0]
-
+        forward, weights = self.forward(case.net, case.variant, self.numerics(case))
         pool = self.pool(case)
         compiled, facts = self.compile(jax.jit(forward), case.dtype, weights, *pool[0])
         found = np.asarray(compiled(weights, *pool[0]), np.float32)
@@ -122,7 +118,7 @@ class Ours:
 
     def step(self, case: Case) -> Prepared:
         """One training step, which takes over the state of the one before."""
-        graph, weights = self.net(case.net, case.variant, self.numerics(case), folded=False)
+        graph, weights = self.net(case.net, case.variant, self.numerics(case))
         transform = self.optimiser(case)
         names = NEEDS[case.net, case.what]
         pool = [dict(zip(names, arrays, strict=True)) for arrays in self.pool(case)]
@@ -157,7 +153,7 @@ class Ours:
             return
         numerics = self.numerics(dataclasses.replace(case, lowering="conv3d", dtype="float32"))
         train = case.what == "train_step"
-        graph, weights = self.net(case.net, case.variant, numerics, folded=False)
+        graph, weights = self.net(case.net, case.variant, numerics)
         names = NEEDS[case.net, case.what]
         batch = inputs(names, case.batch if train else 1, self.size.clip, 1)[0]
         with jax.default_matmul_precision("highest"):
@@ -198,12 +194,11 @@ class Ours:
         """forward: depth on the device -> both nets' maps there; clip_to_pose: depth on the host
         -> poses there, on maps as an untrained net makes them, which take longest to decode."""
         numerics = self.numerics(case)
-        first, detector = self.net("detection", "", numerics, folded=True)
-        second, regressor = self.net("regression", case.variant, numerics, folded=True)
+        detect, detector = self.forward("detection", "", numerics)
+        regress, regressor = self.forward("regression", case.variant, numerics)
 
         def forward(detector, regressor, depth):
-            maps = jax.nn.sigmoid(run_net(first, detector, depth, train=False)[0])
-            return run_net(second, regressor, depth, maps, train=False)[0]
+            return regress(regressor, depth, jax.nn.sigmoid(detect(detector, depth)))
 
         host = [a["depth"] for a in inputs(("depth",), case.batch, self.size.clip, POOL)]
         key = (case.variant, case.lowering, case.dtype)
@@ -235,15 +230,6 @@ def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
     first, second = (draw_maps(np, p.astype(np.float32), seen, grid) for p in xy)
     noise = 0.03 * rng.standard_normal(first.shape)
     return (np.maximum(first, 0.7 * second) + noise).astype(np.float32)
-
-
-def _fill(conv: Conv, weights: LayerWeights) -> None:
-    """Writes weights into a layer."""
-    pairs = [(conv.kernel, weights.kernel), (conv.bias, weights.bias)]
-    if (norm := conv.norm) is not None:
-        pairs += zip((norm.scale, norm.bias, norm.mean, norm.var), weights[2:], strict=True)
-    for variable, value in pairs:
-        variable.set_value(jnp.asarray(value))
 
 
 def _compiled_facts(compiled) -> dict:

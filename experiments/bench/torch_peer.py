@@ -13,14 +13,12 @@ from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import (
     NEEDS,
-    LayerWeights,
-    detection_flow,
     draw,
-    fold,
     inputs,
-    layers_of,
+    net_of,
 )
 from jaxpose.cost.timing import POOL
+from jaxpose.nets.compute import LayerWeights, fold
 from jaxpose.nets.layers import Layer
 from jaxpose.training.loop import Optimisation
 
@@ -83,24 +81,21 @@ class Net(nn.Module):
     def __init__(self, net: str, variant: str, width: float, numerics, *, folded: bool):
         """`numerics` has bn_momentum, the share that is kept, and bn_epsilon."""
         super().__init__()
-        layers = layers_of(net, variant, width)
-        weights = draw(layers)
-        self.is_detection = net == "detection"
+        self.net = net_of(net, variant, width)
+        weights = draw(self.net.layers)
         # a module's name may not hold a dot, and ours hold slashes
         self.convs = nn.ModuleDict(
-            {layer.name: conv(layer, weights[layer.name], numerics, folded) for layer in layers}
+            {
+                layer.name: conv(layer, weights[layer.name], numerics, folded)
+                for layer in self.net.layers
+            }
         )
 
-    def forward(self, depth: torch.Tensor, maps: torch.Tensor | None = None) -> torch.Tensor:
-        if self.is_detection:
-            return detection_flow(lambda name, x: self.convs[name](x), torch_join, depth)
-        x = torch.cat([depth, maps], 1)
-        for module in self.convs.values():
-            x = module(x)
-        return x
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.net.walk(lambda name, x: self.convs[name](x), concatenate, *inputs)
 
 
-def torch_join(parts: list[torch.Tensor]) -> torch.Tensor:
+def concatenate(parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(parts, 1)
 
 

@@ -129,3 +129,19 @@ def layout(shape: tuple[int, ...], order: tuple[int, ...], dtype: str) -> c_void
         *(c_int(len(order)), Dims(*(shape[a] for a in order))),
         *(c_int(DTYPES[dtype]), Dims(*(strides[a] for a in order))),
     )
+
+
+SCRATCHPAD, _QUERY_SCRATCHPAD, _USER = 80, 136, 1
+
+
+@functools.cache
+def plain_attributes() -> c_void_p:
+    attributes = made("dnnl_primitive_attr_create")
+    do("dnnl_primitive_attr_set_scratchpad_mode", attributes, c_int(_USER))
+    return attributes
+
+
+def scratchpad_of(described) -> c_void_p:
+    query = library().dnnl_primitive_desc_query_md
+    query.restype = c_void_p
+    return c_void_p(query(described, c_int(_QUERY_SCRATCHPAD), c_int(0)))

@@ -197,17 +197,39 @@ class _Convolution:
         forward = dnnl.made(
             "dnnl_convolution_forward_primitive_desc_create",
             *(engine, c_int(dnnl.TRAINING), c_int(_DIRECT), self.x, free, self.bias, self.y),
-            *(*geometry, _followed_by_relu() if operation == FORWARD_RELU else None),
+            *(
+                *geometry,
+                _followed_by_relu() if operation == FORWARD_RELU else dnnl.plain_attributes(),
+            ),
         )
         if operation == BACKWARD_DATA:
             described = dnnl.made(
                 "dnnl_convolution_backward_data_primitive_desc_create",
-                *(engine, c_int(_DIRECT), self.x, free, self.y, *geometry, forward, None),
+                *(
+                    engine,
+                    c_int(_DIRECT),
+                    self.x,
+                    free,
+                    self.y,
+                    *geometry,
+                    forward,
+                    dnnl.plain_attributes(),
+                ),
             )
         elif operation == BACKWARD_WEIGHTS:
             described = dnnl.made(
                 "dnnl_convolution_backward_weights_primitive_desc_create",
-                *(engine, c_int(_DIRECT), self.x, free, None, self.y, *geometry, forward, None),
+                *(
+                    engine,
+                    c_int(_DIRECT),
+                    self.x,
+                    free,
+                    None,
+                    self.y,
+                    *geometry,
+                    forward,
+                    dnnl.plain_attributes(),
+                ),
             )
         else:
             described = forward
@@ -216,39 +238,50 @@ class _Convolution:
         what = _QUERY_DIFF_WEIGHTS if operation == BACKWARD_WEIGHTS else _QUERY_WEIGHTS
         self.blocked = c_void_p(query(described, c_int(what), c_int(0)))
         self.primitive = dnnl.made("dnnl_primitive_create", described)
+        self.pad = dnnl.scratchpad_of(described)
         self.reorder = None
         if not dnnl.library().dnnl_memory_desc_equal(self.kernel, self.blocked):
             ends = (self.kernel, self.blocked)
             source, target = ends[::-1] if operation == BACKWARD_WEIGHTS else ends
-            self.reorder = dnnl.made(
-                "dnnl_primitive_create",
-                dnnl.made(
-                    "dnnl_reorder_primitive_desc_create", source, engine, target, engine, None
-                ),
+            reordering = dnnl.made(
+                "dnnl_reorder_primitive_desc_create",
+                source,
+                engine,
+                target,
+                engine,
+                dnnl.plain_attributes(),
             )
+            self.reorder_pad = dnnl.scratchpad_of(reordering)
+            self.reorder = dnnl.made("dnnl_primitive_create", reordering)
 
     def run(self, x: int, kernel: int, y: int, bias: int | None) -> None:
         """Takes addresses."""
         with dnnl.computing() as (stream, memory):
             xs, ys = memory(self.x, c_void_p(x)), memory(self.y, c_void_p(y))
+            pad = (dnnl.SCRATCHPAD, memory(self.pad, _ALLOCATE))
             inside = plain = memory(self.kernel, c_void_p(kernel))
             if self.reorder is not None:
                 inside = memory(self.blocked, _ALLOCATE)
+                reorder_pad = (dnnl.SCRATCHPAD, memory(self.reorder_pad, _ALLOCATE))
             if self.operation == BACKWARD_WEIGHTS:
                 arguments = [(dnnl.SRC, xs), (dnnl.DIFF_DST, ys), (_DIFF_WEIGHTS, inside)]
-                dnnl.execute(self.primitive, stream, *arguments)
+                dnnl.execute(self.primitive, stream, *arguments, pad)
                 if self.reorder is not None:
-                    dnnl.execute(self.reorder, stream, (dnnl.SRC, inside), (dnnl.DST, plain))
+                    dnnl.execute(
+                        self.reorder, stream, (dnnl.SRC, inside), (dnnl.DST, plain), reorder_pad
+                    )
             else:
                 if self.reorder is not None:
-                    dnnl.execute(self.reorder, stream, (dnnl.SRC, plain), (dnnl.DST, inside))
+                    dnnl.execute(
+                        self.reorder, stream, (dnnl.SRC, plain), (dnnl.DST, inside), reorder_pad
+                    )
                 if self.operation == BACKWARD_DATA:
                     arguments = [(dnnl.DIFF_DST, ys), (_WEIGHTS, inside), (dnnl.DIFF_SRC, xs)]
                 else:
                     arguments = [(dnnl.SRC, xs), (_WEIGHTS, inside), (dnnl.DST, ys)]
                 if bias is not None:
                     arguments.append((_BIAS, memory(self.bias, c_void_p(bias))))
-                dnnl.execute(self.primitive, stream, *arguments)
+                dnnl.execute(self.primitive, stream, *arguments, pad)
 
 
 _prepared = functools.cache(_Convolution)
@@ -258,4 +291,5 @@ def _followed_by_relu() -> c_void_p:
     after, attributes = dnnl.made("dnnl_post_ops_create"), dnnl.made("dnnl_primitive_attr_create")
     dnnl.do("dnnl_post_ops_append_eltwise", after, c_int(_RELU), c_float(0), c_float(0))
     dnnl.do("dnnl_primitive_attr_set_post_ops", attributes, after)
+    dnnl.do("dnnl_primitive_attr_set_scratchpad_mode", attributes, c_int(1))
     return attributes

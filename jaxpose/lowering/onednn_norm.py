@@ -106,13 +106,22 @@ class _Norm:
         flags = c_uint(_USE_SCALE | _USE_SHIFT | (_NORM_RELU if relu else 0))
         forward = dnnl.made(
             "dnnl_batch_normalization_forward_primitive_desc_create",
-            *(engine, c_int(dnnl.TRAINING), self.x, self.x, c_float(epsilon), flags, None),
+            *(
+                engine,
+                c_int(dnnl.TRAINING),
+                self.x,
+                self.x,
+                c_float(epsilon),
+                flags,
+                dnnl.plain_attributes(),
+            ),
         )
         backward = dnnl.made(
             "dnnl_batch_normalization_backward_primitive_desc_create",
             *(engine, c_int(_BACKWARD), self.x, self.x, self.x, c_float(epsilon), flags),
-            *(forward, None),
+            *(forward, dnnl.plain_attributes()),
         )
+        self.pads = [dnnl.scratchpad_of(each) for each in (forward, backward)]
         self.primitives = [dnnl.made("dnnl_primitive_create", each) for each in (forward, backward)]
         query, size = (
             dnnl.library().dnnl_primitive_desc_query_md,
@@ -124,7 +133,7 @@ class _Norm:
 
     def forward(self, buffers: list[ffi.Buffer]) -> None:
         roles = (dnnl.SRC, _SCALE, _SHIFT, dnnl.DST, _MEAN, _VARIANCE, _WORKSPACE)
-        self._run(self.primitives[0], roles, buffers)
+        self._run(self.primitives[0], roles, buffers, self.pads[0])
 
     def backward(self, buffers: list[ffi.Buffer]) -> None:
         roles = (
@@ -137,9 +146,11 @@ class _Norm:
             _DIFF_SCALE,
             _DIFF_SHIFT,
         )
-        self._run(self.primitives[1], (*roles, _WORKSPACE), buffers)
+        self._run(self.primitives[1], (*roles, _WORKSPACE), buffers, self.pads[1])
 
-    def _run(self, primitive: c_void_p, roles: tuple[int, ...], buffers: list[ffi.Buffer]) -> None:
+    def _run(
+        self, primitive: c_void_p, roles: tuple[int, ...], buffers: list[ffi.Buffer], pad
+    ) -> None:
         """The workspace comes last, where there is one."""
         with dnnl.computing() as (stream, memory):
             arguments = []
@@ -147,6 +158,7 @@ class _Norm:
                 whole = role in (dnnl.SRC, dnnl.DST, dnnl.DIFF_SRC, dnnl.DIFF_DST)
                 layout = self.signs if role == _WORKSPACE else self.x if whole else self.channel
                 arguments.append((role, memory(layout, c_void_p(buffer.address))))
+            arguments.append((dnnl.SCRATCHPAD, memory(pad, c_void_p(-1))))
             dnnl.execute(primitive, stream, *arguments)
 
 
