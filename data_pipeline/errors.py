@@ -1,5 +1,10 @@
-"""What is wrong with the user's data, said so that the user can mend it."""
+"""What the user can mend: errors whose message says how."""
 
 
-class DataError(ValueError):
-    """Names the file (and row), what was wanted and what to do; commands print it, exit code 2."""
+class UserError(ValueError):
+    """An input or an option that cannot be used. The message names it, what is expected and what to
+    do; commands print it and end with exit code 2."""
+
+
+class DataError(UserError):
+    """An unusable file: the message names the file and the row."""

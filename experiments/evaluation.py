@@ -13,6 +13,7 @@ from data_pipeline.examples.clips import CLIP, clip_frames, clip_starts
 from data_pipeline.examples.feed import feed
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split
+from experiments import infants
 from jaxpose.body.masks import Target
 from jaxpose.decoding import metrics
 from jaxpose.decoding.combine import combine
@@ -201,6 +202,18 @@ def report(frames: Frames, tested: Tested, errors: dict[str, np.ndarray]) -> dic
         "n_clips": len(index) // CLIP,
         "n_frames": len(index),
     }
+
+
+def infant_rows(frames: Frames, tested: Tested, errors: dict[str, np.ndarray]) -> list[dict]:
+    """One row of `infants.rows` per test infant, under the default decoding."""
+    index = tested.index
+    return infants.rows(
+        frames.subject[index],
+        fallback=errors["default_fallback"],
+        found=errors["default_found"],
+        is_found=tested.poses["default"].found,
+        visible=frames.visible[index],
+    )
 
 
 def save_predictions(

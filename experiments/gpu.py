@@ -27,10 +27,9 @@ import tyro
 
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import load
-from experiments.bench.cases import LOWERINGS
 from experiments.config import ConfigError
 from experiments.rundir import claim, write_json
-from jaxpose.lowering.convolution import convolve, upsample
+from jaxpose.lowering import LOWERINGS, convolve, upsample
 
 BENCH_S, TRAIN_S = 240, 150
 """Time limits of the two long parts."""
@@ -64,9 +63,9 @@ def check(lowering: str) -> dict[str, float]:
     def deviations(function, *arguments):
         def all_of(how):
             def loss(*a):
-                return jnp.sum(jnp.sin(function(*a, lowering=how)))
+                return jnp.sum(jnp.sin(function(*a, lowering=LOWERINGS[how])))
 
-            value = jax.jit(lambda *a: function(*a, lowering=how))(*arguments)
+            value = jax.jit(lambda *a: function(*a, lowering=LOWERINGS[how]))(*arguments)
             return [value, *jax.jit(jax.grad(loss, argnums=(0, 1)))(*arguments)]
 
         pairs = zip(all_of(lowering), all_of("conv3d"), strict=True)

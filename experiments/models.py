@@ -4,14 +4,17 @@ import jax
 import numpy as np
 from flax import nnx
 
+import jaxpose
 from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.clips import CLIP
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split
-from experiments.config import Config
+from experiments.config import Config, short_hash
+from experiments.machines import commit
+from experiments.numerics import NUMERICS
 from jaxpose.decoding import metrics
 from jaxpose.decoding.peaks import Decoding
-from jaxpose.lowering.convolution import Lowering
+from jaxpose.lowering import lowering_named
 from jaxpose.model import Model
 from jaxpose.nets.compute import LayerWeights
 from jaxpose.specification import Specification
@@ -25,34 +28,37 @@ def layer_weights(graph: nnx.GraphDef, weights: Weights) -> NetWeights:
     return jax.tree.map(np.asarray, nnx.merge(graph, *weights).weights())
 
 
-def assemble(
-    config: Config,
-    frames: Frames,
-    split: Split,
-    weights: dict[str, NetWeights],
-    lowering: Lowering,
-) -> Model:
+def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, NetWeights]) -> Model:
     """Joins both trained nets and everything around them into a model."""
-    known = DATASETS[config.dataset]
+    recipe = config.recipe
+    known = DATASETS[recipe.dataset]
     train = split.used["train"]
     mean_pose = metrics.mean_pose(frames.xy[train], frames.visible[train])
     specification = Specification(
-        grid=config.rows_cols,
+        grid=recipe.rows_cols,
         depth_scale_mm=known.scale_mm,
         background_mm=known.background_mm,
         clip_frames=CLIP,
-        variant=config.variant,
-        detection_width=config.width,
-        regression_width=config.width,
-        bn_epsilon=config.bn_epsilon,
-        target_scale=config.regression.target_scale,
-        decoding=Decoding(config.radius, config.min_score),
+        variant=recipe.variant,
+        detection_factorise=recipe.detection.factorise,
+        detection_width=recipe.detection.width,
+        regression_width=recipe.regression.width,
+        bn_epsilon=recipe.bn_epsilon,
+        target_scale=recipe.regression.target_scale,
+        decoding=Decoding(recipe.radius, recipe.min_score),
+        maps=recipe.maps,
         mean_pose=tuple((float(x), float(y)) for x, y in mean_pose),
         provenance={
+            "jaxpose": jaxpose.__version__,
+            "commit": commit(),
+            "numerics": NUMERICS,
+            "recipe_hash": recipe.hash,
             "dataset": frames.dataset,
             "data": frames.digest(),
+            "split": short_hash(split.as_json(frames)),
             "subjects": split.subjects,
-            "seed": config.seed,
+            "seed": recipe.seed,
         },
     )
-    return Model(specification, weights, lowering=lowering, precision=config.precision)
+    lowering = lowering_named(config.machine.lowering)
+    return Model(specification, weights, lowering=lowering, precision=recipe.precision)

@@ -5,6 +5,7 @@ weights of both nets with their batch norms, so that training can go on from it;
 folded when the model computes. Loading executes nothing from the file. See docs/model-format.md.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from jaxpose import model_file
 from jaxpose.body import geometry
 from jaxpose.decoding.combine import combine
 from jaxpose.decoding.linking import LINKERS, Poses, poses
-from jaxpose.lowering.convolution import Lowering, fastest
+from jaxpose.lowering import Lowering, fastest
 from jaxpose.model_file import NetWeights
 from jaxpose.nets.compute import LayerWeights, Numerics, apply_folded, fold_net
 from jaxpose.nets.layers import Layer
@@ -197,6 +198,12 @@ class Model:
             return cls(specification, weights, lowering=lowering, precision=precision)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
+
+    def with_provenance(self, **facts) -> "Model":
+        """Returns the model with more facts in its specification's provenance."""
+        provenance = {**self.specification.provenance, **facts}
+        specification = dataclasses.replace(self.specification, provenance=provenance)
+        return Model(specification, self.weights, lowering=self.lowering, precision=self.precision)
 
     @functools.cached_property
     def digest(self) -> str:

@@ -1,18 +1,17 @@
-"""The lowerings as parameters of tests; the one that has to be installed is skipped without."""
-
-from typing import get_args
+"""The lowerings as parameters of tests; those that cannot be used here are skipped."""
 
 import pytest
 
-from jaxpose.lowering import dnnl
-from jaxpose.lowering.convolution import Lowering
+from jaxpose import lowering
+from jaxpose.lowering.onednn import dnnl
 
 NEEDS_ONEDNN = pytest.mark.skipif(
-    not dnnl.available(), reason="oneDNN is not here: pip install -e '.[onednn]'"
+    not dnnl.available(), reason="oneDNN is not installed: pip install -e '.[onednn]'"
 )
+CONV3D, FOLDED, ONEDNN = (lowering.LOWERINGS[name] for name in ("conv3d", "folded", "onednn"))
 LOWERINGS = [
-    pytest.param(name, marks=NEEDS_ONEDNN) if name == "onednn" else name
-    for name in get_args(Lowering)
+    pytest.param(one, id=name, marks=[NEEDS_ONEDNN] if one is ONEDNN else [])
+    for name, one in lowering.LOWERINGS.items()
 ]
 EXACT = LOWERINGS[1:]
-"""Those that are held against the first, which is XLA's own convolution."""
+"""Those that are compared with the first, which is XLA's own convolution."""

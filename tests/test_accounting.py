@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from lowerings import CONV3D
 
 from jaxpose.body.skeleton import MAPS
 from jaxpose.cost.accounting import Cost, layer_cost, layer_costs, net_cost
-from jaxpose.lowering.convolution import convolve, upsample
+from jaxpose.lowering import convolve, upsample
 from jaxpose.nets import detection, regression
 from jaxpose.nets.compute import concatenate
 from jaxpose.nets.factorise import VARIANTS
@@ -138,8 +139,8 @@ CLIPS = [(3, 4, 8), (1, 2, 4), (2, 6, 2)]
 
 def run(layer: Layer, x, kernel):
     if layer.transposed:
-        return upsample(x, kernel, lowering="conv3d")
-    return convolve(x, kernel, stride=layer.stride, groups=layer.groups, lowering="conv3d")
+        return upsample(x, kernel, lowering=CONV3D)
+    return convolve(x, kernel, stride=layer.stride, groups=layer.groups, lowering=CONV3D)
 
 
 def shapes(layer: Layer, clip):

@@ -4,7 +4,8 @@ import jax
 import pytest
 
 from experiments import choices
-from experiments.config import ConfigError, parse
+from experiments.config import ConfigError
+from experiments.options import parse
 from jaxpose.cost import memory
 from jaxpose.lowering import onednn
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lowerings import EXACT, LOWERINGS
+from lowerings import CONV3D, EXACT, LOWERINGS
 
-from jaxpose.lowering.convolution import convolve, upsample
+from jaxpose.lowering import convolve, upsample
 
 SLOW = pytest.mark.slow
 KERNELS = [(3, 3, 3), (1, 3, 1), (1, 1, 3), (3, 1, 1), (1, 3, 3), (1, 1, 1)]
@@ -28,7 +28,7 @@ def assert_same(run, x, kernel, lowering, within=1e-5):
     """`run(x, kernel, lowering=...)` is what it is under conv3d, to 1e-5 of the largest number."""
     wanted, found = (
         value_and_gradients(lambda x, k, low=low: run(x, k, lowering=low), x, kernel)
-        for low in ("conv3d", lowering)
+        for low in (CONV3D, lowering)
     )
     for name, a, b in zip(("value", "d/dx", "d/dkernel"), wanted, found, strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype, name
@@ -155,11 +155,13 @@ def test_every_lowering_is_conv3d_whatever_the_shape(
 @pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize("kernel", [(3, 3, 3), (1, 3, 1), (3, 1, 1)], ids=str)
 def test_every_lowering_is_conv3d_within_bfloat16(kernel, lowering):
+    if reason := lowering.unavailable("bfloat16"):
+        pytest.skip(reason)
     x, kernel = normal(0, 2, 3, 6, 5, 8), normal(1, *kernel, 8, 4)
     half = [a.astype(jnp.bfloat16) for a in (x, kernel)]
     # 8 bits of mantissa; sums of partial sums round once more
     assert_same(convolve, *half, lowering, within=2**-6)
-    exact = convolve(*(a.astype(jnp.float32) for a in half), lowering="conv3d")
+    exact = convolve(*(a.astype(jnp.float32) for a in half), lowering=CONV3D)
     found = convolve(*half, lowering=lowering).astype(jnp.float32)
     assert float(jnp.abs(found - exact).max() / jnp.abs(exact).max()) < 2**-7
 
@@ -255,3 +257,31 @@ def test_gradients_are_those_of_finite_differences(kernel, lowering):
         d = normal(3, *gradient.shape)
         up, down = ends(d)
         assert (up - down) / 2 == pytest.approx(float((gradient * d).sum()), rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize(
+    "kernel, options, words",
+    [
+        ((1, 3, 1, 2, 4), {}, "1 groups: expected 2 input channels"),  # x has 4: two groups
+        ((1, 3, 1, 2, 4), {"groups": 4}, "4 groups: expected 8 input channels"),
+        ((1, 3, 1, 2, 5), {"groups": 2}, "outputs divisible by the groups"),
+        ((1, 2, 1, 4, 4), {}, "expected odd extents"),
+        ((1, 2, 2, 4, 4), {"stride": (1, 4, 4)}, "expected a kernel equal to"),
+        ((1, 4, 4, 4, 4), {"stride": (1, 4, 4)}, "divisible by"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_alike_by_every_lowering(
+    kernel, options, words, lowering
+):
+    with pytest.raises(ValueError, match=words):
+        convolve(normal(0, 1, 2, 6, 6, 4), normal(1, *kernel), lowering=lowering, **options)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_a_bias_of_another_size_and_an_upsampling_kernel_of_other_channels_are_refused(lowering):
+    x = normal(0, 1, 2, 6, 6, 4)
+    with pytest.raises(ValueError, match=r"bias \(3,\): expected \(4,\)"):
+        convolve(x, normal(1, 1, 1, 1, 4, 4), jnp.zeros(3), lowering=lowering)
+    with pytest.raises(ValueError, match=r"expected \(1, rows, columns, 4, channels\)"):
+        upsample(x, normal(1, 1, 2, 2, 3, 4), lowering=lowering)

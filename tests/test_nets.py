@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from lowerings import CONV3D as XLA
 from lowerings import EXACT, LOWERINGS
 
 from jaxpose.nets.compute import Numerics, apply_folded, fold_net
@@ -20,7 +21,7 @@ CLIP = (1, 3, 16, 16)
 """Batch, frames, rows, columns."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """To compile, that is: these tests spend their time on nothing else."""
-CONV3D = Numerics("conv3d")
+CONV3D = Numerics(XLA)
 run_jitted = jax.jit(run_net, static_argnums=0, static_argnames="train", compiler_options=QUICK)
 
 
@@ -135,9 +136,7 @@ def assert_same_tree(found, wanted, tolerance):
     [*(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")), detection],
 )
 def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
-    found, wanted = (
-        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, "conv3d")
-    )
+    found, wanted = (call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, XLA))
     assert_same_tree(found, wanted, 1e-5)
 
 
@@ -157,7 +156,7 @@ def test_a_whole_net_learns_the_same_under_every_lowering(make, lowering):
 
         return jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights.params, inputs(net))
 
-    found, wanted = map(gradients, (lowering, "conv3d"))
+    found, wanted = map(gradients, (lowering, XLA))
     assert wanted[1][0].any()  # it reaches the depth, so no layer is dead
     assert_same_tree(found, wanted, 1e-5)
 
@@ -206,7 +205,7 @@ def test_a_bias_under_batch_norm_has_no_gradient_and_everything_else_has():
 
 @pytest.mark.parametrize("make", [regression, pytest.param(detection, marks=pytest.mark.slow)])
 def test_bfloat16_is_for_activations_and_parameters_stay_float32(make):
-    net = make(numerics=Numerics("conv3d", dtype="bfloat16"))
+    net = make(numerics=Numerics(XLA, dtype="bfloat16"))
     _, weights = split_net(net)
     out, stats = call(net, train=True)
     leaves = jax.tree.leaves((weights, stats, out))

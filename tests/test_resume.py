@@ -29,7 +29,7 @@ BRIEF = [
     for stage in ("detection", "regression")
     for option, value in (("epochs", EPOCHS), ("steps_per_epoch", STEPS))
 ]
-MEASURED = ("seconds", "date", "predict_ms", "decode_ms", "run_dir", "detector")
+MEASURED = ("seconds", "date", "predict_ms", "decode_ms", "run_dir", "detector", "model")
 """Keys of a result that no promise holds equal."""
 
 
@@ -82,7 +82,7 @@ def whole_run(tmp_path_factory) -> tuple[Path, list, str]:
     """One uninterrupted run for every test of this session: the folder of its data, cache and
     runs, its command but for `--runs_dir`, and its stdout."""
     base = tmp_path_factory.getbasetemp() / "whole_run"
-    command = [f"--data_dir={base / 'frames.npz'}", "--variant=full", *SMALL, *BRIEF]
+    command = [f"--data_dir={base / 'frames.npz'}", "--variant=full", "--name=full", *SMALL, *BRIEF]
     if not (base / "stdout").exists():
         save(made_up(), base / "frames.npz")
         (base / "stdout").write_text(finish([*command, f"--runs_dir={base / 'runs'}"], base))
@@ -104,16 +104,16 @@ DYING = """
 import os, signal, sys
 from experiments import evaluation, run, rundir
 
-moment, write = sys.argv.pop(1), rundir.write_history
+moment, write = sys.argv.pop(1), rundir.History.write
 
 def die(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def write_or_die(folder, rows):
+def write_or_die(history, rows):
     last = "{stage} {epoch}".format(**rows[-1])
-    (die if last == moment else write)(folder, rows)
+    (die if last == moment else write)(history, rows)
 
-rundir.write_history = write_or_die
+rundir.History.write = write_or_die
 if moment == "evaluation":
     evaluation.report = die
 sys.exit(run.main())
@@ -195,7 +195,7 @@ def test_killed_in_writes_between_epochs_and_in_the_evaluation_the_run_ends_the_
 def test_killed_at_ten_random_times_the_run_ends_the_same(tmp_path, seed):
     save(made_up(), tmp_path / "frames.npz")
     longer = [f"--{stage}.epochs=8" for stage in ("detection", "regression")]
-    command = [f"--data_dir={tmp_path / 'frames.npz'}", *SMALL, *BRIEF, *longer]
+    command = [f"--data_dir={tmp_path / 'frames.npz'}", "--name=asy", *SMALL, *BRIEF, *longer]
     finish([*command, f"--runs_dir={tmp_path / 'whole'}"], tmp_path)
     began = time.perf_counter()  # with every program compiled
     finish([*command, f"--runs_dir={tmp_path / 'again'}"], tmp_path)
@@ -223,7 +223,13 @@ def test_killed_at_ten_random_times_the_run_ends_the_same(tmp_path, seed):
 @pytest.mark.slow
 def test_compiled_anew_after_every_kill_and_fed_by_tensorflow_the_run_ends_the_same(tmp_path):
     save(made_up(), tmp_path / "frames.npz")
-    command = [f"--data_dir={tmp_path / 'frames.npz'}", *SMALL, *BRIEF, "--feed=tensorflow"]
+    command = [
+        f"--data_dir={tmp_path / 'frames.npz'}",
+        "--name=asy",
+        *SMALL,
+        *BRIEF,
+        "--feed=tensorflow",
+    ]
     anew = {"JAX_ENABLE_COMPILATION_CACHE": "0", "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
     finish([*command, f"--runs_dir={tmp_path / 'whole'}"], tmp_path, **anew)
     command.append(f"--runs_dir={tmp_path / 'killed'}")

@@ -22,9 +22,9 @@ from test_resume import (
 
 from data_pipeline.examples.splits import split_frames
 from experiments import account, evaluation, tables
-from experiments.config import parse as config_of
-from experiments.run import detector_facts
-from experiments.rundir import short_hash
+from experiments.config import short_hash
+from experiments.options import parse as config_of
+from experiments.trainings import detector_facts
 from jaxpose.body.skeleton import LIMBS
 from jaxpose.cost.accounting import net_cost
 from jaxpose.nets import detection, regression
@@ -57,7 +57,7 @@ def result(folder):
 @pytest.fixture(scope="session")
 def other_variant(run):
     base, command, _ = run
-    changed = ["--variant=thin" if word == "--variant=full" else word for word in command]
+    changed = [word.replace("=full", "=thin") for word in command]
     once = ["--regression.epochs=1", "--regression.steps_per_epoch=1"]
     finish([*changed, *once, f"--runs_dir={base / 'runs'}"], base)
     return base / "runs" / "thin"
@@ -182,7 +182,7 @@ def test_detectors_are_shared_by_exactly_the_runs_that_would_train_the_same(opti
     frames, names = made_up(), set()
     for more in ([], [option]):
         config = config_of([*SMALL, *BRIEF, *more])
-        split = split_frames(frames, config.split, config.ids())
+        split = split_frames(frames, config.recipe.split, config.recipe.ids)
         names.add(short_hash(detector_facts(config, frames, split)))
     assert len(names) == (1 if shared else 2)
 

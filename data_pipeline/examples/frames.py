@@ -99,7 +99,7 @@ def grid_of(text: str) -> tuple[int, int]:
     except ValueError:
         cols = rows = 0
     if rows < 1 or cols < 1:
-        raise DataError(f"--grid={text}: wanted COLUMNSxROWS, such as 64x48")
+        raise DataError(f"--grid={text}: expected COLUMNSxROWS, such as 64x48")
     return rows, cols
 
 

@@ -2,14 +2,13 @@
 precision, at three sizes."""
 
 import dataclasses
-import typing
 from collections.abc import Iterator
 
-from experiments.config import PRESETS, Config
-from jaxpose.lowering.convolution import Lowering
+from experiments.config import PRESETS, Recipe
+from jaxpose.lowering import LOWERINGS as KNOWN
 from jaxpose.nets.factorise import VARIANTS
 
-LOWERINGS: tuple[str, ...] = typing.get_args(Lowering)
+LOWERINGS: tuple[str, ...] = tuple(KNOWN)
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
 """torch_onednn calls PyTorch's oneDNN operator by hand, forward: for a single clip PyTorch itself
 prefers a slower convolution of its own."""
@@ -42,7 +41,7 @@ class Size:
     regression_batch: int
 
     @property
-    def config(self) -> Config:
+    def config(self) -> Recipe:
         return PRESETS[self.preset]
 
     def train_batch(self, net: str) -> int:

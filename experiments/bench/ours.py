@@ -21,6 +21,7 @@ from jaxpose.body.masks import Target
 from jaxpose.cost.timing import POOL
 from jaxpose.decoding import linking
 from jaxpose.decoding.peaks import Decoding
+from jaxpose.lowering import lowering_named
 from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.modules import ConvNet
 from jaxpose.training import losses
@@ -84,7 +85,7 @@ class Ours:
     def numerics(self, case: Case) -> Numerics:
         dtype = "bfloat16" if case.dtype == "bfloat16" else "float32"
         config = self.size.config
-        return Numerics(case.lowering, dtype, config.bn_momentum, config.bn_epsilon)
+        return Numerics(lowering_named(case.lowering), dtype, config.bn_momentum, config.bn_epsilon)
 
     def prepare(self, case: Case) -> Prepared:
         if case.net not in ("detection", "regression"):

@@ -1,5 +1,5 @@
-"""How much memory a training step needs, how much there is, and the parts that make it fit; and
-that what was once had is kept."""
+"""Memory that a training step needs, memory of the machine, and the micro-batches that make a step
+fit; and a setting that keeps freed memory in the process."""
 
 import ctypes
 from collections.abc import Iterable
@@ -9,19 +9,12 @@ import jax
 import psutil
 
 from jaxpose.cost.accounting import layer_costs
-from jaxpose.lowering.convolution import Lowering
+from jaxpose.lowering import Lowering, platform
 from jaxpose.nets.layers import Layer
 
-STEP_OVER_OUTPUTS = {"conv3d": 4.0, "folded": 3.5, "onednn": 2.6}
-"""A compiled step keeps every convolution's output, what batch norm and ReLU make of it, and
-gradients on their way. Measured on a CPU, all nets, width 1/4 and 1, times the outputs: conv3d 3.1
-to 3.9, onednn 2.1 to 2.5, folded 3.1 where no kernel spans time and space at once."""
-FOLDED_SPACE_TIME = 7.8
-"""The same of a layer whose kernel does, under folded, which sums it up tap by tap. Measured of
-whole nets: 4.2 (dwsep), 4.6 to 5.1 (detection), 5.2 to 5.4 (full and thin)."""
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 SHARE = 0.6
-"""Of the machine's memory that a step may take. The rest is data, weights and other programs."""
+"""Share of the machine's memory that a step may take. The rest is data, weights, other programs."""
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 """Of glibc's malloc.h."""
@@ -51,22 +44,21 @@ def keep_freed() -> dict[str, int]:
 def step_bytes(
     layers: Iterable[Layer], clip: tuple[int, int, int], batch: int, lowering: Lowering
 ) -> float:
-    """Temporary memory of a training step in float32, about."""
+    """Estimates the temporary memory of a training step in float32.
+
+    A compiled step keeps every convolution's output, what batch norm and ReLU make of it, and
+    gradients on their way: a multiple of the outputs that each lowering states."""
     layers = [*layers]
-    outputs = [cost.activation_bytes for cost in layer_costs(layers, clip)]
-    times = [_over_output(layer, lowering) for layer in layers]
-    return batch * sum(n * size for n, size in zip(times, outputs, strict=True))
-
-
-def _over_output(layer: Layer, lowering: Lowering) -> float:
-    space_time = layer.kernel[0] > 1 and max(layer.kernel[1:]) > 1
-    folded = lowering == "folded" and space_time
-    return FOLDED_SPACE_TIME if folded else STEP_OVER_OUTPUTS[lowering]
+    costs = layer_costs(layers, clip)
+    return batch * sum(
+        lowering.memory_factor(layer.kernel) * cost.activation_bytes
+        for layer, cost in zip(layers, costs, strict=True)
+    )
 
 
 def machine_bytes() -> int:
-    """Of the default device; on a CPU what the machine has, or what a container may take of it."""
-    if jax.default_backend() != "cpu":
+    """Memory of the default device; on a CPU the machine's, or the container's limit."""
+    if platform() != "cpu":
         return jax.devices()[0].memory_stats()["bytes_limit"]
     allowed = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
     total = psutil.virtual_memory().total
@@ -80,7 +72,7 @@ def micro_batches(
     lowering: Lowering,
     available: int,
 ) -> int:
-    """The fewest equal parts of a batch of which one fits; single clips where none does."""
+    """Returns the fewest equal parts of a batch of which one fits; single clips if none does."""
     need = step_bytes(layers, clip, batch, lowering)
     parts = (n for n in range(1, batch + 1) if batch % n == 0)
     return next((n for n in parts if need / n <= SHARE * available), batch)

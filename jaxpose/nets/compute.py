@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxpose.lowering.convolution import Lowering, convolve, upsample
+from jaxpose.lowering import LOWERINGS, Lowering, convolve, upsample
 from jaxpose.nets.layers import Layer, Net
 
 
@@ -27,7 +27,7 @@ class Numerics:
       bn_epsilon: summand of the variance in batch norm.
     """
 
-    lowering: Lowering = "folded"
+    lowering: Lowering = LOWERINGS["folded"]
     dtype: Literal["float32", "bfloat16"] = "float32"
     bn_momentum: float = 0.99
     bn_epsilon: float = 1e-3

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxpose.lowering import onednn_norm
 from jaxpose.nets import detection, regression
 from jaxpose.nets.compute import LayerWeights, Numerics, concatenate, convolve_layer
 from jaxpose.nets.factorise import FACTORISATIONS, Factorisation, Variant
@@ -39,7 +38,7 @@ class Conv(nnx.Module):
         x, bias = x.astype(dtype), self.bias[...].astype(dtype)
         if self.norm is None:
             return self._convolve(x, bias, relu=layer.relu)
-        if train and self.numerics.lowering == "onednn":
+        if train and self.numerics.lowering.norm_relu:
             return self._norm_relu(self._convolve(x, None))
         # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam would
         # scale up to full steps.
@@ -55,7 +54,7 @@ class Conv(nnx.Module):
         """Batch norm in training mode and ReLU by the lowering, in fewer passes over memory than
         `nnx.BatchNorm`. x lacks the convolution's bias, which only the running mean includes."""
         norm = self.norm
-        y, mean, variance = onednn_norm.normalise(
+        y, mean, variance = self.numerics.lowering.norm_relu(
             x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu
         )
         mean = mean + jax.lax.stop_gradient(self.bias[...])

@@ -1,0 +1,92 @@
+"""What a lowering is, and the checks that all of them share."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float
+
+Extent = tuple[int, int, int]
+"""(t, y, x)."""
+
+
+def platform() -> str:
+    """The kind of JAX's default device: "cpu" or "gpu"."""
+    device = jax.config.jax_default_device
+    return jax.default_backend() if device is None else getattr(device, "platform", str(device))
+
+
+def _always_available(dtype: str) -> str | None:
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Lowering:
+    """One way of computing convolutions.
+
+    Attributes:
+      name: name in configurations and results.
+      convolve: (x, kernel, bias or None, stride, groups, relu) -> y; the arguments are checked.
+      upsample: (x, kernel) -> y, the transposed convolution; the arguments are checked.
+      memory_factor: kernel's extent -> temporary memory of a training step over the size of the
+        convolution's output.
+      norm_relu: batch norm in training mode, then ReLU: (x, scale, shift, epsilon, relu) ->
+        y, mean, variance. None leaves both to flax and XLA.
+      unavailable: type of activations -> why the lowering cannot be used on this machine and what
+        to do instead, or None if it can.
+    """
+
+    name: str
+    convolve: Callable
+    upsample: Callable
+    memory_factor: Callable[[Extent], float]
+    norm_relu: Callable | None = None
+    unavailable: Callable[[str], str | None] = _always_available
+
+
+def convolve(
+    x: Float[Array, "b t h w ci"],
+    kernel: Float[Array, "kt kh kw cig co"],
+    bias: Float[Array, "_"] | None = None,
+    *,
+    stride: Extent = (1, 1, 1),
+    groups: int = 1,
+    relu: bool = False,
+    lowering: Lowering,
+) -> Float[Array, "b t2 h2 w2 co"]:
+    """Cross-correlation, zero-padded to keep the size (stride 1) or, where kernel = stride, tiling
+    the input without padding; then bias and ReLU. (t, y, x) order throughout.
+
+    Raises:
+      ValueError: shapes, groups or strides that do not fit together.
+      ModuleNotFoundError: the lowering's library is not installed.
+      NotImplementedError: the lowering cannot compute x's type on this CPU.
+    """
+    extent, (per_group, cout), cin = kernel.shape[:3], kernel.shape[3:], x.shape[4]
+    if stride == (1, 1, 1):
+        if not all(size % 2 for size in extent):
+            raise ValueError(f"kernel {extent}: expected odd extents, which have a centre")
+    elif extent != stride or stride[0] != 1:
+        raise ValueError(f"kernel {extent}, stride {stride}: expected a kernel equal to (1, s, s)")
+    if any(size % step for size, step in zip(x.shape[1:4], stride, strict=True)):
+        raise ValueError(f"{x.shape[1:4]} (t, y, x): expected sizes divisible by {stride}")
+    if groups < 1 or cin != groups * per_group or cout % groups:
+        raise ValueError(
+            f"kernel {kernel.shape} with {groups} groups: expected {groups * per_group} input "
+            f"channels, which x {x.shape} does not have, and outputs divisible by the groups"
+        )
+    if bias is not None and bias.shape != (cout,):
+        raise ValueError(f"bias {bias.shape}: expected ({cout},)")
+    return lowering.convolve(x, kernel, bias, stride, groups, relu)
+
+
+def upsample(
+    x: Float[Array, "b t h w ci"], kernel: Float[Array, "_ kh kw _ co"], *, lowering: Lowering
+) -> Float[Array, "b t h2 w2 co"]:
+    """Transposed convolution with kernel = stride (1, kh, kw): every pixel becomes a tile, tap
+    (y, x) of the kernel its pixel (y, x), as in Keras and PyTorch. Errors as in `convolve`."""
+    if kernel.shape[0] != 1 or kernel.shape[3] != x.shape[4]:
+        raise ValueError(
+            f"kernel {kernel.shape}: expected (1, rows, columns, {x.shape[4]}, channels)"
+        )
+    return lowering.upsample(x, kernel)

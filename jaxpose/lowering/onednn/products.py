@@ -1,0 +1,105 @@
+"""Weight gradients of kernels along one axis, as matrix products by oneDNN.
+
+    x [b t h w ci], dy [b t h w co] -> dkernel [kt kh kw ci co]
+
+The gradient of one tap is x transposed times dy, over all pixels p of dy whose p + lag lies inside
+x. Pixels are consecutive in memory, so a lag is an offset, and the pixels to exclude are ends of
+stretches. oneDNN's own kernels for this take up to three times as long where there are many
+channels (LOG.md).
+"""
+
+import ctypes
+from collections.abc import Iterator
+from ctypes import c_char, c_float, c_int64, c_void_p
+from typing import NamedTuple
+
+from jaxpose.lowering.onednn import dnnl
+
+WIDE = 64 * 128
+"""Input times output channels from which on products are faster."""
+
+_FLOAT = 4  # bytes
+
+
+class Product(NamedTuple):
+    """x[from_x + k * step]^T dy[from_dy + k * step], summed over `count` k; in pixels."""
+
+    from_x: int
+    from_dy: int
+    step: int
+    count: int
+    sign: int
+
+
+def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int, ...]) -> bool:
+    """Whether products are used, by the shapes of x [b t h w ci], kernel [kt kh kw ci/g co] and
+    y [b t h w co]; `dnnl_sgemm` is float32."""
+    *extent, ci, co = kernel
+    along_one_axis = sorted(extent)[:2] == [1, 1] and max(extent) > 1 and max(extent) % 2
+    plain = x[:4] == y[:4] and x[4] == ci  # no stride, no groups
+    return bool(dtype == "float32" and plain and along_one_axis and ci * co >= WIDE)
+
+
+def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[Product]:
+    """Yields the products that sum to one tap's gradient. `size` is (b, t, h, w); along `axis`, 1
+    to 3 of it, the tap is `lag` away from the centre."""
+    b, t, h, w = size
+    pixels = b * t * h * w
+    if lag == 0:
+        yield Product(from_x=0, from_dy=0, step=1, count=pixels, sign=1)
+        return
+    reach = abs(lag)
+    if reach >= size[axis]:
+        return
+    if axis == 3:
+        # Rows are short: all pixels at once, minus the pairs that join a row's end to the next one.
+        yield _shifted(lag, earlier=0, later=reach, step=1, count=pixels - reach, sign=1)
+        for column in range(reach if b * t * h > 1 else 0):
+            yield _shifted(
+                lag,
+                earlier=w - reach + column,
+                later=w + column,
+                step=w,
+                count=b * t * h - 1,
+                sign=-1,
+            )
+        return
+    stretch, offset = (t * h * w, reach * h * w) if axis == 1 else (h * w, reach * w)
+    for first in range(0, pixels, stretch):
+        yield _shifted(
+            lag, earlier=first, later=first + offset, step=1, count=stretch - offset, sign=1
+        )
+
+
+def _shifted(lag: int, *, earlier: int, later: int, step: int, count: int, sign: int) -> Product:
+    """x lies after dy where the lag is positive."""
+    from_x, from_dy = (later, earlier) if lag > 0 else (earlier, later)
+    return Product(from_x, from_dy, step, count, sign)
+
+
+def weight_gradient(x: int, dy: int, dkernel: int, x_shape, kernel_shape) -> None:
+    """Takes addresses, x's shape [b t h w ci] and the kernel's [kt kh kw ci co]; writes dkernel."""
+    *size, ci = x_shape
+    *extent, _, co = kernel_shape
+    taps = max(extent)
+    axis = 1 + extent.index(taps)
+    ctypes.memset(dkernel, 0, _FLOAT * taps * ci * co)
+    for tap in range(taps):
+        target = dkernel + _FLOAT * tap * ci * co
+        for p in products(tuple(size), axis, tap - taps // 2):
+            dnnl.check(
+                "dnnl_sgemm",
+                c_char(b"T"),
+                c_char(b"N"),
+                c_int64(ci),
+                c_int64(co),
+                c_int64(p.count),
+                c_float(p.sign),
+                c_void_p(x + _FLOAT * p.from_x * ci),
+                c_int64(p.step * ci),
+                c_void_p(dy + _FLOAT * p.from_dy * co),
+                c_int64(p.step * co),
+                c_float(1),
+                c_void_p(target),
+                c_int64(co),
+            )
