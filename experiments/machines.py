@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from experiments.numerics import NUMERICS
-from jaxpose.lowering.onednn import instruction_set
+from jaxpose.lowering import instruction_set
 
 ROOT = Path(__file__).resolve().parents[1]
 

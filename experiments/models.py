@@ -55,6 +55,7 @@ def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, Ne
             "recipe_hash": recipe.hash,
             "dataset": frames.dataset,
             "data": frames.digest(),
+            "split_kind": split.kind,
             "split": short_hash(split.as_json(frames)),
             "subjects": split.subjects,
             "seed": recipe.seed,

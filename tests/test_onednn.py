@@ -20,8 +20,8 @@ from flax import nnx
 from lowerings import CONV3D, FOLDED, NEEDS_ONEDNN, ONEDNN
 
 from jaxpose import lowering
-from jaxpose.lowering import onednn
 from jaxpose.lowering.onednn import convolution, dnnl, ffi, norm, products
+from jaxpose.lowering.onednn import lowering as onednn
 from jaxpose.nets.compute import Numerics
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv

@@ -11,7 +11,7 @@ from test_frames import make_frames
 
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import clip_frames, clip_starts
-from data_pipeline.examples.splits import PARTS, split_frames
+from data_pipeline.examples.splits import PARTS, fold_ids, split_frames
 
 
 def infants(lengths: dict[str, int]):
@@ -209,3 +209,27 @@ def test_an_infant_too_short_for_a_clip_in_every_part_is_named():
     split_frames(infants({"1": 1000, "2": 17}), "within_infant")
     with pytest.raises(DataError, match="2 has 10 frames, too few for a clip of 3 in every part"):
         split_frames(infants({"1": 1000, "2": 10}), "within_infant")
+
+
+@given(st.integers(3, 40), st.data())
+def test_every_infant_is_tested_exactly_once_over_all_folds(count, data):
+    folds = data.draw(st.integers(3, count))
+    known = [str(k) for k in range(count)]
+    tested = []
+    for fold in range(folds):
+        ids = fold_ids(known, fold, folds)
+        assert sorted((*ids["train"], *ids["val"], *ids["test"]), key=int) == known
+        assert ids["val"] == fold_ids(known, (fold + 1) % folds, folds)["test"]
+        assert ids["train"]
+        tested += ids["test"]
+    assert sorted(tested, key=int) == known
+
+
+def test_as_many_folds_as_infants_leave_one_out():
+    ids = fold_ids(["1", "2", "3", "4"], 3, 4)
+    assert ids == {"train": ("2", "3"), "val": ("1",), "test": ("4",)}
+
+
+def test_more_folds_than_infants_are_refused():
+    with pytest.raises(DataError, match="--folds=4: 3 infants in the data"):
+        fold_ids(["1", "2", "3"], 0, 4)

@@ -11,8 +11,10 @@ never mixed. A new lowering is one module that defines a `Lowering`, and its nam
 
 import sys
 
-from jaxpose.lowering import conv3d, folded, onednn
+from jaxpose.lowering import conv3d, folded
 from jaxpose.lowering.lowering import Lowering, convolve, platform, upsample
+from jaxpose.lowering.onednn import lowering as onednn
+from jaxpose.lowering.onednn.dnnl import instruction_set
 from jaxpose.lowering.onednn.ffi import interrupts
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Lowering",
     "convolve",
     "fastest",
+    "instruction_set",
     "interrupts",
     "lowering_named",
     "platform",
