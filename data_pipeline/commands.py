@@ -13,6 +13,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+import tyro
 
 from data_pipeline.errors import UserError
 
@@ -21,6 +24,14 @@ FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 class Terminated(BaseException):
     """SIGTERM, so that temporary files are deleted on the way out."""
+
+
+Options = TypeVar("Options")
+
+
+def parse_options(options: type[Options], arguments: list[str] | None, module: str) -> Options:
+    """Command line -> a dataclass of options; unknown options end the program with code 2."""
+    return tyro.cli(options, args=arguments, prog=f"python -m {module}", use_underscores=True)
 
 
 def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:

@@ -1,10 +1,5 @@
-"""What the user can mend: errors whose message says how."""
+"""The errors of `jaxpose.errors` that commands print."""
 
+from jaxpose.errors import DataError, UserError
 
-class UserError(ValueError):
-    """An input or an option that cannot be used. The message names it, what is expected and what to
-    do; commands print it and end with exit code 2."""
-
-
-class DataError(UserError):
-    """An unusable file: the message names the file and the row."""
+__all__ = ["DataError", "UserError"]

@@ -8,8 +8,7 @@ import json
 import math
 import sys
 
-import tyro
-
+from data_pipeline.commands import parse_options
 from data_pipeline.examples.clips import CLIP
 from experiments.config import ConfigError
 from experiments.table1 import layer_table, table
@@ -112,7 +111,7 @@ def as_table(costs: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(Options, args=arguments, prog="python -m experiments.account")
+    options = parse_options(Options, arguments, "experiments.account")
     try:
         if not 0 < options.width < math.inf:
             raise ConfigError(f"--width={options.width:g}: wanted more than 0")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames, load
+from data_pipeline.load import load_frames
 from experiments.config import Config
 
 DEFAULT_SIMULATION = {"infants": 240, "frames": 16, "seed": 0, "size": (320, 240)}
@@ -23,8 +24,6 @@ def read_frames(config: Config) -> Frames:
         from data_pipeline.simulate import simulate  # MuJoCo, only where it is needed
 
         simulate(data_dir, **DEFAULT_SIMULATION)
-    from data_pipeline.load import load_frames
-
     return load_frames(
         recipe.dataset, data_dir, recipe.rows_cols, Path(place.cache_dir), recipe.builder
     )

@@ -16,8 +16,8 @@ import numpy as np
 import tyro
 
 import jaxpose
-from data_pipeline.commands import expand, run_command
-from data_pipeline.errors import DataError, UserError
+from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, split_frames
 from experiments import evaluation, machines, rundir, tables
@@ -25,7 +25,6 @@ from experiments.config import Config, ConfigError, Place, Recipe
 from experiments.data import read_frames
 from jaxpose.lowering import fastest, lowering_named
 from jaxpose.model import Model
-from jaxpose.specification import ModelError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +91,7 @@ def load(options: Options) -> Model:
         raise ConfigError(f"--lowering: {error}") from None
     if reason := lowering.unavailable(options.precision):
         raise ConfigError(f"--lowering={lowering.name} --precision={options.precision}: {reason}")
-    try:
-        return Model.load(expand(options.model), lowering=lowering, precision=options.precision)
-    except ModelError as error:
-        raise UserError(error) from None
+    return Model.load(expand(options.model), lowering=lowering, precision=options.precision)
 
 
 def frames_of(model: Model, options: Options) -> Frames:
@@ -139,9 +135,7 @@ def same_data(provenance: dict, frames: Frames) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(
-        Options, args=arguments, prog="python -m experiments.evaluate", use_underscores=True
-    )
+    options = parse_options(Options, arguments, "experiments.evaluate")
 
     def body() -> dict:
         result = evaluate(options)

@@ -23,8 +23,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
+from data_pipeline.commands import parse_options
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import load
 from experiments.config import ConfigError
@@ -159,7 +159,7 @@ def work(options: Options) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(Options, args=arguments, prog="python -m experiments.gpu")
+    options = parse_options(Options, arguments, "experiments.gpu")
     try:
         found = work(options)
     except (ConfigError, DataError) as error:

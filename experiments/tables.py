@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from data_pipeline.commands import parse_options
 from data_pipeline.examples.clips import CLIP
 from experiments import figures
 from experiments.config import ConfigError
@@ -248,7 +249,7 @@ def read_runs(folders: tuple[str, ...]) -> list[dict]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(Options, args=arguments, prog="python -m experiments.tables")
+    options = parse_options(Options, arguments, "experiments.tables")
     began = time.perf_counter()
     try:
         results = read_runs(options.runs)

@@ -7,15 +7,16 @@ poses = jaxpose.Model.load("model.safetensors").poses(frames_mm)
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jaxpose.errors import ModelError
     from jaxpose.model import Model
-    from jaxpose.specification import ModelError, Specification
+    from jaxpose.specification import Specification
 
 __version__ = "0.2.0"
 __all__ = ["Model", "ModelError", "Specification", "__version__"]
 
 _MODULES = {
     "Model": "jaxpose.model",
-    "ModelError": "jaxpose.specification",
+    "ModelError": "jaxpose.errors",
     "Specification": "jaxpose.specification",
 }
 

@@ -19,11 +19,12 @@ from jaxpose import model_file
 from jaxpose.body import geometry
 from jaxpose.decoding.combine import combine
 from jaxpose.decoding.linking import LINKERS, Poses, poses
+from jaxpose.errors import ModelError
 from jaxpose.lowering import Lowering, fastest
 from jaxpose.model_file import NetWeights
 from jaxpose.nets.compute import LayerWeights, Numerics, apply_folded, fold_net
 from jaxpose.nets.layers import Layer
-from jaxpose.specification import ModelError, Specification
+from jaxpose.specification import Specification
 
 BATCH = 8
 """Clips computed at a time by default."""

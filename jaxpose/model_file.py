@@ -15,8 +15,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from jaxpose.errors import ModelError
 from jaxpose.nets.compute import LayerWeights
-from jaxpose.specification import FORMAT, ModelError, Specification
+from jaxpose.specification import FORMAT, Specification
 
 NetWeights = Mapping[str, LayerWeights]
 """The weights of one net, by layer."""

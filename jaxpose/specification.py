@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from jaxpose.body.skeleton import CONNECTION_NAMES, JOINTS
 from jaxpose.decoding.linking import LINKERS
 from jaxpose.decoding.peaks import Decoding
+from jaxpose.errors import ModelError
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.layers import Net
@@ -19,10 +20,6 @@ Maps = Literal["regression", "combined"]
 
 LARGEST = 4096
 """Most rows or columns of a grid that a file may ask for."""
-
-
-class ModelError(ValueError):
-    """A model file that cannot be used: the message names the file, the reason and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -258,7 +258,8 @@ def test_three_frames_in_a_row_at_the_folders_step_are_enough(folder):
 
 @pytest.mark.parametrize("wanted", [(1, 2, 3, 4, 5), (1, 6, 7, 12, 13), (1, 2, 3, 8, 13)])
 def test_a_run_finds_no_clip_where_the_check_found_none(folder, wanted, tmp_path):
-    load = pytest.importorskip("data_pipeline.load", reason="needs TensorFlow")
+    from data_pipeline import load
+
     renumber(folder, "10", numbers(5), wanted)
     frames = load.load_frames("babypose", folder, (12, 16), tmp_path / "cache")
     clips = {s: len(clip_starts(frames, frames.subject == s, 1)) for s in ("2", "10")}

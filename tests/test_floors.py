@@ -25,11 +25,12 @@ BODY, NETS, LOWERING, TRAINING, DECODING, COST = (
     {m for m in MODULES if m.startswith(f"jaxpose.{room}")}
     for room in ("body", "nets", "lowering", "training", "decoding", "cost")
 )
-NUMPY_SIDE = BODY | DECODING
+RECORDINGS = {m for m in MODULES if m.startswith("jaxpose.recordings")}
+NUMPY_SIDE = BODY | DECODING | RECORDINGS
 JAX_SIDE = NETS | LOWERING | TRAINING | COST
 JOINING = {"jaxpose.model", "jaxpose.model_file", "jaxpose.specification", "jaxpose.cli"}
 """Modules that use both sides."""
-OPEN_TO_DATA = BODY | {"jaxpose.decoding", "jaxpose.decoding.metrics"}
+OPEN_TO_DATA = BODY | RECORDINGS | {"jaxpose.decoding.metrics", "jaxpose.errors"}
 """What `data_pipeline` may import from jaxpose."""
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 TENSORFLOW = {"tensorflow", "tensorflow_datasets"}
@@ -96,7 +97,7 @@ def test_the_reader_tells_eager_from_lazy_and_resolves_relative_imports():
 
 def test_the_reader_finds_what_is_known_to_be_there():
     assert {"jaxpose.nets.compute", "jax", "flax"} <= EAGER["jaxpose.nets.modules"]
-    assert "data_pipeline.load" in ANY["data_pipeline.prepare"] - EAGER["data_pipeline.prepare"]
+    assert "data_pipeline.simulate" in ANY["experiments.data"] - EAGER["experiments.data"]
     assert "tensorflow" in comes_along("data_pipeline.examples.batches")
     assert "cv2" in comes_along("jaxpose.decoding.linking")  # through jaxpose.decoding.peaks
 

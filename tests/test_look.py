@@ -180,7 +180,7 @@ def test_the_law_is_that_of_the_folders_own_sensor(simulated, stills, tmp_path):
     [
         ("nowhere", "no such folder: {}; give one that holds depth images"),
         ("empty", "{}: no depth images in it; wanted 16-bit PNGs"),
-        ("colour", "PNG of 8 bits with colour or a palette; wanted 16 bits"),
+        ("colour", "PNG of 8 bits with colour or a palette; expected 16 bits"),
     ],
 )
 def test_a_real_folder_that_holds_no_depth_is_named(given, message, simulated, tmp_path, capsys):
@@ -202,7 +202,7 @@ def test_bad_options_and_notes_are_named(simulated, stills, tmp_path, capsys):
     out = f"--out={tmp_path / 'look.png'}"
     assert "no such folder" in said(tmp_path / "nowhere", out)
     assert "no sheet result_pz<ID>.csv" in said(stills, out)
-    assert "frames is 0; it must be at least 1" in said(simulated, out, "--frames=0")
+    assert "--frames=0: expected at least 1" in said(simulated, out, "--frames=0")
     assert "look.jpg: wanted a name in .png" in said(simulated, "--out=look.jpg")
     (tmp_path / "simulation.json").write_text("{}")
     assert "simulation.json: cannot read the sensor's settings" in said(tmp_path, out)

@@ -18,10 +18,11 @@ import jaxpose
 from jaxpose import cli
 from jaxpose.body import geometry
 from jaxpose.decoding.peaks import Decoding
+from jaxpose.errors import ModelError
 from jaxpose.model import Model, clip_plan
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
-from jaxpose.specification import ModelError, Specification
+from jaxpose.specification import Specification
 
 SPECIFICATION = Specification(
     grid=(32, 48),

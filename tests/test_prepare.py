@@ -50,7 +50,7 @@ def test_the_command_writes_a_file_and_says_what_it_holds(folder, tmp_path, caps
 @pytest.mark.parametrize("grid", ["64", "64x", "axb", "64x48x3", "64,48"])
 def test_a_grid_that_is_not_columns_x_rows_ends_with_2(tmp_path, capsys, grid):
     assert command(*options(tmp_path, tmp_path / "a.npz"), f"--grid={grid}") == 2
-    wanted = f"error: --grid={grid}: wanted COLUMNSxROWS, such as 64x48\n"
+    wanted = f"error: --grid={grid}: expected COLUMNSxROWS, such as 64x48\n"
     assert capsys.readouterr() == ("", wanted)
 
 
@@ -58,9 +58,14 @@ def test_a_grid_that_is_not_columns_x_rows_ends_with_2(tmp_path, capsys, grid):
     "dataset, folder, out, message",
     [
         ("nonsense", "", "a.npz", "unknown data set 'nonsense'; one of: simulated, utd_mhad, baby"),
-        ("babypose", "none", "a.npz", "none: no such folder; --data_dir names the folder"),
-        ("babypose", "", "a.npy", "a.npy: wanted a name that ends in .npz"),
-        ("babypose", "", "a.npz", "no data here; babypose wants pz<ID>/<n>_16bit.png and"),
+        ("babypose", "none", "a.npz", "none: no such folder; expected the files of babypose"),
+        ("babypose", "", "a.npy", "a.npy: expected a name in .npz"),
+        (
+            "babypose",
+            "",
+            "a.npz",
+            "no data in this folder; expected the files of babypose: pz",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named_and_ends_with_2(
@@ -94,23 +99,21 @@ def run(code, *arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_without_tensorflow_the_command_says_what_to_install_and_ends_with_1(folder, tmp_path):
+def test_the_command_needs_no_tensorflow(folder, tmp_path):
     code = (
         "import sys; sys.modules['tensorflow'] = None; from data_pipeline.prepare import main; "
         "sys.exit(main(sys.argv[1:]))"
     )
     done = run(code, *options(folder, tmp_path / "new" / "b.npz"))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert "tensorflow" in done.stderr and "pip install -e '.[data]'" in done.stderr
-    assert not (tmp_path / "new").exists()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new" / "b.npz").exists()
 
 
 def test_an_out_that_is_a_folder_is_refused_before_any_work(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prepare, "prepare", None)
     (tmp_path / "b.npz").mkdir()
     assert command(*options(folder, tmp_path / "b.npz")) == 2
-    wanted = f"error: --out={tmp_path / 'b.npz'}: is a folder; wanted the name of a file\n"
+    wanted = f"error: --out={tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
     assert capsys.readouterr() == ("", wanted)
 
 

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from tqdm import tqdm
 
+from data_pipeline.commands import parse_options
 from experiments.account import parse_clip
 from experiments.bench import cases, machine, plots, report, written
 from experiments.bench.processes import PROTOCOLS, Measured, Refused, WorkerDied, measure
@@ -200,9 +200,7 @@ def warn(found: dict) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(
-        Options, args=arguments, prog="python -m experiments.bench", use_underscores=True
-    )
+    options = parse_options(Options, arguments, "experiments.bench")
     try:
         result = bench(options)
     except ConfigError as error:
