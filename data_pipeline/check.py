@@ -119,7 +119,7 @@ def _too_deep(infant: Infant, values: np.ndarray, frames: list[int]) -> Problem:
     sheet, first = infant.sheet, frames[0]
     what = (
         f"depth of up to {np.flatnonzero(values)[-1]} mm in {len(frames)} images, first in "
-        f"{infant.images[first]}; wanted at most {DEEPEST_MM} mm; is the depth in millimetres?"
+        f"{infant.images[first]}; expected at most {DEEPEST_MM} mm; is the depth in millimetres?"
     )
     return Problem(str(sheet.path), int(sheet.rows[first]), what)
 

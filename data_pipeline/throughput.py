@@ -40,9 +40,9 @@ def clips_per_s(make: Feed, starts: np.ndarray, batch_size: int, seconds: float)
     end = time.perf_counter() + seconds
     while not rates or time.perf_counter() < end:
         clips, began = 0, time.perf_counter()
-        while (took := time.perf_counter() - began) < BLOCK_S:
+        while (elapsed := time.perf_counter() - began) < BLOCK_S:
             clips += len(next(endless)["xy"])
-        rates.append(clips / took)
+        rates.append(clips / elapsed)
     return np.array(rates)
 
 
@@ -53,7 +53,7 @@ def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
     frames = load(path)
     starts = clip_starts(frames, np.ones(len(frames), bool), 1)
     if not len(starts):
-        raise DataError(f"{path}: no three consecutive frames; wanted at least one clip")
+        raise DataError(f"{path}: no three consecutive frames; expected at least one clip")
     scale_mm = float(DATASETS[frames.dataset].scale_mm)
     radius = 6 * frames.grid[1] / 128
     rows = []

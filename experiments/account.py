@@ -37,10 +37,12 @@ def parse_clip(text: str) -> tuple[int, int, int]:
     try:
         frames, rows, cols = (int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"--clip={text}: wanted FRAMES,ROWS,COLUMNS, such as 3,96,128") from None
+        raise ConfigError(
+            f"--clip={text}: expected FRAMES,ROWS,COLUMNS, such as 3,96,128"
+        ) from None
     if frames < 1 or rows < SHRINK or cols < SHRINK or rows % SHRINK or cols % SHRINK:
         raise ConfigError(
-            f"--clip={text}: wanted at least one frame, and rows and columns that divide by "
+            f"--clip={text}: expected at least one frame, and rows and columns that divide by "
             f"{SHRINK}, such as 3,96,128"
         )
     return frames, rows, cols
@@ -114,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(Options, arguments, "experiments.account")
     try:
         if not 0 < options.width < math.inf:
-            raise ConfigError(f"--width={options.width:g}: wanted more than 0")
+            raise ConfigError(f"--width={options.width:g}: expected more than 0")
         costs = account(parse_clip(options.clip), options.width)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -210,7 +210,7 @@ def infant_rows(frames: Frames, tested: Tested, errors: dict[str, np.ndarray]) -
     return infants.rows(
         frames.subject[index],
         fallback=errors["default_fallback"],
-        found=errors["default_found"],
+        result=errors["default_found"],
         is_found=tested.poses["default"].found,
         visible=frames.visible[index],
     )
@@ -232,7 +232,7 @@ def save_predictions(
             frame=frames.frame[index],
             xy=ours.xy,
             score=ours.score,
-            found=ours.found,
+            result=ours.found,
             true_xy=frames.xy[index],
             visible=frames.visible[index],
             **{f"error_{name}": rmsd for name, rmsd in errors.items()},

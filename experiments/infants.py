@@ -9,7 +9,7 @@ from jaxpose.body.skeleton import LIMBS
 def rows(
     subject: Shaped[np.ndarray, " n"],
     fallback: Float[np.ndarray, "n 4"],
-    found: Float[np.ndarray, "n 4"],
+    result: Float[np.ndarray, "n 4"],
     is_found: Bool[np.ndarray, "n 12"],
     visible: Bool[np.ndarray, "n 12"],
 ) -> list[dict]:
@@ -24,7 +24,7 @@ def rows(
             "id": str(infant),
             "frames": int((subject == infant).sum()),
             "rmsd_fallback_px": _means(fallback[subject == infant]),
-            "rmsd_px": _means(found[subject == infant]),
+            "rmsd_px": _means(result[subject == infant]),
             **_counts(is_found[subject == infant], visible[subject == infant]),
         }
         for infant in dict.fromkeys(subject.tolist())
@@ -41,10 +41,10 @@ def _means(rmsd: Float[np.ndarray, "n 4"]) -> dict[str, dict[str, float | int | 
     return table
 
 
-def _counts(found: Bool[np.ndarray, "n 12"], visible: Bool[np.ndarray, "n 12"]) -> dict[str, int]:
+def _counts(result: Bool[np.ndarray, "n 12"], visible: Bool[np.ndarray, "n 12"]) -> dict[str, int]:
     return {
         "visible_joints": int(visible.sum()),
-        "missed_joints": int((visible & ~found).sum()),
+        "missed_joints": int((visible & ~result).sum()),
         "hidden_joints": int((~visible).sum()),
-        "hidden_found_joints": int((~visible & found).sum()),
+        "hidden_found_joints": int((~visible & result).sum()),
     }

@@ -206,8 +206,8 @@ def read_result(folder: Path) -> dict:
         table1([result]), table2([result])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"{folder / 'result.json'}: is damaged ({type(error).__name__}: {error}); wanted what "
-            "experiments.run writes; give the command that began the run again"
+            f"{folder / 'result.json'}: is damaged ({type(error).__name__}: {error}); expected "
+            "what experiments.run writes; run the same command again"
         ) from None
     return result
 
@@ -227,16 +227,16 @@ def read_errors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def read_runs(folders: tuple[str, ...]) -> list[dict]:
     """Results of finished runs; raises `ConfigError` if they cannot be compared."""
     if not folders:
-        raise ConfigError("no run named; wanted run folders, such as runs/asy runs/full")
+        raise ConfigError("no run named; expected run folders, such as runs/asy runs/full")
     if len({os.path.abspath(folder) for folder in folders}) < len(folders):
-        raise ConfigError(f"{' '.join(folders)}: names a folder twice; wanted each once")
+        raise ConfigError(f"{' '.join(folders)}: names a folder twice; expected each once")
     results, splits = [], []
     for folder in map(Path, folders):
         for name in ("result.json", "split.json", "predictions.npz"):
             if not (folder / name).is_file():
                 raise ConfigError(
-                    f"{folder}: has no {name}; wanted the folder of a finished run; finish it with "
-                    "the command that began it"
+                    f"{folder}: has no {name}; expected the folder of a finished run; "
+                    "finish it with the command that began it"
                 )
         results.append(read_result(folder))
         splits.append(read_json(folder / "split.json"))

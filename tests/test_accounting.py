@@ -154,8 +154,8 @@ def shapes(layer: Layer, clip):
 def test_useful_macs_are_the_products_without_padding(layer, clip):
     # with ones everywhere, every product that is not with padding adds one to the output
     x, kernel = shapes(layer, clip)
-    found = run(layer, jnp.ones(x), jnp.ones(kernel))
-    assert layer_cost(layer, clip).macs_useful == int(found.sum())
+    actual = run(layer, jnp.ones(x), jnp.ones(kernel))
+    assert layer_cost(layer, clip).macs_useful == int(actual.sum())
 
 
 @pytest.mark.parametrize("layer", SMALL, ids=lambda layer: layer.name)

@@ -175,12 +175,12 @@ def test_a_hole_does_not_lower_the_mean_of_its_cell_in_both():
 def test_the_command_measures_both_feeds_with_both_masks(tf_batches, frames, tmp_path, capsys):
     save(frames, tmp_path / "a.npz")
     assert throughput.main([str(tmp_path / "a.npz"), "--batch_size=4", "--seconds=0"]) == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(told) == {"rows", "load"} and told["load"] >= 0
-    assert [(row["feed"], row["masks"]) for row in told["rows"]] == [
+    captured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(captured) == {"rows", "load"} and captured["load"] >= 0
+    assert [(row["feed"], row["masks"]) for row in captured["rows"]] == [
         ("tf.data", "binary"), ("tf.data", "gaussian"), ("numpy", "binary"), ("numpy", "gaussian"),
     ]  # fmt: skip
-    for row in told["rows"]:
+    for row in captured["rows"]:
         assert (row["batch"], row["n"]) == (4, 1)
         assert row["p5"] == row["clips_per_s_median"] == row["p95"] > 0  # one block
 
@@ -206,11 +206,11 @@ def test_a_file_without_a_clip_or_a_batch_of_none_ends_with_2(tmp_path, capsys):
     assert throughput.main([str(tmp_path / "a.npz")]) == 2
     assert throughput.main([str(tmp_path / "none.npz")]) == 2
     assert throughput.main([str(tmp_path / "a.npz"), "--batch_size=0"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
+    captured = capsys.readouterr()
+    assert captured.out == ""
     for line, words in zip(
-        told.err.splitlines(),
-        ("three consecutive", "no such file", "wanted 1 or more"),
+        captured.err.splitlines(),
+        ("three consecutive", "no such file", "expected 1 or more"),
         strict=True,
     ):
         assert line.startswith("error: ") and words in line

@@ -16,9 +16,9 @@ def test_every_decoding_has_its_own_share_of_missed_joints():
     missed = {name: number for number, name in enumerate(evaluation.DECODED)}
     poses = {}
     for name, number in missed.items():
-        found = np.ones((len(index), 12), bool)
-        found[:, :number] = False
-        poses[name] = Poses(frames.xy[index], found.astype(np.float32), found)
+        actual = np.ones((len(index), 12), bool)
+        actual[:, :number] = False
+        poses[name] = Poses(frames.xy[index], actual.astype(np.float32), actual)
     counts = np.ones((3, 20), np.int64)
     tested = evaluation.Tested(index, poses, counts, predict_ms=1.0, decode_ms=1.0)
     errors = {}

@@ -39,21 +39,21 @@ WITH_TENSORFLOW = {"data_pipeline.schema", "data_pipeline.load", "data_pipeline.
 
 def imported(tree: ast.AST, package: str, lazy: bool) -> set[str]:
     """Dotted names that a module imports; where `lazy`, inside functions, too."""
-    found = set()
+    actual = set()
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            actual |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 base = ".".join([*package.split(".")[: 1 - node.level or None], base]).strip(".")
             # `from package import name` may mean a module: a name that is none goes later
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+            actual |= {base} | {f"{base}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             pass  # for readers alone
         elif lazy or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            found |= imported(node, package, lazy)
-    return found
+            actual |= imported(node, package, lazy)
+    return actual
 
 
 def imports_of(module: str, *, lazy: bool) -> set[str]:
@@ -72,12 +72,12 @@ ANY = {module: imports_of(module, lazy=True) for module in MODULES}
 
 def comes_along(module: str) -> set[str]:
     """All that importing a module imports, directly or not, packages' `__init__` included."""
-    found, todo = set(), {module}
+    actual, todo = set(), {module}
     while todo:
-        found |= todo
+        actual |= todo
         parents = {".".join(m.split(".")[:k]) for m in todo for k in range(1, m.count(".") + 1)}
-        todo = (set().union(parents, *(EAGER.get(m, set()) for m in todo))) - found
-    return found - {module}
+        todo = (set().union(parents, *(EAGER.get(m, set()) for m in todo))) - actual
+    return actual - {module}
 
 
 def ours(module: str) -> set[str]:
@@ -148,22 +148,22 @@ def test_every_guarded_list_names_modules_that_exist(guarded):
 )
 def test_no_floor_imports_one_above_it(floor, above):
     wrong = {
-        (module, found)
+        (module, actual)
         for module in MODULES
         if module.split(".")[0] == floor
-        for found in ANY[module]
-        if found.split(".")[0] in above
+        for actual in ANY[module]
+        if actual.split(".")[0] in above
     }
     assert not wrong
 
 
 def test_the_data_pipeline_takes_the_limb_model_and_the_metrics_from_jaxpose():
     wrong = {
-        (module, found)
+        (module, actual)
         for module in MODULES
         if module.startswith("data_pipeline")
-        for found in ours(module)
-        if found.startswith("jaxpose.") and found not in OPEN_TO_DATA
+        for actual in ours(module)
+        if actual.startswith("jaxpose.") and actual not in OPEN_TO_DATA
     }
     assert not wrong
 

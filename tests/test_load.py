@@ -61,8 +61,8 @@ def test_a_cell_is_the_mean_of_its_valid_pixels_and_a_hole_the_lower_median(baby
         mean = blocks.sum(-1) / np.maximum(count, 1)
         median = np.percentile(mean[count > 0], 50, method="lower")
         holes += (count == 0).sum()
-        wanted = np.where(count > 0, mean, median)
-        np.testing.assert_allclose(frames.depth_mm[k], wanted, rtol=0, atol=0.051)
+        expected = np.where(count > 0, mean, median)
+        np.testing.assert_allclose(frames.depth_mm[k], expected, rtol=0, atol=0.051)
     assert holes > 10
 
 
@@ -132,10 +132,10 @@ def test_removed_background_lies_600_mm_behind_the_lower_median_of_the_body(utd)
     # columns 150 ... 170 are 86 ... 106 of the crop: cells 28 ... 35; rows 50 ... 114 are 7 ... 71:
     # cells 2 ... 23; rows 115 ... 179 are 72 ... 136: cells 24 ... 45. 22 x 8 cells of each, so the
     # lower median is 2000, not 2050 or 2100. Cells cut by the body's edge keep the body's depth.
-    wanted = np.full((48, 64), 2600.0)
-    wanted[2:24, 28:36] = 2000
-    wanted[24:46, 28:36] = 2100
-    np.testing.assert_allclose(utd.depth_mm, np.broadcast_to(wanted, (8, 48, 64)), atol=1e-3)
+    expected = np.full((48, 64), 2600.0)
+    expected[2:24, 28:36] = 2000
+    expected[24:46, 28:36] = 2100
+    np.testing.assert_allclose(utd.depth_mm, np.broadcast_to(expected, (8, 48, 64)), atol=1e-3)
 
 
 # ---------------------------------------------------------------- the cache
@@ -210,8 +210,8 @@ def test_8_bit_images_are_warned_of_also_when_the_cache_answers(tmp_path):
 
 
 def test_an_unknown_data_set_is_named_with_those_that_there_are(tmp_path):
-    wanted = "unknown data set 'nonsense'; one of: simulated, utd_mhad, babypose"
-    with pytest.raises(DataError, match=wanted):
+    expected = "unknown data set 'nonsense'; one of: simulated, utd_mhad, babypose"
+    with pytest.raises(DataError, match=expected):
         load.load_frames("nonsense", tmp_path, (12, 16), tmp_path)
 
 
@@ -221,13 +221,13 @@ def test_an_unknown_data_set_in_a_missing_folder_is_named_too(tmp_path):
 
 
 def test_a_missing_folder_is_named_with_what_it_should_hold(tmp_path):
-    wanted = "none: no such folder; expected the files of utd_mhad: Depth/.*_depth.mat and"
-    with pytest.raises(DataError, match=wanted):
+    expected = "none: no such folder; expected the files of utd_mhad: Depth/.*_depth.mat and"
+    with pytest.raises(DataError, match=expected):
         load.load_frames("utd_mhad", tmp_path / "none", (12, 16), tmp_path)
 
 
 def test_depth_that_the_file_cannot_hold_is_refused_and_no_file_is_left(tmp_path):
     write_folder(tmp_path / "in", {"1": 3})  # 16 bits of mm, up to 65 m
-    with pytest.raises(DataError, match="^babypose, recording 1, frame 1: .* in millimetres"):
+    with pytest.raises(DataError, match="^babypose, recording 1, frame 1: .* in mm"):
         load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.npz"))

@@ -201,7 +201,7 @@ before = faults()
 step()
 print(faults() - before)
 """
-    kept, not_kept = (
+    stored, not_kept = (
         int(
             subprocess.run(
                 [sys.executable, "-c", program, how],
@@ -214,4 +214,4 @@ print(faults() - before)
         for how in ("keep", "not")
     )
     # numpy asks for 2 MB pages by itself, where there are any: then the difference is smaller
-    assert kept < 20 < not_kept
+    assert stored < 20 < not_kept

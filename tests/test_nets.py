@@ -122,11 +122,11 @@ def test_the_detector_s_first_guess_is_its_output_bias():
     np.testing.assert_allclose(out, -4.5, atol=1e-6)  # no depth, no other bias
 
 
-def assert_same_tree(found, wanted, tolerance):
+def assert_same_tree(actual, expected_value, tolerance):
     """Every leaf to `tolerance` of the largest number of any."""
-    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(wanted))
+    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(expected_value))
     assert largest > 0
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected_value), strict=True):
         assert float(jnp.abs(a - b).max()) < tolerance * largest
 
 
@@ -136,8 +136,10 @@ def assert_same_tree(found, wanted, tolerance):
     [*(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")), detection],
 )
 def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
-    found, wanted = (call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, XLA))
-    assert_same_tree(found, wanted, 1e-5)
+    actual, expected_value = (
+        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, XLA)
+    )
+    assert_same_tree(actual, expected_value, 1e-5)
 
 
 @pytest.mark.parametrize("lowering", EXACT)
@@ -156,9 +158,9 @@ def test_a_whole_net_learns_the_same_under_every_lowering(make, lowering):
 
         return jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights.params, inputs(net))
 
-    found, wanted = map(gradients, (lowering, XLA))
-    assert wanted[1][0].any()  # it reaches the depth, so no layer is dead
-    assert_same_tree(found, wanted, 1e-5)
+    actual, expected_value = map(gradients, (lowering, XLA))
+    assert expected_value[1][0].any()  # it reaches the depth, so no layer is dead
+    assert_same_tree(actual, expected_value, 1e-5)
 
 
 @pytest.mark.parametrize("variant", ["asy", "thin"])
@@ -169,9 +171,9 @@ def test_a_pixel_is_seen_up_to_four_pixels_and_four_frames_away(variant):
         conv.kernel[...] = jnp.abs(conv.kernel[...]) + 0.01
     depth, maps = jnp.zeros((1, 11, 13, 13, 1)), jnp.zeros((1, 11, 13, 13, 20))
     out, _ = call(net, train=False, x=[depth.at[0, 5, 6, 6, 0].set(1e3), maps])
-    wanted = np.zeros((11, 13, 13), bool)
-    wanted[1:10, 2:11, 2:11] = True
-    np.testing.assert_array_equal(np.asarray(out[0] > 0).any(-1), wanted)
+    expected_value = np.zeros((11, 13, 13), bool)
+    expected_value[1:10, 2:11, 2:11] = True
+    np.testing.assert_array_equal(np.asarray(out[0] > 0).any(-1), expected_value)
 
 
 @pytest.mark.parametrize("make", [regression, detection])

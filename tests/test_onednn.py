@@ -81,16 +81,16 @@ def test_a_defined_function_is_registered_once_when_threads_first_call_it(monkey
     monkeypatch.setattr(ffi, "register", slow)
     ffi.define("test_double", double)
     assert not names
-    found = {}
+    actual = {}
 
     def work(i):
         here.wait()
         out = jax.ShapeDtypeStruct((2,), jnp.float32)
-        found[i] = np.asarray(ffi.call("test_double", out)(jnp.full(2, float(i))))
+        actual[i] = np.asarray(ffi.call("test_double", out)(jnp.full(2, float(i))))
 
     in_threads(work, range(4))
     assert names == ["test_double"]
-    assert {i: v.tolist() for i, v in found.items()} == {i: [2 * i] * 2 for i in range(4)}
+    assert {i: v.tolist() for i, v in actual.items()} == {i: [2 * i] * 2 for i in range(4)}
 
 
 def test_importing_registers_nothing_and_leaves_the_environment_alone():
@@ -347,20 +347,20 @@ def test_batch_norm_and_its_gradients_are_those_of_its_definition(shape, relu):
         gradients, out = jax.jit(jax.grad(weighed, (0, 1, 2), has_aux=True))(x, scale, shift)
         return *out, *gradients
 
-    for found, wanted in zip(results(norm.norm_relu), results(norm_by_hand), strict=True):
-        size = max(1.0, float(jnp.abs(wanted).max()))
-        np.testing.assert_allclose(found, wanted, atol=2e-5 * size)
+    for actual, expected_value in zip(results(norm.norm_relu), results(norm_by_hand), strict=True):
+        size = max(1.0, float(jnp.abs(expected_value).max()))
+        np.testing.assert_allclose(actual, expected_value, atol=2e-5 * size)
 
 
 @NEEDS_ONEDNN
 @pytest.mark.parametrize(
-    "scale, shift, said",
+    "scale, shift, output",
     [
         (jnp.ones(8, "bfloat16"), jnp.ones(8), "bfloat16 with float32"),
     ],
 )
-def test_what_the_library_would_read_beyond_is_refused(scale, shift, said):
-    with pytest.raises((TypeError, ValueError), match=said):
+def test_what_the_library_would_read_beyond_is_refused(scale, shift, output):
+    with pytest.raises((TypeError, ValueError), match=output):
         norm.norm_relu(jnp.ones((1, 1, 2, 2, 8)), scale, shift, 1e-3, True)
 
 
@@ -384,10 +384,10 @@ def test_batch_norm_in_bfloat16_is_that_of_float32_within_its_precision():
         pytest.skip("this CPU cannot")
     x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 4, 5, 16)), "bfloat16")
     scale, shift = jnp.full(16, 1.5), jnp.full(16, -0.5)
-    found = norm.norm_relu(x, scale, shift, 1e-3, True)[0]
-    wanted = norm_by_hand(x.astype("float32"), scale, shift, 1e-3, True)[0]
-    assert found.dtype == jnp.bfloat16
-    np.testing.assert_allclose(found.astype("float32"), wanted, atol=2**-7 * 5)
+    actual = norm.norm_relu(x, scale, shift, 1e-3, True)[0]
+    expected_value = norm_by_hand(x.astype("float32"), scale, shift, 1e-3, True)[0]
+    assert actual.dtype == jnp.bfloat16
+    np.testing.assert_allclose(actual.astype("float32"), expected_value, atol=2**-7 * 5)
 
 
 @NEEDS_ONEDNN
@@ -413,9 +413,9 @@ def test_batch_norm_under_vmap_takes_every_entry_s_own_statistics():
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.normal(size=(3, 2, 2, 4, 5, 8)), jnp.float32)
     scale, shift = jnp.full(8, 2.0), jnp.full(8, 0.5)
-    found = jax.vmap(lambda v: norm.norm_relu(v, scale, shift, 1e-3, True)[0])(x)
-    wanted = [norm_by_hand(v, scale, shift, 1e-3, True)[0] for v in x]
-    np.testing.assert_allclose(found, jnp.stack(wanted), atol=1e-5)
+    actual = jax.vmap(lambda v: norm.norm_relu(v, scale, shift, 1e-3, True)[0])(x)
+    expected_value = [norm_by_hand(v, scale, shift, 1e-3, True)[0] for v in x]
+    np.testing.assert_allclose(actual, jnp.stack(expected_value), atol=1e-5)
 
 
 @NEEDS_ONEDNN
@@ -435,8 +435,8 @@ def test_batch_norm_under_scan_takes_every_step_s_own_statistics():
 
         return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))(xs, scale, shift)
 
-    found, wanted = (jax.tree.leaves(scanned(n)) for n in (norm.norm_relu, norm_by_hand))
-    for ours, theirs in zip(found, wanted, strict=True):
+    actual, expected_value = (jax.tree.leaves(scanned(n)) for n in (norm.norm_relu, norm_by_hand))
+    for ours, theirs in zip(actual, expected_value, strict=True):
         size = max(1.0, float(jnp.abs(theirs).max()))
         np.testing.assert_allclose(ours, theirs, atol=2e-5 * size)
 
@@ -458,19 +458,19 @@ def test_threads_that_normalise_at_once_each_get_their_own_result():
 
     alone = [jax.tree.map(np.asarray, run(x)) for x in xs]
     assert np.abs(alone[0][1] - alone[1][1]).min() > 0.5  # their means: 0 and 1
-    found, here = [[], []], threading.Barrier(2)
+    actual, here = [[], []], threading.Barrier(2)
 
     def work(i):
         here.wait()
-        found[i] = [jax.tree.map(np.asarray, run(xs[i])) for _ in range(20)]
+        actual[i] = [jax.tree.map(np.asarray, run(xs[i])) for _ in range(20)]
 
     in_threads(work, range(2))
-    for x, wanted, many in zip(xs, alone, found, strict=True):
+    for x, expected_value, many in zip(xs, alone, actual, strict=True):
         by_hand = norm_by_hand(x, scale, shift, 1e-3, True)
-        np.testing.assert_allclose(wanted[0], by_hand[0], atol=1e-4)
+        np.testing.assert_allclose(expected_value[0], by_hand[0], atol=1e-4)
         assert len(many) == 20
         for one in many:
-            for ours, same in zip(one, wanted, strict=True):
+            for ours, same in zip(one, expected_value, strict=True):
                 np.testing.assert_array_equal(ours, same)
 
 
@@ -488,8 +488,8 @@ def test_a_layer_trains_alike_by_onednn_and_by_flax(relu, transposed):
         conv.bias[...] = jnp.linspace(-0.2, 0.5, 8)
         for _ in range(2):
             loss, gradients = nnx.value_and_grad(lambda c: (c(x, train=True) ** 3).sum())(conv)
-        kept = nnx.state(conv, nnx.Not(nnx.Param))
-        left.append([loss, *jax.tree.leaves(gradients), *jax.tree.leaves(kept)])
+        stored = nnx.state(conv, nnx.Not(nnx.Param))
+        left.append([loss, *jax.tree.leaves(gradients), *jax.tree.leaves(stored)])
     for ours, theirs in zip(*left, strict=True):
         size = max(1.0, float(jnp.abs(theirs).max()))
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * size)
@@ -511,17 +511,17 @@ def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_ma
     monkeypatch.setattr(products, "weight_gradient", lambda *a: (computed.append(a[-1]), own(*a)))
     reach = [k // 2 for k in extent]
     padded = np.pad(x, [(0, 0), *((r, r) for r in reach), (0, 0)])
-    wanted = np.empty(kernel)
+    expected_value = np.empty(kernel)
     for tap in np.ndindex(extent):
         part = padded[:, *(slice(a, a + n) for a, n in zip(tap, size[1:], strict=True))]
-        wanted[tap] = np.einsum("bthwi,bthwo->io", part, dy)
+        expected_value[tap] = np.einsum("bthwi,bthwo->io", part, dy)
 
     def weighed(kernel):
         x32, dy32 = (jnp.asarray(v, jnp.float32) for v in (x, dy))
         return (lowering.convolve(x32, kernel, lowering=ONEDNN) * dy32).sum()
 
-    found = jax.grad(weighed)(jnp.zeros(kernel))
-    np.testing.assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max())
+    actual = jax.grad(weighed)(jnp.zeros(kernel))
+    np.testing.assert_allclose(actual, expected_value, atol=2e-6 * np.abs(expected_value).max())
     assert computed == [kernel]
 
 
@@ -580,13 +580,13 @@ def test_threads_that_convolve_at_once_each_get_their_own_result():
     x = jnp.asarray(rng.normal(size=(2, 3, 8, 9, 4)), jnp.float32)
     kernels = [jnp.asarray(rng.normal(size=(3, 3, 3, 4, 4)), jnp.float32) for _ in range(4)]
     run = jax.jit(lambda k: lowering.convolve(x, k, lowering=ONEDNN))
-    alone, found = [np.asarray(run(k)) for k in kernels], [[] for _ in kernels]
+    alone, actual = [np.asarray(run(k)) for k in kernels], [[] for _ in kernels]
 
     def work(i):
-        found[i] = [np.asarray(run(kernels[i])) for _ in range(20)]
+        actual[i] = [np.asarray(run(kernels[i])) for _ in range(20)]
 
     in_threads(work, range(len(kernels)))
-    for wanted, many in zip(alone, found, strict=True):
+    for expected_value, many in zip(alone, actual, strict=True):
         assert len(many) == 20
         for one in many:
-            np.testing.assert_array_equal(one, wanted)  # bit by bit: the same order of sums
+            np.testing.assert_array_equal(one, expected_value)  # bit by bit: the same order of sums

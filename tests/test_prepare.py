@@ -39,10 +39,14 @@ def options(folder, out, dataset="babypose"):
 def test_the_command_writes_a_file_and_says_what_it_holds(folder, tmp_path, capsys):
     out = tmp_path / "b.npz"
     assert command(*options(folder, out), "--grid=32x24") == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert list(told) == ["dataset", "frames", "subjects", "grid", "bytes", "seconds", "out"]
-    assert (told["dataset"], told["frames"], told["subjects"]) == ("babypose", 10, 2)
-    assert (told["grid"], told["bytes"], told["out"]) == ([24, 32], out.stat().st_size, str(out))
+    captured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(captured) == ["dataset", "frames", "subjects", "grid", "bytes", "seconds", "out"]
+    assert (captured["dataset"], captured["frames"], captured["subjects"]) == ("babypose", 10, 2)
+    assert (captured["grid"], captured["bytes"], captured["out"]) == (
+        [24, 32],
+        out.stat().st_size,
+        str(out),
+    )
     frames = stored.load(out)
     assert (len(frames), frames.grid, frames.subject[-1]) == (10, (24, 32), "10")
 
@@ -50,8 +54,8 @@ def test_the_command_writes_a_file_and_says_what_it_holds(folder, tmp_path, caps
 @pytest.mark.parametrize("grid", ["64", "64x", "axb", "64x48x3", "64,48"])
 def test_a_grid_that_is_not_columns_x_rows_ends_with_2(tmp_path, capsys, grid):
     assert command(*options(tmp_path, tmp_path / "a.npz"), f"--grid={grid}") == 2
-    wanted = f"error: --grid={grid}: expected COLUMNSxROWS, such as 64x48\n"
-    assert capsys.readouterr() == ("", wanted)
+    expected_value = f"error: --grid={grid}: expected COLUMNSxROWS, such as 64x48\n"
+    assert capsys.readouterr() == ("", expected_value)
 
 
 @pytest.mark.parametrize(
@@ -72,17 +76,17 @@ def test_what_cannot_be_used_is_named_and_ends_with_2(
     tmp_path, capsys, dataset, folder, out, message
 ):
     assert command(*options(tmp_path / folder, tmp_path / out, dataset)) == 2
-    told = capsys.readouterr()
-    assert "{" not in told.out and told.err.splitlines()[-1].startswith("error: ")
-    assert message in told.err
+    captured = capsys.readouterr()
+    assert "{" not in captured.out and captured.err.splitlines()[-1].startswith("error: ")
+    assert message in captured.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_builder_configuration_is_not_told_as_a_bad_grid(tmp_path, capsys):
     write_folder(tmp_path / "in", {"1": 3})
     code = command(*options(tmp_path / "in", tmp_path / "a.npz"), "--builder=nonsense")
-    told = capsys.readouterr().err
-    assert code == 2 and "nonsense" in told and "--grid" not in told
+    captured = capsys.readouterr().err
+    assert code == 2 and "nonsense" in captured and "--grid" not in captured
 
 
 def test_help_names_the_data_sets_and_needs_no_tensorflow():
@@ -113,8 +117,10 @@ def test_an_out_that_is_a_folder_is_refused_before_any_work(folder, tmp_path, ca
     monkeypatch.setattr(prepare, "prepare", None)
     (tmp_path / "b.npz").mkdir()
     assert command(*options(folder, tmp_path / "b.npz")) == 2
-    wanted = f"error: --out={tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
-    assert capsys.readouterr() == ("", wanted)
+    expected_value = (
+        f"error: --out={tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
+    )
+    assert capsys.readouterr() == ("", expected_value)
 
 
 def test_without_tensorflow_a_prepared_file_still_feeds_batches(tmp_path):

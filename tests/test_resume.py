@@ -56,7 +56,7 @@ def made_up(subjects: int = 6, count: int = 12, seed: int = 0) -> Frames:
 
 def start(arguments: list, base: Path, driver: str = "-m experiments.run", **more) -> dict:
     """What `subprocess` takes to run a command with compiled programs kept under `base`."""
-    kept = {
+    stored = {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(base / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -65,7 +65,7 @@ def start(arguments: list, base: Path, driver: str = "-m experiments.run", **mor
     }
     return {
         "args": [sys.executable, *driver.split(), *map(str, arguments)],
-        "env": {**os.environ, **kept, **more},
+        "env": {**os.environ, **stored, **more},
         "cwd": Path(__file__).resolve().parents[1],
         "text": True,
     }
@@ -143,24 +143,26 @@ def kill_in_a_write(command: list, base: Path, checkpoints: str) -> Path:
     raise AssertionError("no kill hit a write")
 
 
-def assert_same_end(found: Path, wanted: Path) -> None:
+def assert_same_end(actual: Path, expected_value: Path) -> None:
     """Weights, optimiser and statistics of the best and the newest checkpoint of both stages bit
     for bit, history and result apart from times and places, predictions."""
-    (detector,), (expected,) = ([*(f.parent / "detectors").glob("[!.]*")] for f in (found, wanted))
+    (detector,), (expected,) = (
+        [*(f.parent / "detectors").glob("[!.]*")] for f in (actual, expected_value)
+    )
     assert detector.name == expected.name
-    for mine, theirs in ((found, wanted), (detector, expected)):
+    for mine, theirs in ((actual, expected_value), (detector, expected)):
         epochs = sorted(p.name for p in (theirs / "checkpoints").iterdir())
         assert sorted(p.name for p in (mine / "checkpoints").iterdir()) == epochs
         for epoch in epochs:
             a, b = (arrays_of(f / "checkpoints" / epoch / "state") for f in (mine, theirs))
             assert a.keys() == b.keys()
             assert [name for name in a if a[name].tobytes() != b[name].tobytes()] == []
-    assert rows_of(found) == rows_of(wanted)
-    assert numbers_of(found) == numbers_of(wanted)
-    with np.load(found / "predictions.npz") as a, np.load(wanted / "predictions.npz") as b:
+    assert rows_of(actual) == rows_of(expected_value)
+    assert numbers_of(actual) == numbers_of(expected_value)
+    with np.load(actual / "predictions.npz") as a, np.load(expected_value / "predictions.npz") as b:
         assert a.files == b.files
         assert [name for name in a.files if a[name].tobytes() != b[name].tobytes()] == []
-    assert not [*found.parent.rglob("*tmp*")]
+    assert not [*actual.parent.rglob("*tmp*")]
 
 
 def arrays_of(state: Path) -> dict[str, np.ndarray]:

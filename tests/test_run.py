@@ -64,9 +64,9 @@ def other_variant(run):
 
 
 def test_a_run_leaves_every_file_of_the_design_and_no_half_written_one(folder):
-    wanted = "config.json split.json checkpoints metrics.jsonl tensorboard result.json table2.md"
+    expected = "config.json split.json checkpoints metrics.jsonl tensorboard result.json table2.md"
     assert {p.name for p in folder.iterdir()} == {
-        *wanted.split(),
+        *expected.split(),
         "predictions.npz",
         "figures",
         "model.safetensors",
@@ -118,12 +118,12 @@ def test_the_baselines_are_those_worked_out_by_hand(result):
         # a pixel of 32 columns is 4 of 128, one of 32 rows 3 of 96
         squared = (((guess - truth) * (4, 3)) ** 2).sum(axis=-1).reshape(-1, 4, 3)
         rmsd = np.sqrt(squared.mean(axis=-1))
-        found = result["baselines"][name]
+        actual = result["baselines"][name]
         for k, limb in enumerate(LIMBS):
-            assert found[limb]["median"] == pytest.approx(np.median(rmsd[:, k]), rel=1e-5)
-            assert found[limb]["mean"] == pytest.approx(rmsd[:, k].mean(), rel=1e-5)
+            assert actual[limb]["median"] == pytest.approx(np.median(rmsd[:, k]), rel=1e-5)
+            assert actual[limb]["mean"] == pytest.approx(rmsd[:, k].mean(), rel=1e-5)
         low, high = np.percentile(rmsd, (25, 75))
-        assert found["all"]["iqr"] == pytest.approx(high - low, rel=1e-5)
+        assert actual["all"]["iqr"] == pytest.approx(high - low, rel=1e-5)
 
 
 def test_every_epoch_of_both_stages_is_one_row_of_the_history(folder):
@@ -201,10 +201,10 @@ def test_masks_drawn_in_the_step_train_to_the_losses_of_masks_from_the_pipeline(
 def test_tables_put_two_runs_side_by_side(folder, other_variant, tmp_path, capsys):
     out = tmp_path / "tables"
     assert tables.main([str(folder), str(other_variant), f"--out={out}"]) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(said) == {"written", "seconds"}
-    assert said["written"] == [str(out / n) for n in ("table1.md", "table2.md", "fig4.png")]
-    assert all(Path(p).stat().st_size > 500 for p in said["written"])
+    output = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(output) == {"written", "seconds"}
+    assert output["written"] == [str(out / n) for n in ("table1.md", "table2.md", "fig4.png")]
+    assert all(Path(p).stat().st_size > 500 for p in output["written"])
     first, second = ((out / f"table{k}.md").read_text() for k in (1, 2))
     assert "## full: full, width 0.03" in first and "## thin: thin, width 0.03" in first
     for name in (folder, other_variant):
@@ -222,19 +222,19 @@ def test_tables_refuse_runs_that_cannot_be_compared(folder, other_variant, tmp_p
     assert "another split" in capsys.readouterr().err
     (other / "result.json").unlink()
     assert tables.main([str(folder), str(other)]) == 2
-    said = capsys.readouterr().err
-    assert str(other) in said and "result.json" in said and "finished run" in said
+    output = capsys.readouterr().err
+    assert str(other) in output and "result.json" in output and "finished run" in output
 
 
 def test_account_prints_what_the_accounting_counts(capsys):
     assert account.main(["--clip=3,32,48", "--width=0.5"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["clip"], said["width"]) == ([3, 32, 48], 0.5)
-    assert list(said["variants"]) == list(VARIANTS)
+    output = json.loads(capsys.readouterr().out)
+    assert (output["clip"], output["width"]) == ([3, 32, 48], 0.5)
+    assert list(output["variants"]) == list(VARIANTS)
     for name, variant in VARIANTS.items():
         cost = net_cost(regression.net(variant, 0.5).layers, (3, 32, 48))
-        assert said["variants"][name] == vars(cost)
-    assert said["detection"] == vars(net_cost(detection.net(0.5).layers, (3, 32, 48)))
+        assert output["variants"][name] == vars(cost)
+    assert output["detection"] == vars(net_cost(detection.net(0.5).layers, (3, 32, 48)))
 
 
 @pytest.mark.parametrize(
@@ -242,5 +242,5 @@ def test_account_prints_what_the_accounting_counts(capsys):
 )
 def test_account_says_what_it_wanted(option, capsys):
     assert account.main([option]) == 2
-    said = capsys.readouterr()
-    assert option in said.err and "wanted" in said.err and not said.out
+    output = capsys.readouterr()
+    assert option in output.err and "expected" in output.err and not output.out

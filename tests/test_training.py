@@ -75,8 +75,8 @@ def unit_steps(epochs: int, **options) -> Optimisation:
 def run(folder, stage, optimisation, train=ones, highest=False):
     checkpoints = Checkpoints(folder, highest=highest)
     start = fresh(START)
-    found = fit(stage, start, None, optimisation, STEPS, train, ones, checkpoints)
-    return *found, checkpoints
+    actual = fit(stage, start, None, optimisation, STEPS, train, ones, checkpoints)
+    return *actual, checkpoints
 
 
 def test_the_best_epoch_is_given_back_and_the_newest_is_kept(tmp_path):
@@ -238,15 +238,15 @@ def test_every_clip_counts_once_where_the_last_batch_is_smaller():
 
     clips = np.array([[1], [2], [3], [4], [10]], np.float32)
     batches = iter([{"depth": clips[:2]}, {"depth": clips[2:4]}, {"depth": clips[4:]}])
-    found = mean_over_clips(score, START, None, batches)
+    actual = mean_over_clips(score, START, None, batches)
     # the mean of the batches' means would be (1.5 + 3.5 + 10) / 3 = 5
-    assert found == {"value": 4.0, "square": (1 + 4 + 9 + 16 + 100) / 5}
+    assert actual == {"value": 4.0, "square": (1 + 4 + 9 + 16 + 100) / 5}
     assert sizes == [2, 2, 2]  # one shape, one compilation
 
 
 def test_fill_up_repeats_the_last_clip_of_every_array():
     batch = {"depth": np.array([[1.0], [2.0]]), "visible": np.array([True, False])}
-    found = fill_up(batch, 4)
-    np.testing.assert_array_equal(found["depth"], [[1], [2], [2], [2]])
-    np.testing.assert_array_equal(found["visible"], [True, False, False, False])
+    actual = fill_up(batch, 4)
+    np.testing.assert_array_equal(actual["depth"], [[1], [2], [2], [2]])
+    np.testing.assert_array_equal(actual["visible"], [True, False, False, False])
     assert fill_up(batch, 2) is batch

@@ -135,9 +135,9 @@ def find_sheets(root: Path, report: Report) -> list[Path]:
             "give the folder that holds the sheets and the folders pz<ID>/"
         )
         report(Problem(str(root), None, what))
-    for subject, (kept, *others) in by_subject.items():
+    for subject, (stored, *others) in by_subject.items():
         for other in others:
-            what = f"{kept} is a sheet of the same infant {subject}; remove one of the two"
+            what = f"{stored} is a sheet of the same infant {subject}; remove one of the two"
             report(Problem(str(other), None, what))
     return [by_subject[s][0] for s in sorted(by_subject, key=lambda s: (int(s), s))]
 
@@ -157,16 +157,16 @@ def _find_images(sheet: Sheet, report: Report) -> Infant | None:
         folder = beside
     for bits in (16, 8):
         images = tuple(folder / f"{number}_{bits}bit.png" for number in sheet.numbers)
-        there = [image.is_file() for image in images]
-        if any(there):
+        existing = [image.is_file() for image in images]
+        if any(existing):
             break
     else:
         what = f"none of its images is there; put <number>_16bit.png into {folder}"
         report(Problem(str(sheet.path), None, what))
         return None
-    for image, is_there, row in zip(images, there, sheet.rows, strict=True):
+    for image, is_there, row in zip(images, existing, sheet.rows, strict=True):
         if not is_there:
             what = f"{image} is missing; copy it there or remove the row"
             report(Problem(str(sheet.path), int(row), what))
-    kept = np.flatnonzero(there)
-    return Infant(sheet.take(kept), tuple(images[k] for k in kept), bits)
+    stored = np.flatnonzero(existing)
+    return Infant(sheet.take(stored), tuple(images[k] for k in stored), bits)

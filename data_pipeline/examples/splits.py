@@ -113,7 +113,7 @@ def _by_infant(frames: Frames, known: list[str], ids) -> Split:
         if not chosen:
             raise DataError(
                 f"--{part}_ids: no subject left for it; ids here: {', '.join(known)}; "
-                "wanted at least three, or --split=within_infant"
+                "expected at least three, or --split=within_infant"
             )
     used = {part: np.isin(frames.subject, chosen) for part, chosen in subjects.items()}
     return Split("by_infant", subjects, used)

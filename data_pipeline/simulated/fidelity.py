@@ -40,7 +40,7 @@ def share_within(cells: list[dict]) -> float:
 
 def table(cells: list[dict]) -> str:
     """For people: a line per number, the ones that do not hold marked."""
-    lines = [f"{'':40} {'ours':>8} {'real':>8}   wanted"]
+    lines = [f"{'':40} {'ours':>8} {'real':>8}   expected"]
     for cell in cells:
         ours, real, low, high = (
             "-" if cell[k] is None else f"{cell[k]:.3f}" for k in ("ours", "real", "low", "high")

@@ -74,14 +74,14 @@ def _readers(folder: Path, simulated: bool) -> list[Callable[[], np.ndarray]]:
     if simulated or any(folder.glob("result_pz*")) or any(folder.glob("pz*/")):
         infants = read_infants(folder)
         if grey := [i.sheet.path for i in infants if i.bits != 16]:
-            raise DataError(f"{grey[0]}: its images have 8 bits; wanted 16 bits, millimetres")
+            raise DataError(f"{grey[0]}: its images have 8 bits; expected 16 bits, millimetres")
         return [partial(read_depth, image) for infant in infants for image in infant.images]
     if (folder / "Depth").is_dir():
         return [partial(_middle, r) for r in utd_mhad.find_recordings(folder)]
     if images := sorted(folder.glob("*.png")):
         return [partial(read_depth, image) for image in images]
     raise DataError(
-        f"{folder}: no depth images in it; wanted 16-bit PNGs, UTD-MHAD's Depth/*.mat and "
+        f"{folder}: no depth images in it; expected 16-bit PNGs, UTD-MHAD's Depth/*.mat and "
         "Skeleton/*.mat, or babyPose's layout; give the folder that holds them"
     )
 

@@ -27,7 +27,7 @@ from data_pipeline.outputs import check_output
 STORED = Path(__file__).parents[1] / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640
 """px, of the images that babyPose's sheets belong to, where the images are not there to ask."""
-WANTED = "wanted the image's width, px; mend the file, or simulate the folder again"
+WANTED = "expected the image's width, px; mend the file, or simulate the folder again"
 
 RESAMPLES, SEED = 1000, 0
 INTERVAL = (5, 95)  # percentiles: 90 %

@@ -31,7 +31,7 @@ KINECT_JOINTS = (8, 9, 10, 4, 5, 6, 16, 17, 18, 12, 13, 14)
 """Rows of `d_skel` in the order of `jaxpose.body.skeleton.JOINTS`."""
 
 LAYOUT = (
-    "wanted Depth/a1_s1_t1_depth.mat ... and Skeleton/a1_s1_t1_skeleton.mat ...; "
+    "expected Depth/a1_s1_t1_depth.mat ... and Skeleton/a1_s1_t1_skeleton.mat ...; "
     "unpack UTD-MHAD's depth and skeleton archives side by side"
 )
 
@@ -80,18 +80,18 @@ def find_recordings(folder: Path) -> list[Recording]:
     a file lacks its partner, or nothing is found.
     """
     folder = Path(folder)
-    found = {kind: _keys(folder, kind) for kind in ("depth", "skeleton")}
-    if not any(found.values()):
+    result = {kind: _keys(folder, kind) for kind in ("depth", "skeleton")}
+    if not any(result.values()):
         raise DataError(f"{folder}: no recordings; {LAYOUT}")
     for kind, other in (("depth", "skeleton"), ("skeleton", "depth")):
-        if alone := sorted(found[kind] - found[other]):
+        if alone := sorted(result[kind] - result[other]):
             raise DataError(
-                f"{_path(folder, kind, alone[0])}: wanted {_path(folder, other, alone[0])} too; "
+                f"{_path(folder, kind, alone[0])}: expected {_path(folder, other, alone[0])} too; "
                 f"{kind} files without one: {len(alone)}; add what is missing or take these away"
             )
     return [
         Recording(*key, _path(folder, "depth", key), _path(folder, "skeleton", key))
-        for key in sorted(found["depth"])
+        for key in sorted(result["depth"])
     ]
 
 
@@ -102,18 +102,18 @@ def usable(recordings: Sequence[Recording], every: int) -> dict[Recording, int]:
     Reads every file once (0.03 s a pair), so that a damaged one is met before anything is written.
     `DataError` for a damaged file, or if nothing is left.
     """
-    kept = {}
+    stored = {}
     for recording in recordings:
         try:
-            kept[recording] = len(read(recording, every).frame)
+            stored[recording] = len(read(recording, every).frame)
         except TooShort as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
-    if not kept:
+    if not stored:
         raise DataError(
             f"none of the {len(recordings)} recordings has {MIN_FRAMES} kept frames at "
             f"every={every}; keep frames more often or add longer recordings"
         )
-    return kept
+    return stored
 
 
 def read(recording: Recording, every: int) -> Frames:
@@ -128,19 +128,19 @@ def read(recording: Recording, every: int) -> Frames:
     if len(frame) < MIN_FRAMES:
         raise TooShort(
             f"{recording.depth}: {len(depth)} depth and {skeleton.shape[2]} skeleton frames "
-            f"leave {len(frame)} at every={every}; wanted at least {MIN_FRAMES}"
+            f"leave {len(frame)} at every={every}; expected at least {MIN_FRAMES}"
         )
     depth = np.ascontiguousarray(depth[frame])
     if not depth.any():
         raise DataError(
-            f"{recording.depth}: depth is 0 in every kept frame; wanted millimetres; "
+            f"{recording.depth}: depth is 0 in every kept frame; expected millimetres; "
             "fetch the file again or take the recording away"
         )
     points = np.moveaxis(skeleton[KINECT_JOINTS, :][:, :, frame - LAG], 2, 0)
     joints, visible = project(points)
     if not visible.any():
         raise DataError(
-            f"{recording.skeleton}: no joint falls inside the image in any kept frame; wanted "
+            f"{recording.skeleton}: no joint falls inside the image in any kept frame; expected "
             "metres before the camera; fetch the file again or take the recording away"
         )
     return Frames(depth, joints, visible, frame, body_crop(depth))
@@ -180,6 +180,6 @@ def _keys(folder: Path, kind: str) -> set[tuple[int, int, int]]:
             action, subject, trial = map(int, match.groups())
             keys.add((subject, action, trial))
         else:
-            wanted = f"a{{action}}_s{{subject}}_t{{trial}}_{kind}.mat"
-            warnings.warn(f"left out: {path}: not named {wanted}", stacklevel=3)
+            expected = f"a{{action}}_s{{subject}}_t{{trial}}_{kind}.mat"
+            warnings.warn(f"left out: {path}: not named {expected}", stacklevel=3)
     return keys

@@ -41,7 +41,7 @@ class UtdMhadConfig(tfds.core.BuilderConfig):
 
     def __post_init__(self):
         if self.every < 1:
-            raise ValueError(f"every is {self.every}; wanted 1 (all frames) or more")
+            raise ValueError(f"every is {self.every}; expected 1 (all frames) or more")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

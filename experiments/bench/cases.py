@@ -105,14 +105,14 @@ COMPARED = ("asy", "full")
 def cases(size: Size, choice: Choice) -> list[Case]:
     """All that the choice allows, in the order of the tables. The first of every kind of worker is
     its control: one clip forward through asy, unless that is left out."""
-    found = [*_nets(size, choice), *_rest(choice)]
+    result = [*_nets(size, choice), *_rest(choice)]
     allowed = {
         "net": choice.nets,
         "variant": (*choice.variants, ""),
         "what": choice.whats,
         "implementation": choice.implementations,
     }
-    return [c for c in found if all(getattr(c, k) in values for k, values in allowed.items())]
+    return [c for c in result if all(getattr(c, k) in values for k, values in allowed.items())]
 
 
 def _nets(size: Size, choice: Choice) -> Iterator[Case]:

@@ -40,8 +40,8 @@ class Ours:
         try:
             self.device = jax.devices(None if device == "auto" else device)[0]
         except RuntimeError:
-            there = ", ".join(sorted({d.platform for d in jax.devices()}))
-            raise NoDevice(f"--device={device}: not there; JAX sees: {there}") from None
+            existing = ", ".join(sorted({d.platform for d in jax.devices()}))
+            raise NoDevice(f"--device={device}: not there; JAX sees: {existing}") from None
         jax.config.update("jax_default_device", self.device)
         self.pools: dict[tuple, list] = {}
         self.compiled: dict[tuple, tuple] = {}
@@ -96,8 +96,8 @@ class Ours:
         forward, weights = self.forward(case.net, case.variant, self.numerics(case))
         pool = self.pool(case)
         compiled, facts = self.compile(jax.jit(forward), case.dtype, weights, *pool[0])
-        found = np.asarray(compiled(weights, *pool[0]), np.float32)
-        facts["deviation"] = self.reference.check(case, found)
+        result = np.asarray(compiled(weights, *pool[0]), np.float32)
+        facts["deviation"] = self.reference.check(case, result)
         return Prepared(lambda k: jax.block_until_ready(compiled(weights, *pool[k])), facts)
 
     def loss(self, case: Case, graph):
@@ -133,9 +133,9 @@ class Ours:
             return loss
 
         began = time.perf_counter()
-        found = np.asarray(call(0))
+        result = np.asarray(call(0))
         facts["checked_s"] = time.perf_counter() - began
-        facts["deviation"] = self.reference.check(case, found[None])
+        facts["deviation"] = self.reference.check(case, result[None])
         return Prepared(call, facts)
 
     def compile(self, jitted, dtype: str, *arguments):
@@ -160,13 +160,13 @@ class Ours:
         with jax.default_matmul_precision("highest"):
             if train:
                 value = jax.jit(lambda *a: self.loss(case, graph)(*a)[0])(weights, None, batch)
-                found = np.asarray(value)[None]
+                result = np.asarray(value)[None]
             else:
                 run = jax.jit(run_net, static_argnums=0, static_argnames="train")
-                found = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
+                result = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
         # complete or not there, should this process be killed meanwhile
         part = path.with_name(f"part-{path.name}")
-        np.save(part, found)
+        np.save(part, result)
         os.replace(part, path)
 
     # ---- what is not a net ----

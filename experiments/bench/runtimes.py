@@ -64,10 +64,10 @@ def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
         [_array("out", batch, MAPS, size)],
         initialisers,
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-    made.ir_version = IR_VERSION
-    onnx.checker.check_model(made)
-    return made
+    outputs = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    outputs.ir_version = IR_VERSION
+    onnx.checker.check_model(outputs)
+    return outputs
 
 
 def _array(name: str, batch: int, channels: int, size: Size):

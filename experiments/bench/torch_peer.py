@@ -53,18 +53,18 @@ class Torch:
             settings += ", mkldnn._convolution_pointwise with ReLU"
         if train:
             call = training_step(net, run, case.net, getattr(config, case.net))
-            found = call(*pool[0])[None].numpy()
+            result = call(*pool[0])[None].numpy()
         else:
 
             @torch.inference_mode()
             def call(*arrays):
                 return run(*arrays)
 
-            found = call(*pool[0]).movedim(1, -1).numpy()
+            result = call(*pool[0]).movedim(1, -1).numpy()
         # compilation happens in the first call
         seconds = time.perf_counter() - began
         compiled = {"compile_s" if run is not net else "checked_s": seconds}
-        deviation = self.reference.check(case, found)
+        deviation = self.reference.check(case, result)
         return Prepared(
             lambda k: call(*pool[k]), {**compiled, "deviation": deviation, "settings": settings}
         )
@@ -165,9 +165,9 @@ def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
     )
 
     def step(*arrays):
-        *given, masks = arrays
+        *arguments_, masks = arrays
         optimiser.zero_grad()
-        loss = loss_of(run(*given), masks)
+        loss = loss_of(run(*arguments_), masks)
         loss.backward()
         optimiser.step()
         return loss.detach()

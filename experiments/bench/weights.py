@@ -28,7 +28,7 @@ def layers_of(net: str, variant: str, width: float) -> tuple[Layer, ...]:
 def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
     """As after some training: every statistic its own value, outputs of the order of 1."""
     rng = np.random.default_rng(seed)
-    found = {}
+    result = {}
     for layer in layers:
         c, cin = layer.cout, layer.cin // layer.groups
         # He's scale, over the taps that meet one output pixel
@@ -39,8 +39,8 @@ def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
             arrays += [rng.uniform(0.5, 1.5, c), 0.1 * rng.normal(size=c)]
             arrays += [0.1 * rng.normal(size=c), rng.uniform(0.5, 1.5, c)]
         arrays = [a.astype(np.float32) for a in arrays]
-        found[layer.name] = LayerWeights(*arrays, *[None] * (6 - len(arrays)))
-    return found
+        result[layer.name] = LayerWeights(*arrays, *[None] * (6 - len(arrays)))
+    return result
 
 
 NEEDS = {
@@ -72,6 +72,6 @@ def inputs(
     ]
 
 
-def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
+def deviation(result: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference, as a share of the largest value."""
-    return float(np.max(np.abs(found - wanted)) / np.max(np.abs(wanted)))
+    return float(np.max(np.abs(result - expected)) / np.max(np.abs(expected)))

@@ -67,15 +67,15 @@ def read_array(
             f"kind; {again}"
         ) from error
     if values is None:
-        raise DataError(f"{path}: no variable {key}; wanted UTD-MHAD's own file; {again}")
+        raise DataError(f"{path}: no variable {key}; expected UTD-MHAD's own file; {again}")
     # MATLAB keeps whole numbers in the narrowest type that holds them, so uint8 is uint16 too
     if values.dtype.kind != np.dtype(dtype).kind or not np.can_cast(values.dtype, dtype):
         raise DataError(
-            f"{path}: {key} is {values.dtype}; wanted {np.dtype(dtype)}; {again}, unconverted"
+            f"{path}: {key} is {values.dtype}; expected {np.dtype(dtype)}; {again}, unconverted"
         )
     if values.ndim != 3 or values.shape[:2] != shape:
         raise DataError(
-            f"{path}: {key} is {list(values.shape)}; wanted [{shape[0]}, {shape[1]}, T]; {again}"
+            f"{path}: {key} is {list(values.shape)}; expected [{shape[0]}, {shape[1]}, T]; {again}"
         )
     if not values.shape[2]:
         raise DataError(f"{path}: {key} has no frames; {again}")

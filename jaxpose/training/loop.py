@@ -251,9 +251,9 @@ def _check_finite(stage: str, epoch: int, losses: list[jax.Array], index: int) -
 def _diverged(stage: str, measures: dict[str, float], epoch: int, step: int) -> str:
     bad = {name: value for name, value in measures.items() if not math.isfinite(value)}
     values = ", ".join(f"the {name} is {value}" for name, value in bad.items())
-    kept = "the checkpoint of the epoch before is kept" if epoch else "there is no checkpoint yet"
+    stored = "the checkpoint of the epoch before is kept" if epoch else "there is no checkpoint yet"
     where = f"at epoch {epoch + 1}, step {step} of it"
-    return f"{stage}: {values} {where}; {kept}; try a lower learning rate"
+    return f"{stage}: {values} {where}; {stored}; try a lower learning rate"
 
 
 def mean_over_clips(score, weights: Weights, frozen, batches: Iterator[Batch]) -> dict[str, float]:
