@@ -27,7 +27,7 @@ MOVED = 1e-4
 TWENTY_STEPS = [
     f"--{stage}.{option}"
     for stage in ("detection", "regression")
-    for option in ("epochs=2", "steps_per_epoch=10", "optimiser=sgd", "learning_rate=1e-2")
+    for option in ("epochs=2", "steps_per_epoch=10", "optimiser=sgd", "learning_rate=1e-3")
 ]
 
 
