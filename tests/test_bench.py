@@ -298,10 +298,10 @@ def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys, monkeypatch
     ]  # fmt: skip
     assert all(r["processes"] == 2 and r["blocks"] == 4 for r in printed["rows"])
     assert {"rows", "ratios", "load", "ceilings"} <= printed.keys()
-    # as the worker saw it, oneDNN's own setting too
+    # as the worker saw it; oneDNN's own setting lasts only while the library loads
     seen = printed["settings"]["jax"]
     assert seen["environment"]["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=7"
-    assert seen["environment"]["OMP_WAIT_POLICY"] == "passive"
+    assert "OMP_WAIT_POLICY" not in seen["environment"]
     if sys.platform == "linux":
         assert seen["malloc"]["arena_max"] == 1
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md", ".png"]
