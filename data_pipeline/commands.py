@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -67,7 +68,8 @@ def describe(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     where = f"{error.filename}: " if error.filename else ""
-    remedy = "; make room, or set TMPDIR or the output to another disk" * (error.errno in (28, 122))
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "; make room, or name another place for the output" if full else ""
     return f"{where}{error.strerror}{remedy}"
 
 

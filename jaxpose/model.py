@@ -31,11 +31,11 @@ BATCH = 8
 
 
 class Maps(NamedTuple):
-    """The output of both nets, float32 [b t h w 20]: 12 joint maps, then 8 connection maps."""
+    """The output of both nets, float32 [... h w 20]: 12 joint maps, then 8 connection maps."""
 
-    detection: Float[np.ndarray, "b t h w maps"]
+    detection: Float[np.ndarray, "*n h w maps"]
     """Probabilities of the detection net."""
-    regression: Float[np.ndarray, "b t h w maps"]
+    regression: Float[np.ndarray, "*n h w maps"]
     """Confidence maps of the regression net; a perfect peak is about 1."""
 
 
@@ -143,7 +143,7 @@ class Model:
             parts.append((np.asarray(detection)[:size], np.asarray(regression)[:size]))
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def decoded_maps(self, maps: Maps) -> Float[np.ndarray, "b t h w maps"]:
+    def decoded_maps(self, maps: Maps) -> Float[np.ndarray, "*n h w maps"]:
         """Selects the maps that are decoded, as the specification says."""
         if self.specification.maps == "combined":
             return combine(maps.detection, maps.regression)

@@ -335,7 +335,7 @@ def test_no_such_folder_and_no_argument_exit_with_2(tmp_path):
         run = subprocess.run(command, capture_output=True, text=True)
         assert run.returncode == 2
         assert run.stdout == ""
-        assert "nowhere" in run.stderr or "DIR" in run.stderr
+        assert "nowhere" in run.stderr or "Required" in run.stderr
 
 
 # ---------------------------------------------------------------- the published sheets

@@ -29,7 +29,7 @@ BRIEF = [
     for stage in ("detection", "regression")
     for option, value in (("epochs", EPOCHS), ("steps_per_epoch", STEPS))
 ]
-MEASURED = ("seconds", "date", "predict_ms", "decode_ms", "run_dir", "detector", "model")
+MEASURED = ("seconds", "date", "commit", "predict_ms", "decode_ms", "run_dir", "detector", "model")
 """Keys of a result that no promise holds equal."""
 
 

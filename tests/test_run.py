@@ -21,8 +21,9 @@ from test_resume import (
 )
 
 from data_pipeline.examples.splits import split_frames
-from experiments import account, evaluation, tables
+from experiments import account, evaluate, evaluation, rundir, tables
 from experiments.config import short_hash
+from experiments.numerics import NUMERICS
 from experiments.options import parse as config_of
 from experiments.trainings import detector_facts
 from jaxpose.body.skeleton import LIMBS
@@ -153,6 +154,66 @@ def test_the_same_command_again_trains_nothing_and_gives_the_same_numbers(run, f
         k: v for k, v in result.items() if k not in MEASURED
     }
     assert result["seconds"]["detection"] > 0 and result["seconds"]["regression"] > 0
+
+
+def test_evaluating_the_model_again_gives_the_numbers_of_the_run(run, folder, result, capsys):
+    base, *_ = run
+    options = [f"--data_dir={base / 'frames.npz'}", f"--lowering={result['lowering']}"]
+    assert evaluate.main([str(folder / "model.safetensors"), *options]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["subjects"] == result["subjects"] and again["model"] == result["model"]
+    for key, value in result.items():
+        if key.endswith("_px"):
+            assert again[key]["all"] == pytest.approx(value["all"], rel=1e-3), key
+    assert again["baselines"] == result["baselines"]
+    assert [row["id"] for row in again["infants"]] == result["subjects"]["test"]
+
+
+def test_a_row_per_infant_adds_up_to_the_totals(result):
+    rows = result["infants"]
+    assert [row["id"] for row in rows] == result["subjects"]["test"]
+    errors = [row["rmsd_fallback_px"]["all"] for row in rows]
+    total = sum(error["mean"] * error["n"] for error in errors)
+    n = sum(error["n"] for error in errors)
+    assert total / n == pytest.approx(result["rmsd_fallback_px"]["all"]["mean"])
+    missed, visible = (sum(row[f"{name}_joints"] for row in rows) for name in ("missed", "visible"))
+    assert missed / visible == pytest.approx(result["missed_rate"])
+    assert sum(row["frames"] for row in rows) == result["n_frames"]
+
+
+def test_a_result_says_which_code_made_it_on_which_machine(result):
+    assert result["numerics"] == NUMERICS and result["cpu"] and len(result["recipe_hash"]) == 12
+    assert result["micro_batches"] == {"detection": 1, "regression": 1}
+    assert {"commit", "instruction_set", "folds", "fold", "model"} <= result.keys()
+
+
+def test_tensorboard_is_appended_to_and_a_resume_repeats_nothing(tmp_path, monkeypatch):
+    added = []
+
+    class Writer:
+        def __init__(self, folder):
+            assert folder == str(tmp_path / "tensorboard")
+
+        def add_scalar(self, name, value, epoch):
+            added.append((name, value, epoch))
+
+        def flush(self):
+            pass
+
+        close = flush
+
+    monkeypatch.setattr(rundir.tensorboardX, "SummaryWriter", Writer)
+    rows = [{"stage": "detection", "epoch": k, "loss": 1.0 / k} for k in (1, 2, 3)]
+    for count in (1, 2):
+        history = rundir.History(tmp_path)
+        history.write(rows[:count])
+        history.close()
+    again = rundir.History(tmp_path)  # as after a kill: rows that were written come again
+    again.write(rows[:2])
+    again.write(rows)
+    again.close()
+    assert rows_of(tmp_path) == rows
+    assert added == [("detection/loss", 1.0 / k, k) for k in (1, 2, 3)]
 
 
 def test_another_variant_uses_the_detector_that_is_there(other_variant, folder, result):

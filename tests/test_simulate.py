@@ -623,9 +623,9 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
         ("--size=800,600", "width is 800; it must be at most 640"),
         ("--seed=-1", "seed is -1; it must be at least 0"),
         ("--size=640,400", "must be 4:3"),
-        ("--size=640", "not WIDTH,HEIGHT"),
+        ("--size=640", "expected WIDTH,HEIGHT"),
         ("--processes=0", "processes is 0; it must be at least 1"),
-        ("--frame=3", "unrecognized arguments"),
+        ("--frame=3", "Unrecognized options"),
     ],
 )
 def test_a_bad_value_exits_with_2_and_a_message_and_makes_no_folder(
@@ -809,9 +809,9 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written_and_the_run_goes_on_wi
     argv = ["--infants=2", "--frames=3", "--size=160,120", "--processes=1"]
     with monkeypatch.context() as patch:
         stopped = fill_up(patch, place, infant)
-        assert command.main([*argv, f"--out={out}"]) == 2
+        assert command.main([*argv, f"--out={out}"]) == 1
     assert stopped == [place]
-    assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert "No space left on device; make room" in capsys.readouterr().err
     assert not list(out.rglob("*.partial"))
     whole = {path.stem.removeprefix("result_") for path in out.glob("result_*")}
     assert {path.name for path in out.glob("pz*")} == whole

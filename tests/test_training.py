@@ -12,6 +12,7 @@ from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
 from jaxpose.training.checkpoints import Checkpoints
 from jaxpose.training.loop import (
+    Batches,
     DivergedError,
     Optimisation,
     Stage,
@@ -75,7 +76,7 @@ def unit_steps(epochs: int, **options) -> Optimisation:
 def run(folder, stage, optimisation, train=ones, highest=False):
     checkpoints = Checkpoints(folder, highest=highest)
     start = fresh(START)
-    actual = fit(stage, start, None, optimisation, STEPS, train, ones, checkpoints)
+    actual = fit(stage, start, None, optimisation, Batches(train, ones, STEPS), checkpoints)
     return *actual, checkpoints
 
 
@@ -210,7 +211,8 @@ def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
     def train(folder, batches):
         checkpoints = Checkpoints(tmp_path / folder, highest=False)
         val = lambda: noisy(99)  # noqa: E731
-        fit(stage, fresh(weights), NOTHING, optimisation, STEPS, batches, val, checkpoints)
+        data = Batches(batches, val, STEPS)
+        fit(stage, fresh(weights), NOTHING, optimisation, data, checkpoints)
 
     train("whole", noisy)
     with pytest.raises(KeyboardInterrupt):  # in the middle of epoch 3
