@@ -219,7 +219,7 @@ def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
         train("parts", killed)
     train("parts", noisy)
     like = initial_state(weights, optimisation.transform(STEPS))
-    (a, rows_a), (b, rows_b) = (
+    (_, a, rows_a), (_, b, rows_b) = (
         Checkpoints(tmp_path / folder, highest=False).restore_latest(like)
         for folder in ("whole", "parts")
     )
