@@ -6,7 +6,7 @@ from data_pipeline.datasets import DATASETS
 from data_pipeline.examples import clips
 from experiments.config import Config, ConfigError
 from jaxpose.cost import memory
-from jaxpose.lowering import convolution
+from jaxpose.lowering import fastest, lowering_named
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Layer
@@ -24,7 +24,7 @@ def resolve(config: Config, kept: dict) -> Config:
     """No `auto` and no None where a number is wanted. `kept`: an earlier start's config.json."""
     lowering = config.lowering
     if lowering == "auto":
-        lowering = kept.get("lowering", convolution.fastest(config.precision))
+        lowering = kept.get("lowering", fastest(config.precision).name)
     chosen = {"lowering": lowering}
     if config.feed == "auto":
         prepared = (config.data_dir or "").endswith(".npz")
@@ -36,26 +36,24 @@ def resolve(config: Config, kept: dict) -> Config:
         settings = getattr(config, stage)
         if settings.micro_batches is None:
             fit = memory.micro_batches(
-                *(layers, clip, settings.batch_size, lowering), memory.machine_bytes()
+                layers=layers,
+                clip=clip,
+                batch=settings.batch_size,
+                lowering=lowering_named(lowering),
+                available=memory.machine_bytes(),
             )
             parts = kept.get(stage, {}).get("micro_batches", fit)
             chosen[stage] = dataclasses.replace(settings, micro_batches=parts)
     config = dataclasses.replace(config, **chosen)
-    if config.lowering == "onednn":
-        check_onednn(config.precision)
+    check_lowering(config)
     return config
 
 
-def check_onednn(precision: str) -> None:
-    """Raises `ConfigError` where the lowering onednn cannot be had, before anything is kept."""
-    otherwise = "or choose --lowering=folded, in a run with another --name"
-    if convolution.fastest("float32") != "onednn":
+def check_lowering(config: Config) -> None:
+    """Raises `ConfigError` where the lowering cannot be used, before anything is written."""
+    reason = lowering_named(config.lowering).unavailable(config.precision)
+    if reason is not None:
         raise ConfigError(
-            "--lowering=onednn: needs a CPU and the library, pip install -e '.[onednn]' on x86-64 "
-            f"Linux; {otherwise}"
-        )
-    if convolution.fastest(precision) != "onednn":
-        raise ConfigError(
-            f"--lowering=onednn --precision={precision}: oneDNN cannot compute {precision} on this "
-            f"CPU, wanted one with AVX-512; choose --precision=float32, {otherwise}"
+            f"--lowering={config.lowering} --precision={config.precision}: {reason}, or choose "
+            "--lowering=folded in a run with another --name"
         )

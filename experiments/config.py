@@ -17,7 +17,7 @@ from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.frames import grid_of
 from data_pipeline.examples.splits import Kind
 from jaxpose.decoding.peaks import Decoding
-from jaxpose.lowering.convolution import Lowering
+from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.training.loop import Optimisation
@@ -96,7 +96,7 @@ class Config:
     """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"
     """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
-    lowering: Literal["auto", Lowering] = "auto"
+    lowering: Literal["auto", *LOWERINGS] = "auto"
     """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed or
     cannot compute the precision, conv3d on a GPU."""
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -30,7 +30,7 @@ from data_pipeline.examples.frames import load
 from experiments.bench.cases import LOWERINGS
 from experiments.config import ConfigError
 from experiments.rundir import claim, write_json
-from jaxpose.lowering.convolution import convolve, upsample
+from jaxpose.lowering import Lowering, convolve, lowering_named, upsample
 
 BENCH_S, TRAIN_S = 240, 150
 """Time limits of the two long parts."""
@@ -53,7 +53,7 @@ class Options:
     """Of the regression net; the detection net gets as many."""
 
 
-def check(lowering: str) -> dict[str, float]:
+def check(lowering: Lowering) -> dict[str, float]:
     """Largest deviation of output and both gradients from JAX's own 3-D convolution, as a share of
     the largest value, by kernel; all products in IEEE float32."""
     rng = np.random.default_rng(0)
@@ -69,7 +69,7 @@ def check(lowering: str) -> dict[str, float]:
             value = jax.jit(lambda *a: function(*a, lowering=how))(*arguments)
             return [value, *jax.jit(jax.grad(loss, argnums=(0, 1)))(*arguments)]
 
-        pairs = zip(all_of(lowering), all_of("conv3d"), strict=True)
+        pairs = zip(all_of(lowering), all_of(lowering_named("conv3d")), strict=True)
         return float(max(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)) for a, b in pairs))
 
     found = {}
@@ -129,7 +129,7 @@ def work(options: Options) -> dict:
     found["lowerings"] = {}
     for lowering in LOWERINGS:
         try:
-            found["lowerings"][lowering] = check(lowering)
+            found["lowerings"][lowering] = check(lowering_named(lowering))
         except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:
             found["lowerings"][lowering] = {"error": str(error).splitlines()[0]}
     write_json(out / "gpu.json", found)

@@ -35,6 +35,7 @@ from jaxpose.body.masks import Target
 from jaxpose.cost import memory
 from jaxpose.cost.accounting import net_cost
 from jaxpose.decoding.peaks import Decoding
+from jaxpose.lowering import lowering_named
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Numerics
@@ -94,7 +95,8 @@ def work(config: Config) -> dict:
     shown = frames.with_mirror_images() if config.mirror else frames
 
     # ---- stage 1: the detection net, shared by all runs that would train the same ----
-    numerics = Numerics(config.lowering, config.precision, config.bn_momentum, config.bn_epsilon)
+    lowering = lowering_named(config.lowering)
+    numerics = Numerics(lowering, config.precision, config.bn_momentum, config.bn_epsilon)
     scale_mm = DATASETS[config.dataset].scale_mm
     binary = Target(config.radius)
     detector, weights = split_net(

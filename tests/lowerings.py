@@ -1,18 +1,15 @@
-"""The lowerings as parameters of tests; the one that has to be installed is skipped without."""
-
-from typing import get_args
+"""The lowerings as parameters of tests; the one that has to be installed is skipped without it."""
 
 import pytest
 
-from jaxpose.lowering import dnnl
-from jaxpose.lowering.convolution import Lowering
+from jaxpose.lowering import LOWERINGS as BY_NAME
+from jaxpose.lowering.onednn import library
 
-NEEDS_ONEDNN = pytest.mark.skipif(
-    not dnnl.available(), reason="oneDNN is not here: pip install -e '.[onednn]'"
-)
+CONV3D, FOLDED, ONEDNN = (BY_NAME[name] for name in ("conv3d", "folded", "onednn"))
+NEEDS_ONEDNN = pytest.mark.skipif(library.missing() is not None, reason=str(library.missing()))
 LOWERINGS = [
-    pytest.param(name, marks=NEEDS_ONEDNN) if name == "onednn" else name
-    for name in get_args(Lowering)
+    pytest.param(each, id=each.name, marks=[NEEDS_ONEDNN] if each is ONEDNN else [])
+    for each in BY_NAME.values()
 ]
 EXACT = LOWERINGS[1:]
-"""Those that are held against the first, which is XLA's own convolution."""
+"""All but the first, XLA's own convolution, which they are compared with."""

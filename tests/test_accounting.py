@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxpose.body.skeleton import MAPS
 from jaxpose.cost.accounting import Cost, layer_cost, layer_costs, net_cost
-from jaxpose.lowering.convolution import convolve, upsample
+from jaxpose.lowering import convolve, lowering_named, upsample
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Layer
@@ -139,9 +139,10 @@ CLIPS = [(3, 4, 8), (1, 2, 4), (2, 6, 2)]
 
 
 def run(layer: Layer, x, kernel):
+    conv3d = lowering_named("conv3d")
     if layer.transposed:
-        return upsample(x, kernel, lowering="conv3d")
-    return convolve(x, kernel, stride=layer.stride, groups=layer.groups, lowering="conv3d")
+        return upsample(x, kernel, lowering=conv3d)
+    return convolve(x, kernel, stride=layer.stride, groups=layer.groups, lowering=conv3d)
 
 
 def shapes(layer: Layer, clip):

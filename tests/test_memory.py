@@ -5,7 +5,6 @@ import platform
 import subprocess
 import sys
 from types import SimpleNamespace
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +12,12 @@ import numpy as np
 import psutil
 import pytest
 from flax import nnx
-from lowerings import LOWERINGS
+from lowerings import CONV3D, FOLDED, LOWERINGS, ONEDNN
 
 from jaxpose.body.masks import Target
 from jaxpose.cost import memory
-from jaxpose.lowering.convolution import Lowering
+from jaxpose.lowering import LOWERINGS as BY_NAME
+from jaxpose.lowering import Lowering
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Numerics
@@ -43,14 +43,14 @@ def test_a_step_of_the_paper_s_batch_needs_the_outputs_of_its_convolutions_sever
     # per pixel: three convolutions each of 64, 128, 256 and 256 channels, 256 and 20 once
     channels = 3 * (64 + 128 + 256 + 256) + 256 + 20
     outputs = 16 * 3 * 96 * 128 * channels * 4
-    for lowering, times in (("onednn", 2.6), ("folded", 3.5), ("conv3d", 4.0)):
+    for lowering, times in ((ONEDNN, 2.6), (FOLDED, 3.5), (CONV3D, 4.0)):
         assert memory.step_bytes(asy(), PAPER, 16, lowering) == pytest.approx(times * outputs)
-    assert 14e9 < memory.step_bytes(asy(), PAPER, 16, "onednn") < 15e9
+    assert 14e9 < memory.step_bytes(asy(), PAPER, 16, ONEDNN) < 15e9
 
 
 @pytest.mark.parametrize(
     "lowering, channels",
-    [("onednn", 2.6 * (704 + 276)), ("conv3d", 4 * (704 + 276)), ("folded", 7.8 * 704 + 3.5 * 276)],
+    [(ONEDNN, 2.6 * (704 + 276)), (CONV3D, 4 * (704 + 276)), (FOLDED, 7.8 * 704 + 3.5 * 276)],
 )
 def test_under_folded_kernels_that_span_time_and_space_need_twice_as_much(lowering, channels):
     # per pixel: 64, 128, 256 and 256 channels by 3x3x3, 256 and 20 by 1x1x1
@@ -61,12 +61,12 @@ def test_under_folded_kernels_that_span_time_and_space_need_twice_as_much(loweri
 @pytest.mark.parametrize("gib, parts", [(128, 1), (24, 1), (16, 2), (8, 4), (1, 16)])
 def test_the_fewest_parts_are_taken_that_fit(gib, parts):
     # 14.6 GB whole, 7.3 in two, 3.7 in four; single clips of 0.9 where nothing fits
-    assert memory.micro_batches(asy(), PAPER, 16, "onednn", gib * GIB) == parts
+    assert memory.micro_batches(asy(), PAPER, 16, ONEDNN, gib * GIB) == parts
 
 
 def test_the_default_runs_work_in_one_piece_on_four_gibibytes():
     for net, batch in (("asy", 8), ("detection", 16)):
-        for lowering in get_args(Lowering):
+        for lowering in BY_NAME.values():
             layers = net_layers(net, 0.25)
             assert memory.micro_batches(layers, (3, 48, 64), batch, lowering, 4 * GIB) == 1
 
@@ -97,7 +97,7 @@ def test_on_a_gpu_its_own_memory_counts(monkeypatch):
     assert memory.machine_bytes() == 7 * GIB
 
 
-def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int:
+def compiled_bytes(net: str, width: float, lowering: Lowering, parts: int = 1) -> int:
     """What XLA says that a step on eight clips of 64x48 needs beside its arguments."""
     numerics = Numerics(lowering)
     graph, weights = split_net(

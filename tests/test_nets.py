@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from lowerings import EXACT, LOWERINGS
+from lowerings import CONV3D, EXACT, LOWERINGS
 
 from jaxpose.nets.detection import SHRINK, DetectionNet
 from jaxpose.nets.factorise import VARIANTS
@@ -21,7 +21,7 @@ CLIP = (1, 3, 16, 16)
 """Batch, frames, rows, columns."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """To compile, that is: these tests spend their time on nothing else."""
-CONV3D = Numerics("conv3d")
+BY_CONV3D = Numerics(CONV3D)
 run_jitted = jax.jit(run_net, static_argnums=0, static_argnames="train", compiler_options=QUICK)
 
 
@@ -49,12 +49,12 @@ def normal(seed: int, *shape: int):
 
 
 def regression(variant="asy", width=TINY, **options) -> RegressionNet:
-    options = {"numerics": CONV3D, "rngs": nnx.Rngs(0)} | options
+    options = {"numerics": BY_CONV3D, "rngs": nnx.Rngs(0)} | options
     return RegressionNet(VARIANTS[variant], width=width, **options)
 
 
 def detection(**options) -> DetectionNet:
-    return DetectionNet(**{"width": 2 * TINY, "numerics": CONV3D, "rngs": nnx.Rngs(0)} | options)
+    return DetectionNet(**{"width": 2 * TINY, "numerics": BY_CONV3D, "rngs": nnx.Rngs(0)} | options)
 
 
 def inputs(net) -> list:
@@ -146,7 +146,7 @@ def assert_same_tree(found, wanted, tolerance):
 )
 def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
     found, wanted = (
-        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, "conv3d")
+        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, CONV3D)
     )
     assert_same_tree(found, wanted, 1e-5)
 
@@ -167,7 +167,7 @@ def test_a_whole_net_learns_the_same_under_every_lowering(make, lowering):
 
         return jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights.params, inputs(net))
 
-    found, wanted = map(gradients, (lowering, "conv3d"))
+    found, wanted = map(gradients, (lowering, CONV3D))
     assert wanted[1][0].any()  # it reaches the depth, so no layer is dead
     assert_same_tree(found, wanted, 1e-5)
 

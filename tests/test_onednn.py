@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from lowerings import NEEDS_ONEDNN
+from lowerings import CONV3D, FOLDED, NEEDS_ONEDNN, ONEDNN
 
-from jaxpose.lowering import convolution, dnnl, ffi, onednn, onednn_norm, onednn_products
+from jaxpose.lowering import convolve, fastest
+from jaxpose.lowering.onednn import dnnl, ffi, library, norm, products
 from jaxpose.nets.layers import Conv, Layer, Numerics
 from jaxpose.training.loop import Optimisation, initial_state, make_step, run_net, split_net
 
@@ -110,10 +111,10 @@ def test_without_the_library_the_folded_lowering_is_chosen_and_the_other_says_wh
     monkeypatch.setattr(importlib.metadata, "files", missing)
     dnnl.library.cache_clear()
     try:
-        assert convolution.fastest("float32") == convolution.fastest("bfloat16") == "folded"
+        assert fastest("float32") == fastest("bfloat16") == "folded"
         with pytest.raises(ModuleNotFoundError, match=r"\[onednn\]"):
-            convolution.convolve(
-                jnp.zeros((1, 1, 4, 4, 1)), jnp.zeros((1, 3, 1, 1, 1)), lowering="onednn"
+            convolve(
+                jnp.zeros((1, 1, 4, 4, 1)), jnp.zeros((1, 3, 1, 1, 1)), lowering=ONEDNN
             )
     finally:
         dnnl.library.cache_clear()
@@ -122,7 +123,7 @@ def test_without_the_library_the_folded_lowering_is_chosen_and_the_other_says_wh
 @NEEDS_ONEDNN
 def test_where_the_library_is_installed_it_is_chosen_on_a_cpu():
     if jax.default_backend() == "cpu":
-        assert convolution.fastest("float32") == "onednn"
+        assert fastest("float32") == "onednn"
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -132,9 +133,9 @@ def test_on_a_gpu_xla_s_own_convolution_is_chosen_with_and_without_the_library(
 ):
     monkeypatch.setattr(onednn, "can", lambda dtype: there)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert convolution.fastest(dtype) == "conv3d"
+    assert fastest(dtype) == "conv3d"
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    assert convolution.fastest(dtype) == ("onednn" if there else "folded")
+    assert fastest(dtype) == ("onednn" if there else "folded")
 
 
 def norm_by_hand(x, scale, shift, epsilon, relu):
@@ -163,7 +164,7 @@ def test_batch_norm_and_its_gradients_are_those_of_its_definition(shape, relu):
         gradients, out = jax.jit(jax.grad(weighed, (0, 1, 2), has_aux=True))(x, scale, shift)
         return *out, *gradients
 
-    for found, wanted in zip(results(onednn_norm.normalise), results(norm_by_hand), strict=True):
+    for found, wanted in zip(results(norm.normalise), results(norm_by_hand), strict=True):
         size = max(1.0, float(jnp.abs(wanted).max()))
         np.testing.assert_allclose(found, wanted, atol=2e-5 * size)
 
@@ -177,7 +178,7 @@ def test_batch_norm_and_its_gradients_are_those_of_its_definition(shape, relu):
 )
 def test_what_the_library_would_read_beyond_is_refused(scale, shift, said):
     with pytest.raises((TypeError, ValueError), match=said):
-        onednn_norm.normalise(jnp.ones((1, 1, 2, 2, 8)), scale, shift, 1e-3, True)
+        norm.normalise(jnp.ones((1, 1, 2, 2, 8)), scale, shift, 1e-3, True)
 
 
 @NEEDS_ONEDNN
@@ -200,7 +201,7 @@ def test_batch_norm_in_bfloat16_is_that_of_float32_within_its_precision():
         pytest.skip("this CPU cannot")
     x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 4, 5, 16)), "bfloat16")
     scale, shift = jnp.full(16, 1.5), jnp.full(16, -0.5)
-    found = onednn_norm.normalise(x, scale, shift, 1e-3, True)[0]
+    found = norm.normalise(x, scale, shift, 1e-3, True)[0]
     wanted = norm_by_hand(x.astype("float32"), scale, shift, 1e-3, True)[0]
     assert found.dtype == jnp.bfloat16
     np.testing.assert_allclose(found.astype("float32"), wanted, atol=2**-7 * 5)
@@ -209,7 +210,7 @@ def test_batch_norm_in_bfloat16_is_that_of_float32_within_its_precision():
 @NEEDS_ONEDNN
 def test_the_loss_of_a_step_tells_of_nan_that_relu_hid():
     layer = Layer("c", 4, 8, kernel=(1, 3, 1))
-    graph, weights = split_net(Conv(layer, Numerics("onednn"), rngs=nnx.Rngs(0)))
+    graph, weights = split_net(Conv(layer, Numerics(ONEDNN), rngs=nnx.Rngs(0)))
 
     def loss(weights, frozen, batch):
         y, stats = run_net(graph, weights, batch["depth"], train=True)
@@ -229,7 +230,7 @@ def test_batch_norm_under_vmap_takes_every_entry_s_own_statistics():
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.normal(size=(3, 2, 2, 4, 5, 8)), jnp.float32)
     scale, shift = jnp.full(8, 2.0), jnp.full(8, 0.5)
-    found = jax.vmap(lambda v: onednn_norm.normalise(v, scale, shift, 1e-3, True)[0])(x)
+    found = jax.vmap(lambda v: norm.normalise(v, scale, shift, 1e-3, True)[0])(x)
     wanted = [norm_by_hand(v, scale, shift, 1e-3, True)[0] for v in x]
     np.testing.assert_allclose(found, jnp.stack(wanted), atol=1e-5)
 
@@ -251,7 +252,7 @@ def test_batch_norm_under_scan_takes_every_step_s_own_statistics():
 
         return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))(xs, scale, shift)
 
-    found, wanted = (jax.tree.leaves(scanned(n)) for n in (onednn_norm.normalise, norm_by_hand))
+    found, wanted = (jax.tree.leaves(scanned(n)) for n in (norm.normalise, norm_by_hand))
     for ours, theirs in zip(found, wanted, strict=True):
         size = max(1.0, float(jnp.abs(theirs).max()))
         np.testing.assert_allclose(ours, theirs, atol=2e-5 * size)
@@ -266,7 +267,7 @@ def test_threads_that_normalise_at_once_each_get_their_own_result():
     @jax.jit
     def run(x):
         def loss(x):
-            out = onednn_norm.normalise(x, scale, shift, 1e-3, True)
+            out = norm.normalise(x, scale, shift, 1e-3, True)
             return (out[0] ** 3).sum(), out
 
         gradient, out = jax.grad(loss, has_aux=True)(x)
@@ -299,7 +300,7 @@ def test_a_layer_trains_alike_by_onednn_and_by_flax(relu, transposed):
     layer = Layer("c", 4, 8, **(doubled if transposed else dict(kernel=(1, 3, 1))), relu=relu)
     x = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 6, 5, 4)), jnp.float32)
     left = []
-    for lowering in ("onednn", "conv3d"):
+    for lowering in (ONEDNN, CONV3D):
         conv = Conv(layer, Numerics(lowering, bn_momentum=0.9), rngs=nnx.Rngs(0))
         conv.bias[...] = jnp.linspace(-0.2, 0.5, 8)
         for _ in range(2):
@@ -323,9 +324,9 @@ def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_ma
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(*size, 64)), rng.normal(size=(*size, 128))
     kernel = (*extent, 64, 128)
-    computed, own = [], onednn_products.weight_gradient
+    computed, own = [], products.weight_gradient
     monkeypatch.setattr(
-        onednn_products, "weight_gradient", lambda *a: (computed.append(a[-1]), own(*a))
+        products, "weight_gradient", lambda *a: (computed.append(a[-1]), own(*a))
     )
     reach = [k // 2 for k in extent]
     padded = np.pad(x, [(0, 0), *((r, r) for r in reach), (0, 0)])
@@ -336,7 +337,7 @@ def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_ma
 
     def weighed(kernel):
         x32, dy32 = (jnp.asarray(v, jnp.float32) for v in (x, dy))
-        return (convolution.convolve(x32, kernel, lowering="onednn") * dy32).sum()
+        return (convolve(x32, kernel, lowering=ONEDNN) * dy32).sum()
 
     found = jax.grad(weighed)(jnp.zeros(kernel))
     np.testing.assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max())
@@ -355,7 +356,7 @@ def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_ma
     ],
 )
 def test_other_weight_gradients_are_left_to_the_library_s_convolution(dtype, x, kernel, y):
-    assert not onednn_products.faster(dtype, x, kernel, y)
+    assert not products.faster(dtype, x, kernel, y)
 
 
 ASK = """
@@ -364,11 +365,11 @@ from jaxpose.lowering import convolution
 from jaxpose.lowering import onednn
 x = jnp.ones((1, 3, 4, 4, 8), "bfloat16")
 try:
-    convolution.convolve(x, jnp.ones((3, 3, 3, 8, 8), "bfloat16"), lowering="onednn")
+    convolve(x, jnp.ones((3, 3, 3, 8, 8), "bfloat16"), lowering=ONEDNN)
     done = True
 except NotImplementedError:
     done = False
-print(onednn.can("float32"), done, onednn.can("bfloat16"), convolution.fastest("bfloat16"))
+print(onednn.can("float32"), done, onednn.can("bfloat16"), fastest("bfloat16"))
 """
 
 
@@ -387,7 +388,7 @@ def test_whether_the_library_has_bfloat16_on_this_cpu_is_what_a_convolution_says
 def test_a_shape_that_the_library_cannot_do_is_refused_while_tracing():
     x, kernel = jnp.zeros((1, 1, 4, 4, 3)), jnp.zeros((1, 3, 1, 2, 2))  # 3 channels in groups of 2
     with pytest.raises(ValueError, match="3 channels"):
-        jax.eval_shape(lambda x, k: convolution.convolve(x, k, lowering="onednn"), x, kernel)
+        jax.eval_shape(lambda x, k: convolve(x, k, lowering=ONEDNN), x, kernel)
 
 
 @NEEDS_ONEDNN
@@ -395,7 +396,7 @@ def test_threads_that_convolve_at_once_each_get_their_own_result():
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, 3, 8, 9, 4)), jnp.float32)
     kernels = [jnp.asarray(rng.normal(size=(3, 3, 3, 4, 4)), jnp.float32) for _ in range(4)]
-    run = jax.jit(lambda k: convolution.convolve(x, k, lowering="onednn"))
+    run = jax.jit(lambda k: convolve(x, k, lowering=ONEDNN))
     alone, found = [np.asarray(run(k)) for k in kernels], [[] for _ in kernels]
 
     def work(i):

@@ -2,14 +2,13 @@
 precision, at three sizes."""
 
 import dataclasses
-import typing
 from collections.abc import Iterator
 
 from experiments.config import PRESETS, Config
-from jaxpose.lowering.convolution import Lowering
+from jaxpose import lowering as lowerings
 from jaxpose.nets.factorise import VARIANTS
 
-LOWERINGS: tuple[str, ...] = typing.get_args(Lowering)
+LOWERINGS: tuple[str, ...] = tuple(lowerings.LOWERINGS)
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
 """torch_onednn calls PyTorch's oneDNN operator by hand, forward: for a single clip PyTorch itself
 prefers a slower convolution of its own."""

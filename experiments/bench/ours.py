@@ -21,6 +21,7 @@ from jaxpose.body.masks import Target
 from jaxpose.cost.timing import POOL
 from jaxpose.decoding import linking
 from jaxpose.decoding.peaks import Decoding
+from jaxpose.lowering import lowering_named
 from jaxpose.nets.detection import DetectionNet
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Conv, Numerics
@@ -84,7 +85,8 @@ class Ours:
     def numerics(self, case: Case) -> Numerics:
         dtype = "bfloat16" if case.dtype == "bfloat16" else "float32"
         config = self.size.config
-        return Numerics(case.lowering, dtype, config.bn_momentum, config.bn_epsilon)
+        lowering = lowering_named(case.lowering)
+        return Numerics(lowering, dtype, config.bn_momentum, config.bn_epsilon)
 
     def prepare(self, case: Case) -> Prepared:
         if case.net not in ("detection", "regression"):

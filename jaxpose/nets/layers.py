@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxpose.lowering import onednn_norm
-from jaxpose.lowering.convolution import Lowering, convolve, upsample
+from jaxpose.lowering import Lowering, convolve, lowering_named, upsample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Layer:
 class Numerics:
     """How a net is computed, as opposed to what it is."""
 
-    lowering: Lowering = "folded"
+    lowering: Lowering = lowering_named("folded")
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of activations and products; parameters and statistics are always float32."""
     bn_momentum: float = 0.99
@@ -74,8 +73,8 @@ class Conv(nnx.Module):
         x, bias = x.astype(dtype), self.bias[...].astype(dtype)
         if self.norm is None:
             return self._convolved(x, bias, relu=layer.relu)
-        if train and self.numerics.lowering == "onednn":
-            return self._normalised_by_onednn(self._convolved(x, None))
+        if train and self.numerics.lowering.norm_relu is not None:
+            return self._normalised_by_lowering(self._convolved(x, None))
         # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam would
         # blow up to full steps.
         x = self._convolved(x, jax.lax.stop_gradient(bias))
@@ -92,12 +91,12 @@ class Conv(nnx.Module):
         strides = {"stride": layer.stride, "groups": layer.groups}
         return convolve(x, kernel, bias, **strides, relu=relu, lowering=lowering)
 
-    def _normalised_by_onednn(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+    def _normalised_by_lowering(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
         """As `nnx.BatchNorm` in training, and ReLU, in fewer passes over memory; x is without the
         convolution's bias, which only the running mean sees."""
         norm = self.norm
-        y, mean, variance = onednn_norm.normalise(
-            *(x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu)
+        y, mean, variance = self.numerics.lowering.norm_relu(
+            x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu
         )
         mean = mean + jax.lax.stop_gradient(self.bias[...])
         for running, value in ((norm.mean, mean), (norm.var, variance)):

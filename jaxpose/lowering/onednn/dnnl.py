@@ -1,0 +1,184 @@
+"""oneDNN's C interface through ctypes: objects, and primitives that run on addresses.
+
+Every primitive gets its temporary memory (the *scratchpad*) from here. The library's own belongs to
+the thread that creates a primitive; another thread that runs the primitive finds a null pointer or
+a buffer that is too small. JAX traces in one thread, and XLA may run the program in another.
+"""
+
+import ctypes
+import functools
+import threading
+from collections.abc import Sequence
+from ctypes import c_int, c_int64, c_size_t, c_void_p
+
+import numpy as np
+
+from jaxpose.lowering.onednn.library import library
+
+CACHED = 512
+"""Primitives of one kind that are kept; the least recently used one is destroyed first. A training
+run of both nets needs about 150."""
+
+# Constants of oneDNN 3's dnnl_types.h.
+TRAINING, SRC, DST, DIFF_SRC, DIFF_DST = 64, 1, 17, 129, 145
+DTYPES = {"float32": 3, "bfloat16": 2}
+_UNIMPLEMENTED, _CPU, _DEFAULT_FLAGS = 3, 1, 1
+_SCRATCHPAD, _QUERY_SCRATCHPAD, _SCRATCHPAD_BY_USER = 80, 136, 1
+Dims = c_int64 * 12
+
+one_at_a_time = threading.Lock()
+"""To be held while a primitive runs. XLA runs independent operations at once, but each of the
+library's uses all cores and waits for its threads: two at once nearly stand still. The places of
+arguments and the scratchpad are shared, too."""
+
+
+class _Argument(ctypes.Structure):
+    _fields_ = [("arg", c_int), ("memory", c_void_p)]
+
+
+class Handle(c_void_p):
+    """An object of the library, which is destroyed together with this Python object."""
+
+    _destroy = None
+
+    def __del__(self):
+        if self._destroy is not None and self.value:
+            self._destroy(self)
+
+
+def check_dtypes(*arrays, like) -> None:
+    """Raises `TypeError` unless all arrays have the dtype of `like`, and one that the library
+    knows: it reads as many bytes as the descriptors say, whatever the buffer holds."""
+    library()
+    for array in arrays:
+        if array.dtype != like.dtype or str(array.dtype) not in DTYPES:
+            raise TypeError(
+                f"dtypes {array.dtype} and {like.dtype}: expected equal ones, float32 or bfloat16 "
+                "(scale and shift of batch norm: float32); convert with .astype"
+            )
+
+
+# ---- objects ----
+
+_KINDS = ("primitive_desc", "primitive_attr", "primitive", "memory_desc", "memory", "post_ops")
+
+
+def check_call(function: str, *arguments) -> None:
+    """Calls a function of the library; raises `NotImplementedError` or `RuntimeError` where it
+    returns an error."""
+    status = getattr(library(), function)(*arguments)
+    if status == _UNIMPLEMENTED:
+        raise NotImplementedError(
+            f"oneDNN cannot compute this on this CPU ({function}); choose the lowering 'folded'"
+        )
+    if status:
+        raise RuntimeError(f"oneDNN: {function} failed with status {status}")
+
+
+def create(function: str, *arguments) -> Handle:
+    """Calls one of the library's `dnnl_..._create...` functions."""
+    handle = Handle()
+    check_call(function, ctypes.byref(handle), *arguments)
+    kind = next(kind for kind in _KINDS if kind in function)
+    handle._destroy = getattr(library(), f"dnnl_{kind}_destroy")
+    return handle
+
+
+@functools.cache
+def engine() -> c_void_p:
+    """The CPU. It lives as long as the process."""
+    handle = c_void_p()
+    check_call("dnnl_engine_create", ctypes.byref(handle), c_int(_CPU), c_size_t(0))
+    return handle
+
+
+@functools.cache
+def _stream() -> c_void_p:
+    handle = c_void_p()
+    check_call("dnnl_stream_create", ctypes.byref(handle), engine(), c_int(_DEFAULT_FLAGS))
+    return handle
+
+
+def attributes() -> Handle:
+    """Attributes of a primitive whose scratchpad is passed at every call."""
+    handle = create("dnnl_primitive_attr_create")
+    mode = c_int(_SCRATCHPAD_BY_USER)
+    check_call("dnnl_primitive_attr_set_scratchpad_mode", handle, mode)
+    return handle
+
+
+def layout(shape: tuple[int, ...], order: tuple[int, ...], dtype: str) -> Handle:
+    """Descriptor of a dense row-major array, whose axes the library sees in `order`."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return create(
+        "dnnl_memory_desc_create_with_strides",
+        c_int(len(order)),
+        Dims(*(shape[a] for a in order)),
+        c_int(DTYPES[dtype]),
+        Dims(*(strides[a] for a in order)),
+    )
+
+
+def query(description: Handle, what: int) -> c_void_p:
+    """A memory descriptor that belongs to a primitive's description, and lives as long."""
+    function = library().dnnl_primitive_desc_query_md
+    function.restype = c_void_p
+    return c_void_p(function(description, c_int(what), c_int(0)))
+
+
+def size_of(memory_layout: c_void_p) -> int:
+    """Bytes of an array with this descriptor."""
+    function = library().dnnl_memory_desc_get_size
+    function.restype = c_size_t
+    return function(memory_layout)
+
+
+# ---- running ----
+
+
+class Primitive:
+    """One operation of the library on fixed shapes, created once and run often."""
+
+    def __init__(self, description: Handle, arguments: Sequence[tuple[int, c_void_p]]):
+        """`arguments`: the library's number of each argument and its memory descriptor, in the
+        order in which their addresses are passed to `run`."""
+        scratchpad = query(description, _QUERY_SCRATCHPAD)
+        self.scratchpad_bytes = size_of(scratchpad)
+        if self.scratchpad_bytes:
+            arguments = [*arguments, (_SCRATCHPAD, scratchpad)]
+        self._primitive = create("dnnl_primitive_create", description)
+        self._memories = [
+            create("dnnl_memory_create", each, engine(), c_void_p(None)) for _, each in arguments
+        ]
+        self._arguments = (_Argument * len(arguments))(
+            *((number, memory) for (number, _), memory in zip(arguments, self._memories, strict=True))
+        )
+        self._set_address = library().dnnl_memory_set_data_handle
+        self._set_address.argtypes = [c_void_p, c_void_p]
+
+    def run(self, addresses: Sequence[int], scratchpad: int) -> None:
+        """`one_at_a_time` must be held. `scratchpad` is the address of `scratchpad_bytes`."""
+        # without a scratchpad its address is the one that is left over
+        for memory, address in zip(self._memories, (*addresses, scratchpad), strict=False):
+            self._set_address(memory, address)
+        count = c_int(len(self._memories))
+        check_call("dnnl_primitive_execute", self._primitive, _stream(), count, self._arguments)
+
+
+_ALIGNMENT = 4096
+_workspace = (np.empty(0, np.uint8), 0)
+"""The buffer, and its first aligned address."""
+
+
+def workspace(size: int) -> int:
+    """Address of at least `size` bytes that every primitive may overwrite while it runs.
+    `one_at_a_time` must be held. There is one buffer, which grows."""
+    global _workspace
+    if _workspace[0].size < size + _ALIGNMENT:
+        _workspace = (np.empty(0, np.uint8), 0)  # frees the old buffer first
+        buffer = np.empty(size + _ALIGNMENT, np.uint8)
+        address = buffer.ctypes.data
+        _workspace = (buffer, address + -address % _ALIGNMENT)
+    return _workspace[1]
