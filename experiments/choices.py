@@ -9,7 +9,7 @@ from jaxpose.cost import memory
 from jaxpose.lowering import fastest, lowering_named
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Layer
+from jaxpose.nets.layers import Layer, Numerics
 
 
 def stage_layers(config: Config) -> dict[str, list[Layer]]:
@@ -47,6 +47,16 @@ def resolve(config: Config, kept: dict) -> Config:
     config = dataclasses.replace(config, **chosen)
     check_lowering(config)
     return config
+
+
+def numerics(config: Config) -> Numerics:
+    """How the nets of a resolved configuration are computed."""
+    return Numerics(
+        lowering=lowering_named(config.lowering),
+        dtype=config.precision,
+        bn_momentum=config.bn_momentum,
+        bn_epsilon=config.bn_epsilon,
+    )
 
 
 def check_lowering(config: Config) -> None:

@@ -35,10 +35,8 @@ from jaxpose.body.masks import Target
 from jaxpose.cost import memory
 from jaxpose.cost.accounting import net_cost
 from jaxpose.decoding.peaks import Decoding
-from jaxpose.lowering import lowering_named
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Numerics
 from jaxpose.training import stages
 from jaxpose.training.checkpoints import Checkpoints
 from jaxpose.training.loop import (
@@ -95,8 +93,7 @@ def work(config: Config) -> dict:
     shown = frames.with_mirror_images() if config.mirror else frames
 
     # ---- stage 1: the detection net, shared by all runs that would train the same ----
-    lowering = lowering_named(config.lowering)
-    numerics = Numerics(lowering, config.precision, config.bn_momentum, config.bn_epsilon)
+    numerics = choices.numerics(config)
     scale_mm = DATASETS[config.dataset].scale_mm
     binary = Target(config.radius)
     detector, weights = split_net(
