@@ -1,5 +1,7 @@
 """The lowerings as parameters of tests; the one that has to be installed is skipped without it."""
 
+import dataclasses
+
 import pytest
 
 from jaxpose.lowering import LOWERINGS as BY_NAME
@@ -13,3 +15,8 @@ LOWERINGS = [
 ]
 EXACT = LOWERINGS[1:]
 """All but the first, XLA's own convolution, which they are compared with."""
+
+
+def replace_onednn(monkeypatch, unavailable) -> None:
+    """Makes `unavailable(dtype)` decide whether the lowering `onednn` can be used, for one test."""
+    monkeypatch.setitem(BY_NAME, "onednn", dataclasses.replace(ONEDNN, unavailable=unavailable))

@@ -1,12 +1,12 @@
-"""Python functions under XLA, and the library that is reached through them."""
+"""oneDNN: where it can be used, what it touches, and what it computes."""
 
-import ctypes
+import functools
 import importlib.metadata
 import os
 import subprocess
 import sys
 import threading
-import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,11 @@ from flax import nnx
 from lowerings import CONV3D, FOLDED, NEEDS_ONEDNN, ONEDNN
 
 from jaxpose.lowering import convolve, fastest
-from jaxpose.lowering.onednn import dnnl, ffi, library, norm, products
+from jaxpose.lowering.onednn import dnnl, library, norm, primitives, products
 from jaxpose.nets.layers import Conv, Layer, Numerics
 from jaxpose.training.loop import Optimisation, initial_state, make_step, run_net, split_net
 
-
-def floats(buffer: ffi.Buffer) -> np.ndarray:
-    size = int(np.prod(buffer.shape))
-    return np.ctypeslib.as_array(
-        ctypes.cast(buffer.address, ctypes.POINTER(ctypes.c_float)), (size,)
-    ).reshape(buffer.shape)
+TESTS = Path(__file__).parent
 
 
 def in_threads(work, items) -> None:
@@ -37,103 +32,161 @@ def in_threads(work, items) -> None:
         thread.join()
 
 
-def test_a_python_function_fills_xla_s_result_in_place():
-    seen = []
-
-    def outer(arguments, results):
-        seen.append([(b.dtype, b.shape) for b in (*arguments, *results)])
-        a, b = map(floats, arguments)
-        floats(results[0])[...] = np.multiply.outer(a, b)
-        floats(results[1])[...] = a.sum()
-
-    ffi.register("test_outer", outer)
-    out = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((2, 3), ())]
-
-    @jax.jit
-    def run(a, b):
-        product, total = jax.ffi.ffi_call("test_outer", out)(a, 10 * b)
-        return product + 1, total
-
-    product, total = run(jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0, 5.0]))
-    np.testing.assert_array_equal(product, [[31, 41, 51], [61, 81, 101]])
-    assert total == 3
-    assert seen == [[("float32", s) for s in ((2,), (3,), (2, 3), ())]]
+# ---- where it can be used ----
 
 
-def test_a_function_that_is_offered_is_registered_once_when_threads_first_call_it(monkeypatch):
-    told, register, here = [], ffi.register, threading.Barrier(4)
-
-    def slow(name, function):
-        told.append(name)
-        time.sleep(0.05)  # the others are asking meanwhile
-        register(name, function)
-
-    def double(arguments, results):
-        floats(results[0])[...] = 2 * floats(arguments[0])
-
-    monkeypatch.setattr(ffi, "register", slow)
-    ffi.declare("test_double", double)
-    assert not told
-    found = {}
-
-    def work(i):
-        here.wait()
-        out = jax.ShapeDtypeStruct((2,), jnp.float32)
-        found[i] = np.asarray(ffi.call("test_double", out)(jnp.full(2, float(i))))
-
-    in_threads(work, range(4))
-    assert told == ["test_double"]
-    assert {i: v.tolist() for i, v in found.items()} == {i: [2 * i] * 2 for i in range(4)}
-
-
-def test_importing_registers_nothing():
-    code = "from jaxpose import lowering; from jaxpose.lowering.onednn import ffi; print(len(ffi._handlers), len(ffi._declared))"
-    said = subprocess.run([sys.executable, "-c", code], stdout=-1, text=True, check=True).stdout
-    assert said.split() == ["0", "8"]
-
-
-def test_an_exception_in_the_function_stops_the_xla_program_with_its_message():
-    def fail(arguments, results):
-        raise ValueError("no such thing")
-
-    ffi.register("test_fail", fail)
-    call = jax.ffi.ffi_call("test_fail", jax.ShapeDtypeStruct((2,), jnp.float32))
-    with pytest.raises(Exception, match="test_fail: no such thing"):
-        jax.block_until_ready(jax.jit(call)(jnp.zeros(2)))
-
-
-def test_without_the_library_the_folded_lowering_is_chosen_and_the_other_says_what_to_install(
-    monkeypatch,
-):
+def test_without_the_library_the_reason_says_what_to_install(monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "files", missing)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     library._load.cache_clear()
     try:
-        assert fastest("float32") == fastest("bfloat16") == "folded"
+        assert fastest("float32") is fastest("bfloat16") is FOLDED
+        assert "oneDNN is not installed: pip install" in ONEDNN.unavailable("float32")
+        assert library.instruction_set() is None
         with pytest.raises(ModuleNotFoundError, match=r"\[onednn\]"):
             convolve(jnp.zeros((1, 1, 4, 4, 1)), jnp.zeros((1, 3, 1, 1, 1)), lowering=ONEDNN)
     finally:
         library._load.cache_clear()
 
 
-@NEEDS_ONEDNN
-def test_where_the_library_is_installed_it_is_chosen_on_a_cpu():
-    if jax.default_backend() == "cpu":
-        assert fastest("float32") == "onednn"
-
-
-@pytest.mark.parametrize("there", [True, False])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_on_a_gpu_xla_s_own_convolution_is_chosen_with_and_without_the_library(
-    there, dtype, monkeypatch
-):
-    monkeypatch.setattr(onednn, "can", lambda dtype: there)
+def test_on_a_gpu_the_reason_is_that_it_needs_a_cpu(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert fastest(dtype) == "conv3d"
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    assert fastest(dtype) == ("onednn" if there else "folded")
+    assert "needs a CPU" in ONEDNN.unavailable("float32")
+
+
+def python(program: str, *arguments: str, limit_s: float = 120, **environment: str):
+    """Runs a program in a process of its own, on a CPU."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+    )
+
+
+REFUSED = """
+from jaxpose.lowering import fastest, lowering_named
+from jaxpose.lowering.onednn import ffi
+ffi.VERSION = (0, 99)
+for _ in range(2):
+    print(fastest("float32").name, fastest("bfloat16").name)
+print(lowering_named("onednn").unavailable("float32"))
+"""
+
+
+@NEEDS_ONEDNN
+def test_where_xla_refuses_the_handler_folded_is_chosen_with_one_line_of_warning():
+    done = python(REFUSED)
+    *names, reason = done.stdout.splitlines()
+    assert names == ["folded folded"] * 2
+    assert "cannot call oneDNN" in reason and "version (0.99) is incompatible" in reason
+    (warning,) = done.stderr.splitlines()
+    assert "XLA cannot call it" in warning and "'folded' is used" in warning
+
+
+LOADED = """
+import os
+before = dict(os.environ)
+from jaxpose.lowering import lowering_named
+assert dict(os.environ) == before
+assert lowering_named("onednn").unavailable("float32") is None
+assert dict(os.environ) == before
+"""
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize("user", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_loading_leaves_the_environment_alone_and_its_threads_sleep_unless_the_user_says_else(
+    user, monkeypatch
+):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    done = python(LOADED, OMP_DISPLAY_ENV="true", **user)
+    assert done.returncode == 0, done.stderr
+    policy = user.get("OMP_WAIT_POLICY", "PASSIVE")
+    assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr
+
+
+ASK = """
+import jax.numpy as jnp
+from jaxpose.lowering import convolve, fastest, lowering_named
+from jaxpose.lowering.onednn import library
+onednn = lowering_named("onednn")
+x = jnp.ones((1, 3, 4, 4, 8), "bfloat16")
+try:
+    convolve(x, jnp.ones((3, 3, 3, 8, 8), "bfloat16"), lowering=onednn)
+    done = True
+except NotImplementedError:
+    done = False
+reason = onednn.unavailable("bfloat16")
+print(onednn.unavailable("float32"), done, reason is None, fastest("bfloat16").name, sep="|")
+print(library.instruction_set(), reason, sep="|")
+"""
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize("newest", ["AVX2", "DEFAULT"])
+def test_whether_the_library_has_bfloat16_on_this_cpu_is_what_a_convolution_says(newest):
+    # the library reads from the environment which instructions it may use
+    first, second = python(ASK, ONEDNN_MAX_CPU_ISA=newest).stdout.splitlines()
+    instructions, reason = second.split("|")
+    if newest == "AVX2":
+        assert instructions == "AVX2"
+        assert first == "None|False|False|folded"
+    assert first in ("None|True|True|onednn", "None|False|False|folded")
+    if "folded" in first:
+        assert f"cannot compute bfloat16 on this CPU ({instructions})" in reason
+        assert "choose float32" in reason
+
+
+@NEEDS_ONEDNN
+def test_the_instruction_set_is_named():
+    assert library.instruction_set() in library._INSTRUCTION_SETS.values()
+    assert python(ASK, ONEDNN_MAX_CPU_ISA="SSE41").stdout.splitlines()[1].startswith("SSE4.1|")
+
+
+# ---- memory that it touches, objects that it creates ----
+
+
+@NEEDS_ONEDNN
+@pytest.mark.parametrize("scope", ["few", pytest.param("all", marks=pytest.mark.slow)])
+def test_operations_created_in_another_thread_touch_nothing_outside_of_their_arrays(scope):
+    program = (TESTS / "onednn_guarded.py").read_text()
+    done = python(program, scope, limit_s=900)
+    assert done.stdout.splitlines()[-1] == "done", (done.stdout[-200:], done.stderr[-2000:])
+
+
+@NEEDS_ONEDNN
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_operation_of_every_net_returns(dtype):
+    if reason := ONEDNN.unavailable(dtype):
+        pytest.skip(reason)
+    program = (TESTS / "onednn_every_operation.py").read_text()
+    done = python(program, dtype, limit_s=900)
+    assert done.stdout.splitlines()[-1] == "done", (done.stdout[-300:], done.stderr[-2000:])
+
+
+@NEEDS_ONEDNN
+def test_a_primitive_that_the_cache_drops_is_destroyed_in_the_library_too(monkeypatch):
+    loaded, destroyed = library.library(), []
+    destroy = loaded.dnnl_primitive_destroy
+    monkeypatch.setattr(
+        loaded, "dnnl_primitive_destroy", lambda p: (destroyed.append(p.value), destroy(p))
+    )
+    cached = functools.lru_cache(maxsize=2)(primitives.Convolution)
+    for channels in (3, 5, 7, 9):  # each with a kernel that is reordered first
+        shape = (1, 1, 4, 4, channels)
+        cached(primitives.FORWARD, "float32", shape, (1, 3, 1, channels, channels), shape, False)
+    assert len(destroyed) == 2 * 2
+    for cache in (primitives.prepared, norm.prepared):
+        assert cache.cache_info().maxsize == dnnl.CACHED
+
+
+# ---- batch norm ----
 
 
 def norm_by_hand(x, scale, shift, epsilon, relu):
@@ -162,47 +215,55 @@ def test_batch_norm_and_its_gradients_are_those_of_its_definition(shape, relu):
         gradients, out = jax.jit(jax.grad(weighed, (0, 1, 2), has_aux=True))(x, scale, shift)
         return *out, *gradients
 
-    for found, wanted in zip(results(norm.normalise), results(norm_by_hand), strict=True):
-        size = max(1.0, float(jnp.abs(wanted).max()))
-        np.testing.assert_allclose(found, wanted, atol=2e-5 * size)
+    for actual, expected in zip(results(norm.normalise), results(norm_by_hand), strict=True):
+        size = max(1.0, float(jnp.abs(expected).max()))
+        np.testing.assert_allclose(actual, expected, atol=2e-5 * size)
 
 
 @NEEDS_ONEDNN
-@pytest.mark.parametrize(
-    "scale, shift, said",
-    [
-        (jnp.ones(8, "bfloat16"), jnp.ones(8), "bfloat16 with float32"),
-    ],
-)
-def test_what_the_library_would_read_beyond_is_refused(scale, shift, said):
-    with pytest.raises((TypeError, ValueError), match=said):
+def test_epsilon_is_an_attribute_of_the_call_and_not_an_array():
+    x, channel = jnp.arange(24.0).reshape(1, 1, 2, 3, 4), jnp.ones(4)
+
+    def outputs(epsilon):
+        run = jax.jit(lambda *a: norm.normalise(*a, epsilon, True)[0])
+        (line,) = [
+            t for t in run.lower(x, channel, channel).as_text().splitlines() if "@jaxpose" in t
+        ]
+        return run(x, channel, channel), line
+
+    for epsilon in (1e-3, 10.0):
+        actual, line = outputs(epsilon)
+        np.testing.assert_allclose(
+            actual, norm_by_hand(x, channel, channel, epsilon, True)[0], atol=1e-5
+        )
+        operands, attributes = line.split("(", 1)[1].split(")", 1)
+        assert operands.count("%") == 3 and "epsilon = " in attributes
+
+
+@NEEDS_ONEDNN
+def test_scale_and_shift_of_another_dtype_are_refused():
+    scale, shift = jnp.ones(8, "bfloat16"), jnp.ones(8)
+    with pytest.raises(TypeError, match="bfloat16 and float32: expected equal ones"):
         norm.normalise(jnp.ones((1, 1, 2, 2, 8)), scale, shift, 1e-3, True)
 
 
 @NEEDS_ONEDNN
-@pytest.mark.parametrize(
-    "kernel, bias",
-    [
-        (jnp.ones((1, 3, 1, 8, 4), "bfloat16"), None),
-        (jnp.ones((1, 3, 1, 8, 4)), jnp.ones(4, "bfloat16")),
-        (jnp.ones((1, 3, 1, 8, 4)), jnp.ones(3)),
-    ],
-)
-def test_a_kernel_or_a_bias_of_another_size_is_refused(kernel, bias):
-    with pytest.raises((TypeError, ValueError), match="bfloat16|bias"):
-        onednn.convolve(jnp.ones((1, 1, 4, 4, 8)), kernel, bias, (1, 1, 1), False)
+def test_other_types_of_numbers_are_refused():
+    x, kernel = jnp.ones((1, 1, 4, 4, 8), "float16"), jnp.ones((1, 3, 1, 8, 4), "float16")
+    with pytest.raises(TypeError, match="float16.* expected .* float32 or bfloat16"):
+        convolve(x, kernel, lowering=ONEDNN)
 
 
 @NEEDS_ONEDNN
 def test_batch_norm_in_bfloat16_is_that_of_float32_within_its_precision():
-    if not ONEDNN.unavailable("bfloat16") is None:
-        pytest.skip("this CPU cannot")
+    if reason := ONEDNN.unavailable("bfloat16"):
+        pytest.skip(reason)
     x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 3, 4, 5, 16)), "bfloat16")
     scale, shift = jnp.full(16, 1.5), jnp.full(16, -0.5)
-    found = norm.normalise(x, scale, shift, 1e-3, True)[0]
-    wanted = norm_by_hand(x.astype("float32"), scale, shift, 1e-3, True)[0]
-    assert found.dtype == jnp.bfloat16
-    np.testing.assert_allclose(found.astype("float32"), wanted, atol=2**-7 * 5)
+    actual = norm.normalise(x, scale, shift, 1e-3, True)[0]
+    expected = norm_by_hand(x.astype("float32"), scale, shift, 1e-3, True)[0]
+    assert actual.dtype == jnp.bfloat16
+    np.testing.assert_allclose(actual.astype("float32"), expected, atol=2**-7 * 5)
 
 
 @NEEDS_ONEDNN
@@ -228,9 +289,9 @@ def test_batch_norm_under_vmap_takes_every_entry_s_own_statistics():
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.normal(size=(3, 2, 2, 4, 5, 8)), jnp.float32)
     scale, shift = jnp.full(8, 2.0), jnp.full(8, 0.5)
-    found = jax.vmap(lambda v: norm.normalise(v, scale, shift, 1e-3, True)[0])(x)
-    wanted = [norm_by_hand(v, scale, shift, 1e-3, True)[0] for v in x]
-    np.testing.assert_allclose(found, jnp.stack(wanted), atol=1e-5)
+    actual = jax.vmap(lambda v: norm.normalise(v, scale, shift, 1e-3, True)[0])(x)
+    expected = [norm_by_hand(v, scale, shift, 1e-3, True)[0] for v in x]
+    np.testing.assert_allclose(actual, jnp.stack(expected), atol=1e-5)
 
 
 @NEEDS_ONEDNN
@@ -250,8 +311,8 @@ def test_batch_norm_under_scan_takes_every_step_s_own_statistics():
 
         return jax.jit(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))(xs, scale, shift)
 
-    found, wanted = (jax.tree.leaves(scanned(n)) for n in (norm.normalise, norm_by_hand))
-    for ours, theirs in zip(found, wanted, strict=True):
+    actual, expected = (jax.tree.leaves(scanned(n)) for n in (norm.normalise, norm_by_hand))
+    for ours, theirs in zip(actual, expected, strict=True):
         size = max(1.0, float(jnp.abs(theirs).max()))
         np.testing.assert_allclose(ours, theirs, atol=2e-5 * size)
 
@@ -273,19 +334,19 @@ def test_threads_that_normalise_at_once_each_get_their_own_result():
 
     alone = [jax.tree.map(np.asarray, run(x)) for x in xs]
     assert np.abs(alone[0][1] - alone[1][1]).min() > 0.5  # their means: 0 and 1
-    found, here = [[], []], threading.Barrier(2)
+    actual, here = [[], []], threading.Barrier(2)
 
     def work(i):
         here.wait()
-        found[i] = [jax.tree.map(np.asarray, run(xs[i])) for _ in range(20)]
+        actual[i] = [jax.tree.map(np.asarray, run(xs[i])) for _ in range(20)]
 
     in_threads(work, range(2))
-    for x, wanted, many in zip(xs, alone, found, strict=True):
+    for x, expected, many in zip(xs, alone, actual, strict=True):
         by_hand = norm_by_hand(x, scale, shift, 1e-3, True)
-        np.testing.assert_allclose(wanted[0], by_hand[0], atol=1e-4)
+        np.testing.assert_allclose(expected[0], by_hand[0], atol=1e-4)
         assert len(many) == 20
         for one in many:
-            for ours, same in zip(one, wanted, strict=True):
+            for ours, same in zip(one, expected, strict=True):
                 np.testing.assert_array_equal(ours, same)
 
 
@@ -303,8 +364,8 @@ def test_a_layer_trains_alike_by_onednn_and_by_flax(relu, transposed):
         conv.bias[...] = jnp.linspace(-0.2, 0.5, 8)
         for _ in range(2):
             loss, gradients = nnx.value_and_grad(lambda c: (c(x, train=True) ** 3).sum())(conv)
-        kept = nnx.state(conv, nnx.Not(nnx.Param))
-        left.append([loss, *jax.tree.leaves(gradients), *jax.tree.leaves(kept)])
+        stats = nnx.state(conv, nnx.Not(nnx.Param))
+        left.append([loss, *jax.tree.leaves(gradients), *jax.tree.leaves(stats)])
     for ours, theirs in zip(*left, strict=True):
         size = max(1.0, float(jnp.abs(theirs).max()))
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * size)
@@ -326,17 +387,17 @@ def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_ma
     monkeypatch.setattr(products, "weight_gradient", lambda *a: (computed.append(a[-1]), own(*a)))
     reach = [k // 2 for k in extent]
     padded = np.pad(x, [(0, 0), *((r, r) for r in reach), (0, 0)])
-    wanted = np.empty(kernel)
+    expected = np.empty(kernel)
     for tap in np.ndindex(extent):
         part = padded[:, *(slice(a, a + n) for a, n in zip(tap, size[1:], strict=True))]
-        wanted[tap] = np.einsum("bthwi,bthwo->io", part, dy)
+        expected[tap] = np.einsum("bthwi,bthwo->io", part, dy)
 
     def weighed(kernel):
         x32, dy32 = (jnp.asarray(v, jnp.float32) for v in (x, dy))
         return (convolve(x32, kernel, lowering=ONEDNN) * dy32).sum()
 
-    found = jax.grad(weighed)(jnp.zeros(kernel))
-    np.testing.assert_allclose(found, wanted, atol=2e-6 * np.abs(wanted).max())
+    actual = jax.grad(weighed)(jnp.zeros(kernel))
+    np.testing.assert_allclose(actual, expected, atol=2e-6 * np.abs(expected).max())
     assert computed == [kernel]
 
 
@@ -355,36 +416,58 @@ def test_other_weight_gradients_are_left_to_the_library_s_convolution(dtype, x, 
     assert not products.faster(dtype, x, kernel, y)
 
 
-ASK = """
-import jax, jax.numpy as jnp
-from jaxpose.lowering import convolution
-from jaxpose.lowering import onednn
-x = jnp.ones((1, 3, 4, 4, 8), "bfloat16")
-try:
-    convolve(x, jnp.ones((3, 3, 3, 8, 8), "bfloat16"), lowering=ONEDNN)
-    done = True
-except NotImplementedError:
-    done = False
-print(onednn.can("float32"), done, ONEDNN.unavailable("bfloat16") is None, fastest("bfloat16"))
-"""
+# ---- the weight gradient that may hang ----
+
+
+@pytest.mark.parametrize(
+    "dtype, extent, amx, product",
+    [
+        ("bfloat16", (1, 1, 1), True, True),
+        ("bfloat16", (1, 1, 1), False, False),
+        ("float32", (1, 1, 1), True, False),
+        ("bfloat16", (3, 1, 1), True, False),
+    ],
+)
+def test_weight_gradients_of_1x1x1_in_bfloat16_are_a_product_by_xla_on_matrix_units(
+    dtype, extent, amx, product, monkeypatch
+):
+    monkeypatch.setattr(products, "has_amx", lambda: amx)
+    assert products.library_may_hang(dtype, (*extent, 256, 20)) is product
 
 
 @NEEDS_ONEDNN
-@pytest.mark.parametrize("newest, said", [("AVX2", "True False False folded"), ("DEFAULT", None)])
-def test_whether_the_library_has_bfloat16_on_this_cpu_is_what_a_convolution_says(newest, said):
-    # the library takes the newest instructions that it may use from the environment
-    limits = {"ONEDNN_MAX_CPU_ISA": newest, "JAX_PLATFORMS": "cpu"}
-    found = subprocess.run(
-        [sys.executable, "-c", ASK], env=os.environ | limits, stdout=-1, text=True, check=True
-    ).stdout.strip()
-    assert found in ([said] if said else ["True True True onednn", "True False False folded"])
+def test_matrix_units_are_seen_in_the_library_s_instruction_set(monkeypatch):
+    for code, name in library._INSTRUCTION_SETS.items():
+        monkeypatch.setattr(library.library(), "dnnl_get_effective_cpu_isa", lambda code=code: code)
+        assert library.has_amx() is ("AMX" in name)
+        assert library.instruction_set() == name
 
 
 @NEEDS_ONEDNN
-def test_a_shape_that_the_library_cannot_do_is_refused_while_tracing():
-    x, kernel = jnp.zeros((1, 1, 4, 4, 3)), jnp.zeros((1, 3, 1, 2, 2))  # 3 channels in groups of 2
-    with pytest.raises(ValueError, match="3 channels"):
-        jax.eval_shape(lambda x, k: convolve(x, k, lowering=ONEDNN), x, kernel)
+@pytest.mark.parametrize("groups", [1, 3])
+def test_the_product_by_xla_is_the_library_s_weight_gradient(groups, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 3, 4, 5, 6)), rng.normal(size=(1, 1, 1, 6 // groups, 9))
+    x, kernel = (jnp.asarray(v, jnp.float32) for v in (x, kernel))
+
+    def gradient():
+        def loss(kernel):
+            return (convolve(x, kernel, groups=groups, lowering=ONEDNN) ** 3).sum()
+
+        run = jax.jit(jax.grad(loss))
+        return run(kernel), run.lower(kernel).as_text().count("@jaxpose_onednn_backward_weights")
+
+    expected, calls = gradient()
+    assert calls == 1
+    monkeypatch.setattr(products, "library_may_hang", lambda dtype, kernel: True)
+    actual, calls = gradient()
+    assert calls == 0
+    np.testing.assert_allclose(
+        actual, expected, rtol=1e-5, atol=1e-5 * float(jnp.abs(expected).max())
+    )
+
+
+# ---- threads ----
 
 
 @NEEDS_ONEDNN
@@ -393,13 +476,13 @@ def test_threads_that_convolve_at_once_each_get_their_own_result():
     x = jnp.asarray(rng.normal(size=(2, 3, 8, 9, 4)), jnp.float32)
     kernels = [jnp.asarray(rng.normal(size=(3, 3, 3, 4, 4)), jnp.float32) for _ in range(4)]
     run = jax.jit(lambda k: convolve(x, k, lowering=ONEDNN))
-    alone, found = [np.asarray(run(k)) for k in kernels], [[] for _ in kernels]
+    alone, actual = [np.asarray(run(k)) for k in kernels], [[] for _ in kernels]
 
     def work(i):
-        found[i] = [np.asarray(run(kernels[i])) for _ in range(20)]
+        actual[i] = [np.asarray(run(kernels[i])) for _ in range(20)]
 
     in_threads(work, range(len(kernels)))
-    for wanted, many in zip(alone, found, strict=True):
+    for expected, many in zip(alone, actual, strict=True):
         assert len(many) == 20
         for one in many:
-            np.testing.assert_array_equal(one, wanted)  # bit by bit: the same order of sums
+            np.testing.assert_array_equal(one, expected)  # bit by bit: the same order of sums

@@ -152,9 +152,8 @@ class Primitive:
         self._memories = [
             create("dnnl_memory_create", each, engine(), c_void_p(None)) for _, each in arguments
         ]
-        self._arguments = (_Argument * len(arguments))(
-            *((number, memory) for (number, _), memory in zip(arguments, self._memories, strict=True))
-        )
+        numbers = [number for number, _ in arguments]
+        self._arguments = (_Argument * len(arguments))(*zip(numbers, self._memories, strict=True))
         self._set_address = library().dnnl_memory_set_data_handle
         self._set_address.argtypes = [c_void_p, c_void_p]
 

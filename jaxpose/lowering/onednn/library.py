@@ -46,7 +46,8 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
             return ctypes.CDLL(str(path.locate())), None
     except OSError as error:
         reason = f"oneDNN cannot be loaded ({error}): reinstall {WHEEL}"
-        logging.getLogger(__name__).warning("%s; convolutions are slower without it", reason)
+        message = "%s; the slower lowering 'folded' is used instead"
+        logging.getLogger(__name__).warning(message, reason)
         return None, reason
 
 

@@ -62,8 +62,8 @@ def _refused_by_xla() -> str | None:
             return None
         message = "the result was wrong"
     logging.getLogger(__name__).warning(
-        "oneDNN is installed but cannot be called from XLA (%s); convolutions are slower without "
-        "it. Install a version of jaxlib that jaxpose was tested with.",
+        "oneDNN is installed but XLA cannot call it (%s); the slower lowering 'folded' is used "
+        "instead",
         message,
     )
     return (
