@@ -8,18 +8,19 @@ importer or a run would stop at, joints outside of the image, right and left exc
 not.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import tyro
 from tqdm import tqdm
 
 from data_pipeline.babypose.frames import Infant, hide_outside, read_frames, read_infants
 from data_pipeline.babypose.sheets import Problem
 from data_pipeline.babypose.swaps import RIGHT, exchanged_pairs, looks_mirrored
+from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import DEEPEST_MM, usual_step
 from jaxpose.body.skeleton import JOINTS
@@ -118,7 +119,7 @@ def _too_deep(infant: Infant, values: np.ndarray, frames: list[int]) -> Problem:
     sheet, first = infant.sheet, frames[0]
     what = (
         f"depth of up to {np.flatnonzero(values)[-1]} mm in {len(frames)} images, first in "
-        f"{infant.images[first]}; wanted at most {DEEPEST_MM} mm; is the depth in millimetres?"
+        f"{infant.images[first]}; expected at most {DEEPEST_MM} mm; is the depth in millimetres?"
     )
     return Problem(str(sheet.path), int(sheet.rows[first]), what)
 
@@ -215,27 +216,30 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0 = fit for use, 1 = a problem, 2 = no such folder."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipeline.check",
-        description="Read a babyPose folder and say what is wrong with it, by file and row.",
-        epilog="Exit code: 0 = fit for use, 1 = there are problems, 2 = no such folder. "
-        "The last line of stdout is one JSON object: {infants, problems, remarks}.",
-    )
-    parser.add_argument(
-        "dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with result_pz<ID>.csv (or .xlsx) and pz<ID>/<n>_16bit.png",
-    )
-    folder = parser.parse_args(argv).dir
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Reads a babyPose folder and lists what is wrong with it, by file and row.
+
+    Exit code: 0 = fit for use, 1 = there are problems, 2 = no such folder. The last line of stdout
+    is one JSON object: {infants, problems, remarks}."""
+
+    dir: tyro.conf.Positional[str]
+    """Folder with result_pz<ID>.csv (or .xlsx) and pz<ID>/<n>_16bit.png."""
+
+
+def run(options: Options) -> int:
+    folder = expand(options.dir)
     if not folder.is_dir():
-        parser.error(f"no such folder: {folder}; give the one that holds the sheets")
+        raise DataError(f"no such folder: {folder}; expected the one that holds the sheets")
     report = check(folder, progress=True)
     print(table(report), file=sys.stderr)
     print(report.to_json())
     return 1 if report.problems else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(Options, arguments, "data_pipeline.check")
+    return run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What is wrong with the user's data, said so that the user can mend it."""
+"""The errors of `jaxpose.errors` that commands print."""
 
+from jaxpose.errors import DataError, UserError
 
-class DataError(ValueError):
-    """Names the file (and row), what was wanted and what to do; commands print it, exit code 2."""
+__all__ = ["DataError", "UserError"]

@@ -1,137 +1,109 @@
-"""A data set's own files -> `Frames` on the net's grid, by way of its TFDS builder.
+"""A data set's own files -> `Frames` on the net's grid.
 
-    files -> TFDS records (raw frames) -> depth by area mean, joints through the crop -> one file
+    files -> annotated frames, one by one -> depth by area mean, joints through the crop -> one file
 
-Both results are kept under the cache folder, named after what they depend on, so a second run
-starts at once and a changed source is read again.
+The result is stored in the cache folder under a name that covers all that it depends on, so a
+second run starts at once and a changed source is read again.
 """
 
 import hashlib
 import json
-import shutil
-import sys
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from data_pipeline.datasets import DATASETS, builder_of
+from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames, load, save, usual_step
 from data_pipeline.locks import locked
-from jaxpose.body.geometry import cell_weights, inside, joints_to_grid
+from data_pipeline.sources import SOURCES, AnnotatedFrame
+from jaxpose.body.geometry import depth_to_grid, inside, joints_to_grid
 
-tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
-
-
+LOADER = 2
+"""Version of what this module makes of the same files. Raise it when that changes."""
 SUFFIXES = (".mat", ".png", ".csv", ".xlsx")
 """Files that a data set is made from; a README beside them is not."""
-
-
-def depth_to_grid(depth_mm, rows, cols, background_mm: float):
-    """`geometry.depth_to_grid` in TensorFlow: uint16 [h w] -> float32 [rows cols], with
-    the cells' weights over the image's rows and columns already known."""
-    depth = tf.cast(depth_mm, tf.float32)
-    weight = rows @ tf.cast(depth > 0, tf.float32) @ tf.transpose(cols)
-    empty = weight < 1e-6
-    mean = rows @ depth @ tf.transpose(cols) / tf.where(empty, 1.0, weight)
-    ordered = tf.sort(tf.reshape(tf.where(empty, np.float32(np.inf), mean), [-1]))
-    valid = tf.reduce_sum(tf.cast(~empty, tf.int32))
-    median = tf.where(valid > 0, ordered[tf.maximum(valid - 1, 0) // 2], 0.0)
-    return tf.where(empty, median + background_mm, mean)
 
 
 def load_frames(
     dataset: str, data_dir: Path, grid: tuple[int, int], cache_dir: Path, config: str | None = None
 ) -> Frames:
-    """`config` is one of the builder's configurations, by default its first."""
-    builder_of(dataset)  # an unknown data set is told before a missing folder
+    """Reads a data set on a grid (rows, columns), or what an earlier call stored of it.
+
+    `config` is one of the data set's configurations, by default its first.
+
+    Raises:
+      DataError: an unknown data set, or files that cannot be used.
+    """
+    if dataset not in DATASETS:
+        raise DataError(f"unknown data set {dataset!r}; one of: {', '.join(DATASETS)}")
     config = config or DATASETS[dataset].configs[0]
-    key = _fingerprint(dataset, data_dir, config)
-    prepared = cache_dir / f"{dataset}-{key}-{grid[1]}x{grid[0]}.npz"
-    with locked(prepared):
-        if not prepared.exists():
-            records = cache_dir / "tfds" / f"{dataset}-{key}"
-            save(_read(dataset, data_dir, grid, records, config), prepared)
-    return load(prepared)
+    key = fingerprint(dataset, data_dir, config)
+    stored = cache_dir / f"{dataset}-{key}-{grid[1]}x{grid[0]}.npz"
+    with locked(stored):
+        if not stored.exists():
+            save(read(dataset, data_dir, grid, config), stored)
+    return load(stored)
 
 
-def _fingerprint(dataset: str, data_dir: Path, config: str) -> str:
-    """Of what a data set is made from: names, sizes and times of its files, and the builder's
-    version; reading the files themselves would take as long as building."""
+def fingerprint(dataset: str, data_dir: Path, config: str) -> str:
+    """Hash of what a data set is made from: names, sizes and times of its files, and the loader's
+    version. Reading the files themselves would take as long as loading them.
+
+    Raises:
+      DataError: no such folder, or none of the data set's files in it.
+    """
+    expected = f"expected the files of {dataset}: {DATASETS[dataset].layout}"
     if not data_dir.is_dir():
-        raise DataError(
-            f"{data_dir}: no such folder; --data_dir names the folder with the files of "
-            f"{dataset}: {DATASETS[dataset].layout}"
-        )
-    files = sorted(p for p in data_dir.rglob("*") if p.suffix.lower() in SUFFIXES)
+        raise DataError(f"{data_dir}: no such folder; {expected}")
+    files = sorted(p for p in walk(data_dir) if p.suffix.lower() in SUFFIXES)
     if not files:
-        raise DataError(f"{data_dir}: no data here; {dataset} wants {DATASETS[dataset].layout}")
+        raise DataError(f"{data_dir}: no data in this folder; {expected}")
     listed = [(str(p.relative_to(data_dir)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    version = str(builder_of(dataset).VERSION)
-    facts = json.dumps([dataset, version, config, str(data_dir.resolve()), listed])
+    facts = json.dumps([dataset, LOADER, config, str(data_dir.resolve()), listed])
     return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
-def _build(dataset: str, data_dir: Path, records: Path, config: str | None):
-    """The TFDS builder with its records written; an interrupted build starts anew."""
-    builder = builder_of(dataset)(data_dir=records, config=config)
-    if not Path(builder.data_dir).exists():
-        print(f"reading {dataset} from {data_dir}", file=sys.stderr)
-        shutil.rmtree(records, ignore_errors=True)
-        builder = builder_of(dataset)(data_dir=records, config=config)
-        download = tfds.download.DownloadConfig(manual_dir=data_dir)
-        builder.download_and_prepare(download_config=download)
-    return builder
+def walk(folder: Path) -> Iterator[Path]:
+    """Yields every file below a folder. Links are followed, each real folder once."""
+    visited = set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        visited.add(os.path.realpath(path))
+        folders[:] = [f for f in folders if os.path.realpath(os.path.join(path, f)) not in visited]
+        for name in files:
+            file = Path(path) / name
+            if file.exists():  # a link may lead nowhere
+                yield file
 
 
-def _read(
-    dataset: str, data_dir: Path, grid: tuple[int, int], records: Path, config: str | None
-) -> Frames:
-    builder = _build(dataset, data_dir, records, config)
+def read(dataset: str, data_dir: Path, grid: tuple[int, int], config: str) -> Frames:
+    """Reads every file once. Errors as in `load_frames`."""
+    source = SOURCES[dataset](data_dir, config)
     background = DATASETS[dataset].background_mm
-    count = builder.info.splits.total_num_examples
-    weights = {}
-
-    def to_grid(example):
-        """Depth on the grid; the weights of a crop are worked out once."""
-        height, width = example["depth"].shape[:2]
-        x, y, w, h = (int(v) for v in example["crop"])
-        key = (x, y, w, h, height, width)
-        if key not in weights:
-            weights[key] = (
-                tf.constant(cell_weights(y, h, grid[0], height)),
-                tf.constant(cell_weights(x, w, grid[1], width)),
-            )
-        return depth_to_grid_compiled(example["depth"][..., 0], *weights[key])
-
-    depth_to_grid_compiled = tf.function(
-        lambda depth, rows, cols: depth_to_grid(depth, rows, cols, background),
-        reduce_retracing=True,
+    columns: dict[str, list] = {name: [] for name in AnnotatedFrame._fields}
+    depth = np.empty((source.count, *grid), np.float32)
+    bar = tqdm(
+        source.frames(), total=source.count, desc=f"{dataset} on {grid[1]}x{grid[0]}", unit="frame"
     )
-    columns = {name: [] for name in ("joints", "visible", "subject", "sequence", "frame", "crop")}
-    depth = np.empty((count, *grid), np.float32)
-    # `all` in record order; the crop differs between recordings, so frames go one by one
-    examples = builder.as_dataset(split="all").prefetch(tf.data.AUTOTUNE)
-    bar = tqdm(examples, total=count, desc=f"{dataset} on {grid[1]}x{grid[0]}", unit="frame")
-    for index, example in enumerate(bar):
-        depth[index] = to_grid(example)
-        for name, values in columns.items():
-            values.append(example[name].numpy())
+    for index, frame in enumerate(bar):
+        depth[index] = depth_to_grid(frame.depth_mm[None], frame.crop, grid, background)[0]
+        for name, value in frame._replace(depth_mm=None)._asdict().items():
+            columns[name].append(value)
     crop = np.array(columns["crop"], np.int32)
     xy = joints_to_grid(np.array(columns["joints"], np.float32), crop[:, None], grid)
     visible = np.array(columns["visible"]) & inside(xy, grid)
-    frame = np.array(columns["frame"], np.int32)
+    number = np.array(columns["number"], np.int32)
     return Frames(
         dataset=dataset,
         depth_mm=depth,
         xy=np.where(visible[..., None], xy, np.float32(-1)),
         visible=visible,
-        subject=np.array([s.decode() for s in columns["subject"]]),
-        sequence=np.array([s.decode() for s in columns["sequence"]]),
-        frame=frame,
+        subject=np.array(columns["subject"]),
+        sequence=np.array(columns["sequence"]),
+        frame=number,
         crop=crop,
-        step=0 if config == "row_order" else usual_step(frame),
+        step=0 if config == "row_order" else usual_step(number),
     )

@@ -15,8 +15,8 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
     if path.suffix.removeprefix(".") not in suffixes:
         *rest, last = (f".{suffix}" for suffix in suffixes)
         either = f"{', '.join(rest)} or {last}" if rest else last
-        raise DataError(f"{path}: wanted a name in {either}")
+        raise DataError(f"{path}: expected a name in {either}")
     if not path.parent.is_dir():
         raise DataError(f"{path}: no such folder: {path.parent}; make it, or name another")
     if path.is_dir():
-        raise DataError(f"{path} is a folder; wanted the name of a file")
+        raise DataError(f"{path} is a folder; expected the name of a file")

@@ -4,28 +4,28 @@ python -m data_pipeline.prepare --dataset=utd_mhad --data_dir=DIR --out=utd.npz
 python -m experiments.run --dataset=utd_mhad --data_dir=utd.npz
 """
 
-import argparse
-import json
+import dataclasses
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import grid_of, save
+from data_pipeline.load import fingerprint, read
 
 
 def prepare(
     dataset: str, data_dir: Path, grid: tuple[int, int], out: Path, config: str | None = None
 ) -> dict:
     """Writes `out`; returns what it holds. Raises `DataError` for unusable data."""
-    from data_pipeline.load import load_frames  # TensorFlow, only where it is needed
-
     began = time.perf_counter()
     out.parent.mkdir(parents=True, exist_ok=True)  # before reading, which takes long
-    with tempfile.TemporaryDirectory() as cache:
-        frames = load_frames(dataset, data_dir, grid, Path(cache), config)
+    if dataset not in DATASETS:
+        raise DataError(f"unknown data set {dataset!r}; one of: {', '.join(DATASETS)}")
+    fingerprint(dataset, data_dir, config or "")  # the folder exists, and has files
+    frames = read(dataset, data_dir, grid, config or DATASETS[dataset].configs[0])
     save(frames, out)
     return {
         "dataset": dataset,
@@ -38,32 +38,37 @@ def prepare(
     }
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Writes a data set on the nets' grid to one file, to train from without its own files."""
+
+    dataset: str
+    """simulated, utd_mhad, babypose."""
+    data_dir: str
+    """Folder with the data set's own files."""
+    out: str
+    """File to write, a name in .npz."""
+    grid: str = "64x48"
+    """Columns x rows."""
+    builder: str | None = None
+    """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad)."""
+
+
+def run(options: Options) -> dict:
+    grid, out = grid_of(options.grid), expand(options.out)
+    known = DATASETS[options.dataset].configs if options.dataset in DATASETS else ()
+    if known and options.builder not in (None, *known):
+        raise DataError(f"unknown --builder {options.builder!r}; one of: {', '.join(known)}")
+    if out.suffix != ".npz":
+        raise DataError(f"--out={out}: expected a name in .npz")
+    if out.is_dir():
+        raise DataError(f"--out={out}: is a folder; expected the name of a file")
+    return prepare(options.dataset, expand(options.data_dir), grid, out, options.builder)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m data_pipeline.prepare", description=__doc__)
-    parser.add_argument("--dataset", required=True, help=", ".join(DATASETS))
-    parser.add_argument("--data_dir", required=True, type=Path, help="folder with its own files")
-    parser.add_argument("--out", required=True, type=Path, help="file to write, .npz")
-    parser.add_argument("--grid", default="64x48", help="columns x rows (default: %(default)s)")
-    parser.add_argument("--builder", help="configuration of the data set, such as row_order")
-    options = parser.parse_args(arguments)
-    try:
-        grid = grid_of(options.grid)
-        known = DATASETS[options.dataset].configs if options.dataset in DATASETS else ()
-        if known and options.builder not in (None, *known):
-            raise DataError(f"unknown --builder {options.builder!r}; one of: {', '.join(known)}")
-        if options.out.suffix != ".npz":
-            raise DataError(f"--out={options.out}: wanted a name that ends in .npz")
-        if options.out.is_dir():
-            raise DataError(f"--out={options.out}: is a folder; wanted the name of a file")
-        done = prepare(options.dataset, options.data_dir, grid, options.out, options.builder)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"error: {error}; to read data sets: pip install -e '.[data]'", file=sys.stderr)
-        return 1
-    print(json.dumps(done))
-    return 0
+    options = parse_options(Options, arguments, "data_pipeline.prepare")
+    return run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ Infant k depends on the seed and on k alone, so more infants can be added later 
 command, and a run that was killed goes on where it stopped.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 import time
 from concurrent import futures
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import CLIP
 from data_pipeline.locks import locked
@@ -97,50 +96,58 @@ def _size(text: str) -> tuple[int, int]:
     try:
         width, height = map(int, text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTH,HEIGHT, such as 640,480") from None
+        raise DataError(f"--size={text}: expected WIDTH,HEIGHT, such as 640,480") from None
     return width, height
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipeline.simulate",
-        description="Simulates depth video of infants, in the layout of the babyPose data set.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--infants", type=int, default=16, help="recordings, one infant each")
-    add("--frames", type=int, default=1000, help="annotated frames per infant, 1/6 s apart")
-    add("--seed", type=int, default=0, help="everything random follows from it")
-    add("--size", type=_size, default="640,480", help="WIDTH,HEIGHT of an image, px")
-    add("--processes", type=int, default=argparse.SUPPRESS, help="at once (default: one per core)")
-    add(
-        "--parameters", type=Path, default=argparse.SUPPRESS, metavar="FILE.json",
-        help="what to change in the model (data_pipeline/simulated/parameters.py)",
-    )  # fmt: skip
-    add("--sheets_only", action="store_true", help="no images: the same sheets, 20 times faster")
-    add(
-        "--out", type=Path, required=True, default=argparse.SUPPRESS,
-        help="folder to make, or to complete",
-    )  # fmt: skip
-    options = parser.parse_args(argv)
-    start = time.perf_counter()
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Simulates depth video of infants, in the layout of the babyPose data set."""
+
+    out: str
+    """Folder to create, or to complete."""
+    infants: int = 16
+    """Number of recordings, one infant each."""
+    frames: int = 1000
+    """Annotated frames per infant, 1/6 s apart."""
+    seed: int = 0
+    """Everything random follows from it."""
+    size: str = "640,480"
+    """WIDTH,HEIGHT of an image, px."""
+    processes: int | None = None
+    """Number of processes. None: one per core."""
+    parameters: str | None = None
+    """FILE.json with changes of the model (data_pipeline/simulated/parameters.py)."""
+    sheets_only: bool = False
+    """No images: the same sheets, 20 times faster."""
+
+
+def run(options: Options) -> dict | int:
+    start, out = time.perf_counter(), expand(options.out)
+    parameters = DEFAULT
+    if options.parameters is not None:
+        parameters = read_parameters(expand(options.parameters))
     try:
-        given = vars(options) | {"images": not options.sheets_only}
-        del given["sheets_only"]
-        if "parameters" in given:
-            given["parameters"] = read_parameters(given["parameters"])
-        simulate(**given)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        simulate(
+            out,
+            infants=options.infants,
+            frames=options.frames,
+            seed=options.seed,
+            size=_size(options.size),
+            processes=options.processes,
+            parameters=parameters,
+            images=not options.sheets_only,
+        )
     except futures.process.BrokenProcessPool:
-        print("error: a process was killed (memory?); run again to go on", file=sys.stderr)
+        print("error: a process was killed (memory?); the same command goes on", file=sys.stderr)
         return 1
     summary = {"infants": options.infants, "frames": options.infants * options.frames}
-    summary |= {"seconds": round(time.perf_counter() - start, 2), "out": str(options.out)}
-    print(json.dumps(summary))
-    return 0
+    return {**summary, "seconds": round(time.perf_counter() - start, 2), "out": str(out)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(Options, arguments, "data_pipeline.simulate")
+    return run_command(lambda: run(options), resume="the same command goes on")
 
 
 if __name__ == "__main__":

@@ -5,15 +5,16 @@ python -m data_pipeline.throughput FILE.npz --batch_size=16 --seconds=5
 The table goes to stderr, the last line of stdout is one JSON object; `n` is the number of blocks.
 """
 
-import argparse
-import json
+import dataclasses
 import os
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import tyro
 
+from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import clip_starts, order
@@ -39,9 +40,9 @@ def clips_per_s(make: Feed, starts: np.ndarray, batch_size: int, seconds: float)
     end = time.perf_counter() + seconds
     while not rates or time.perf_counter() < end:
         clips, began = 0, time.perf_counter()
-        while (took := time.perf_counter() - began) < BLOCK_S:
+        while (elapsed := time.perf_counter() - began) < BLOCK_S:
             clips += len(next(endless)["xy"])
-        rates.append(clips / took)
+        rates.append(clips / elapsed)
     return np.array(rates)
 
 
@@ -52,7 +53,7 @@ def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
     frames = load(path)
     starts = clip_starts(frames, np.ones(len(frames), bool), 1)
     if not len(starts):
-        raise DataError(f"{path}: no three consecutive frames; wanted at least one clip")
+        raise DataError(f"{path}: no three consecutive frames; expected at least one clip")
     scale_mm = float(DATASETS[frames.dataset].scale_mm)
     radius = 6 * frames.grid[1] / 128
     rows = []
@@ -68,22 +69,28 @@ def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
     return rows
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Measures how many clips per second the input pipelines make of a prepared file."""
+
+    file: tyro.conf.Positional[str]
+    """A file written by `python -m data_pipeline.prepare`."""
+    batch_size: int = 16
+    """Clips per batch."""
+    seconds: float = 5.0
+    """Duration of each row."""
+
+
+def run(options: Options) -> dict:
+    if options.batch_size < 1:
+        raise DataError(f"--batch_size={options.batch_size}: expected 1 or more")
+    rows = measure(expand(options.file), options.batch_size, options.seconds)
+    return {"rows": rows, "load": os.getloadavg()[0]}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported anywhere
-    parser = argparse.ArgumentParser(prog="python -m data_pipeline.throughput", description=__doc__)
-    parser.add_argument("file", type=Path, help="written by `python -m data_pipeline.prepare`")
-    parser.add_argument("--batch_size", type=int, default=16, help="clips (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="a row (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        if options.batch_size < 1:
-            raise DataError(f"--batch_size={options.batch_size}: wanted 1 or more")
-        rows = measure(options.file, options.batch_size, options.seconds)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps({"rows": rows, "load": os.getloadavg()[0]}))
-    return 0
+    options = parse_options(Options, arguments, "data_pipeline.throughput")
+    return run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

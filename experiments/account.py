@@ -8,8 +8,7 @@ import json
 import math
 import sys
 
-import tyro
-
+from data_pipeline.commands import parse_options
 from data_pipeline.examples.clips import CLIP
 from experiments.config import ConfigError
 from experiments.table1 import layer_table, table
@@ -38,10 +37,12 @@ def parse_clip(text: str) -> tuple[int, int, int]:
     try:
         frames, rows, cols = (int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"--clip={text}: wanted FRAMES,ROWS,COLUMNS, such as 3,96,128") from None
+        raise ConfigError(
+            f"--clip={text}: expected FRAMES,ROWS,COLUMNS, such as 3,96,128"
+        ) from None
     if frames < 1 or rows < SHRINK or cols < SHRINK or rows % SHRINK or cols % SHRINK:
         raise ConfigError(
-            f"--clip={text}: wanted at least one frame, and rows and columns that divide by "
+            f"--clip={text}: expected at least one frame, and rows and columns that divide by "
             f"{SHRINK}, such as 3,96,128"
         )
     return frames, rows, cols
@@ -49,8 +50,8 @@ def parse_clip(text: str) -> tuple[int, int, int]:
 
 def account(clip: tuple[int, int, int], width: float) -> dict:
     """Costs of every variant, of the detection net and of both in a row, as plain numbers."""
-    detector = list(detection.layers(width).values())
-    nets = {name: list(regression.layers(variant, width)) for name, variant in VARIANTS.items()}
+    detector = detection.net(width).layers
+    nets = {name: regression.net(variant, width).layers for name, variant in VARIANTS.items()}
     costs = {name: net_cost(layers, clip) for name, layers in nets.items()}
     first = net_cost(detector, clip)
     return {
@@ -67,9 +68,9 @@ def by_layer(clip: tuple[int, int, int], width: float) -> str:
     """Table I for every variant, the paper's own beside asy, then the detection net."""
     parts = []
     for name, variant in VARIANTS.items():
-        layers = regression.layers(variant, width)
+        layers = regression.net(variant, width).layers
         parts.append(f"## {name}\n\n" + layer_table(layers, clip, paper=name == "asy"))
-    detector = list(detection.layers(width).values())
+    detector = detection.net(width).layers
     return "\n".join([*parts, "## detection net\n\n" + layer_table(detector, clip)])
 
 
@@ -112,10 +113,10 @@ def as_table(costs: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(Options, args=arguments, prog="python -m experiments.account")
+    options = parse_options(Options, arguments, "experiments.account")
     try:
         if not 0 < options.width < math.inf:
-            raise ConfigError(f"--width={options.width:g}: wanted more than 0")
+            raise ConfigError(f"--width={options.width:g}: expected more than 0")
         costs = account(parse_clip(options.clip), options.width)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

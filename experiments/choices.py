@@ -1,69 +1,80 @@
-"""What the user left to the machine, chosen once: a resumed run keeps what its config.json says."""
+"""What the user leaves to the machine, chosen once: a resumed run keeps its choices."""
 
 import dataclasses
 
-from data_pipeline.datasets import DATASETS
+import jax
+
 from data_pipeline.examples import clips
-from experiments.config import Config, ConfigError
+from experiments.config import Config, ConfigError, Machine, Recipe
 from jaxpose.cost import memory
 from jaxpose.lowering import fastest, lowering_named
 from jaxpose.nets import detection, regression
-from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Layer, Numerics
+from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
+from jaxpose.nets.layers import Net
 
 
-def stage_layers(config: Config) -> dict[str, list[Layer]]:
-    """What the nets of both stages are made of."""
+def nets(recipe: Recipe) -> dict[str, Net]:
+    """Describes the nets of both stages."""
+    factorise = FACTORISATIONS[recipe.detection.factorise]
     return {
-        "detection": [*detection.layers(config.width).values()],
-        "regression": [*regression.layers(VARIANTS[config.variant], config.width)],
+        "detection": detection.net(recipe.detection.width, factorise),
+        "regression": regression.net(VARIANTS[recipe.variant], recipe.regression.width),
     }
 
 
-def resolve(config: Config, kept: dict) -> Config:
-    """No `auto` and no None where a number is wanted. `kept`: an earlier start's config.json."""
-    lowering = config.lowering
-    if lowering == "auto":
-        lowering = kept.get("lowering", fastest(config.precision).name)
-    chosen = {"lowering": lowering}
-    if config.feed == "auto":
-        prepared = (config.data_dir or "").endswith(".npz")
-        chosen["feed"] = kept.get("feed", "numpy" if prepared else "tensorflow")
-    if config.mirror is None:
-        chosen["mirror"] = kept.get("mirror", DATASETS[config.dataset].symmetric)
-    clip = (clips.CLIP, *config.rows_cols)
-    for stage, layers in stage_layers(config).items():
-        settings = getattr(config, stage)
-        if settings.micro_batches is None:
-            fit = memory.micro_batches(
-                layers=layers,
-                clip=clip,
-                batch=settings.batch_size,
-                lowering=lowering_named(lowering),
-                available=memory.machine_bytes(),
-            )
-            parts = kept.get(stage, {}).get("micro_batches", fit)
-            chosen[stage] = dataclasses.replace(settings, micro_batches=parts)
-    config = dataclasses.replace(config, **chosen)
-    check_lowering(config)
+def use_device(machine: Machine) -> None:
+    """Makes JAX run where it is asked to; before JAX computes."""
+    if machine.device == "auto":
+        return
+    try:
+        jax.config.update("jax_default_device", jax.devices(machine.device)[0])
+    except RuntimeError:
+        available = ", ".join(sorted({device.platform for device in jax.devices()}))
+        raise ConfigError(
+            f"--device={machine.device}: not available; JAX has: {available}"
+        ) from None
+
+
+def resolve(config: Config, stored: dict) -> Config:
+    """Replaces `auto` by a choice. `stored` is the machine part of an earlier start's config.json.
+
+    Raises:
+      ConfigError: a lowering that cannot be used here, or a batch that does not fit into memory.
+    """
+    machine, precision = config.machine, config.recipe.precision
+    if machine.lowering == "auto":
+        lowering = stored.get("lowering", fastest(precision).name)
+        machine = dataclasses.replace(machine, lowering=lowering)
+    if machine.feed == "auto":
+        prepared = (config.place.data_dir or "").endswith(".npz")
+        feed = stored.get("feed", "numpy" if prepared else "tensorflow")
+        machine = dataclasses.replace(machine, feed=feed)
+    if reason := lowering_named(machine.lowering).unavailable(precision):
+        raise ConfigError(
+            f"--lowering={machine.lowering} --precision={precision}: {reason}, in a run with "
+            "another --name"
+        )
+    config = dataclasses.replace(config, machine=machine)
+    check_memory(config)
     return config
 
 
-def numerics(config: Config) -> Numerics:
-    """How the nets of a resolved configuration are computed."""
-    return Numerics(
-        lowering=lowering_named(config.lowering),
-        dtype=config.precision,
-        bn_momentum=config.bn_momentum,
-        bn_epsilon=config.bn_epsilon,
-    )
-
-
-def check_lowering(config: Config) -> None:
-    """Raises `ConfigError` where the lowering cannot be used, before anything is written."""
-    reason = lowering_named(config.lowering).unavailable(config.precision)
-    if reason is not None:
-        raise ConfigError(
-            f"--lowering={config.lowering} --precision={config.precision}: {reason}, or choose "
-            "--lowering=folded in a run with another --name"
-        )
+def check_memory(config: Config) -> None:
+    """Raises `ConfigError` with the number of micro-batches to pass where a step does not fit: it
+    changes what batch norm sees, so it is never chosen silently."""
+    recipe, machine = config.recipe, config.machine
+    lowering, available = lowering_named(machine.lowering), memory.machine_bytes()
+    clip = (clips.CLIP, *recipe.rows_cols)
+    for stage, net in nets(recipe).items():
+        parts = getattr(machine, f"{stage}_micro_batches")
+        batch = getattr(recipe, stage).batch_size
+        need = memory.step_bytes(net.layers, clip, batch, lowering)
+        if need / parts > memory.SHARE * available:
+            fit = memory.micro_batches(net.layers, clip, batch, lowering, available)
+            if fit > parts:
+                raise ConfigError(
+                    f"a training step of the {stage} net takes about {need / parts / 1e9:.0f} GB, "
+                    f"{memory.SHARE * available / 1e9:.0f} GB of this machine's memory may be "
+                    f"used; pass --{stage}_micro_batches={fit} (batch norm then sees "
+                    f"{batch // fit} clips at a time), or a smaller --batch_size"
+                )

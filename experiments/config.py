@@ -1,33 +1,37 @@
-"""What a run is: one frozen dataclass, its command line generated from it, two presets.
+"""What a run is, in three parts: recipe, place and machine; its command line, and two presets.
 
-quick   64x48, a quarter of the widths, minutes on two cores; what it changes against the
-        paper is what makes a run of a few hundred steps learn at all
-paper   every value of the paper, and its split; not for two cores
+    recipe    all that determines the result: what is trained, on what, and how
+    place     folders and names
+    machine   how it is computed here
+
+quick, the default preset, takes minutes on two cores; what it changes against the paper makes a run
+of a few hundred steps learn at all. paper has every value of the paper, and its split; it is not
+for two cores.
 """
 
 import dataclasses
-import math
-import sys
+import hashlib
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from data_pipeline.datasets import DATASETS
-from data_pipeline.examples.frames import grid_of
-from data_pipeline.examples.splits import Kind
+from data_pipeline.errors import UserError
+from data_pipeline.examples.splits import PARTS, Kind
 from jaxpose.decoding.peaks import Decoding
-from jaxpose.lowering import LOWERINGS
-from jaxpose.nets.detection import SHRINK
-from jaxpose.nets.factorise import VARIANTS
+from jaxpose.specification import Maps
 from jaxpose.training.loop import Optimisation
 
 SEEDS = 2**32
-"""How many there are: JAX drops all but 32 bits of a seed, so weights would quietly repeat."""
+"""Number of seeds: JAX drops all but 32 bits of a seed, so weights would repeat unnoticed."""
+FROM_WIDTH = ("width", "batch_size")
+"""Recipe options that only set the same option of both stages."""
 
 
-class ConfigError(ValueError):
-    """An option that cannot be used: says which, what was wanted and what to do."""
+class ConfigError(UserError):
+    """An option that cannot be used: says which, what is expected and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +39,11 @@ class Detection(Optimisation):
     """Stage 1: the detection net, on binary masks."""
 
     output_bias: float = 0.0
-    """First guess of every pixel's log-odds."""
+    """Initial log-odds of every pixel."""
+    width: float | None = None
+    """Multiplies every channel count of the detection net. None: --width."""
+    factorise: str = "full"
+    """What replaces its 3x3x3 convolutions: full, asy, r2plus1d, dwsep."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +53,16 @@ class Regression(Optimisation):
     std_over_radius: float = 3.0
     """Standard deviation of the Gaussian masks over their radius; the paper's text says 3."""
     target_scale: float = 1.0
-    """Maps are regressed times this."""
+    """Factor of the maps that are regressed."""
     zero_output: bool = False
     """Start from all-zero maps."""
+    width: float | None = None
+    """Multiplies every channel count of the regression net. None: --width."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Trains the detection and the regression net, evaluates them, leaves tables and pictures in
-    a run folder, and prints one line of JSON. The same command again goes on where it stopped."""
+class Recipe:
+    """All that determines the result."""
 
     variant: str = "asy"
     """Regression net: asy, full, r2plus1d, dwsep, thin."""
@@ -61,54 +70,44 @@ class Config:
     """simulated, utd_mhad, babypose."""
     preset: str = "quick"
     """quick or paper: the values that the other options start from."""
-    data_dir: str | None = None
-    """Folder with the data set's own files, or a file written by `data_pipeline.prepare`.
-    Simulated data is made there if there is no such folder (default data/simulated)."""
+    seed: int = 0
+    """Seed of initial weights and of the order of clips; 0 to 2^32 - 1."""
     split: Kind = "by_infant"
     """by_infant: test infants are never trained on; within_infant: the paper's 751/249."""
+    folds: int | None = None
+    """Number of folds of a cross-validation by infant; as many as subjects is leave-one-out."""
+    fold: int | None = None
+    """Fold to test, 0 to folds - 1. The next one validates, the others train."""
     train_ids: str | None = None
     """Infants or subjects to train on: 1,2,3."""
     val_ids: str | None = None
-    """To choose the best epoch by."""
+    """Those that choose the best epoch."""
     test_ids: str | None = None
-    """To evaluate."""
+    """Those to evaluate."""
     builder: str | None = None
     """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad). A
     prepared file has its own: give it to `data_pipeline.prepare`."""
-    name: str | None = None
-    """Of the run's folder; by default from variant, data set, preset and split."""
-    runs_dir: str = "runs"
-    """Where runs and shared detectors are kept."""
-    cache_dir: str = "data/cache"
-    """Where data that was read once is kept."""
-    seed: int = 0
-    """Of initial weights and of the order of clips; 0 to 2^32 - 1."""
     grid: str = "64x48"
     """Columns x rows of the nets' input."""
     width: float = 0.25
     """Multiplies every channel count of both nets."""
     radius: float = 3.0
-    """r, px of the grid."""
+    """Radius r of the masks, px of the grid."""
     mirror: bool | None = None
     """Train on mirror images, too: left becomes right. None: for infants, not for utd_mhad, whose
     people act with the right hand."""
-    masks: Literal["pipeline", "device"] = "pipeline"
-    """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
-    feed: Literal["auto", "tensorflow", "numpy"] = "auto"
-    """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
-    lowering: Literal["auto", *LOWERINGS] = "auto"
-    """How convolutions are computed; auto: onednn on a CPU, folded where that is not installed or
-    cannot compute the precision, conv3d on a GPU."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of activations; bfloat16 with float32 weights is mixed precision."""
+    """Type of activations; bfloat16 with float32 weights is mixed precision."""
     bn_momentum: float = 0.9
-    """Share of the batch-norm running statistics kept every step."""
+    """Share of the batch-norm running statistics that a step keeps."""
     bn_epsilon: float = 1e-5
-    """Added to the variance in batch norm."""
+    """Summand of the variance in batch norm."""
     min_score: float = Decoding.min_score
-    """Peak below which a joint counts as not found; a perfect peak is about 1."""
+    """Peak below which a joint counts as missing; a perfect peak is about 1."""
+    maps: Maps = "regression"
+    """Which maps are decoded: the regression net's, or both nets' combined."""
     batch_size: int | None = None
-    """Clips per step of both stages; by default each stage's own."""
+    """Clips per step of both stages. None: each stage's own."""
     detection: Detection = Detection(
         "adam", 1e-2, "cosine", epochs=10, steps_per_epoch=30, output_bias=-4.5
     )
@@ -126,33 +125,83 @@ class Config:
 
     @property
     def rows_cols(self) -> tuple[int, int]:
-        return parse_grid(self.grid)
+        cols, rows = self.grid.split("x")
+        return int(rows), int(cols)
+
+    @property
+    def ids(self) -> dict[str, tuple[str, ...] | None]:
+        """Part of the split -> the subjects asked for."""
+        texts = {part: getattr(self, f"{part}_ids") for part in PARTS}
+        return {
+            part: None if text is None else tuple(s.strip() for s in text.split(",") if s.strip())
+            for part, text in texts.items()
+        }
+
+    def facts(self) -> dict:
+        """The recipe as JSON, without options that only set others."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in FROM_WIDTH}
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits."""
+        return short_hash(self.facts())
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where the data is, and where results go."""
+
+    data_dir: str | None = None
+    """Folder with the data set's own files, or a file written by `data_pipeline.prepare`.
+    Simulated data is created there if there is no such folder (default data/simulated)."""
+    runs_dir: str = "runs"
+    """Folder of runs and shared detection nets."""
+    cache_dir: str = "data/cache"
+    """Folder of data that was read once."""
+    name: str | None = None
+    """Name of the run's folder. None: data set, variant, seed and fold, and six digits of the
+    recipe's hash where anything else differs from the default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """How the run is computed here."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where JAX runs; auto: on a GPU if JAX has one."""
+    lowering: str = "auto"
+    """How convolutions are computed: conv3d, folded, onednn; auto: onednn on a CPU, folded where
+    that is not installed or cannot compute the precision, conv3d on a GPU."""
+    feed: Literal["auto", "tensorflow", "numpy"] = "auto"
+    """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
+    masks: Literal["pipeline", "device"] = "pipeline"
+    """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
+    detection_micro_batches: int = 1
+    """Equal parts of a batch that a step of the detection net processes one after another, in as
+    much less memory. Batch norm sees one part at a time, so the result is another one."""
+    regression_micro_batches: int = 1
+    """The same for the regression net."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Trains the detection and the regression net, evaluates them, writes the model, tables and
+    pictures to a run folder, and prints one line of JSON. The same command goes on where it
+    stopped."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+    machine: Annotated[Machine, tyro.conf.arg(name="")] = Machine()
 
     @property
     def run_dir(self) -> Path:
-        parts = [
-            "" if self.dataset == "simulated" else self.dataset,
-            self.variant,
-            "" if self.preset == "quick" else self.preset,
-            "" if self.split == PRESETS[self.preset].split else self.split,
-        ]
-        return Path(self.runs_dir) / (self.name or "-".join(p for p in parts if p))
-
-    def ids(self) -> dict[str, tuple[str, ...] | None]:
-        """Part of the split -> the subjects asked for."""
-        return {
-            part: None if text is None else tuple(s.strip() for s in text.split(",") if s.strip())
-            for part, text in (
-                ("train", self.train_ids),
-                ("val", self.val_ids),
-                ("test", self.test_ids),
-            )
-        }
+        return Path(self.place.runs_dir) / (self.place.name or default_name(self.recipe))
 
 
 PRESETS = {
-    "quick": Config(),
-    "paper": Config(
+    "quick": Recipe(),
+    "paper": Recipe(
         preset="paper",
         split="within_infant",
         grid="128x96",
@@ -167,118 +216,32 @@ PRESETS = {
 }
 
 
-def parse_grid(text: str) -> tuple[int, int]:
-    """ "64x48" -> (48, 64): rows, columns."""
-    rows, cols = grid_of(text)
-    if rows % SHRINK or cols % SHRINK:
-        raise ConfigError(
-            f"--grid={text}: the detection net halves the grid four times; columns and rows must "
-            f"divide by {SHRINK}, such as 64x48 or 128x96"
-        )
-    return rows, cols
+def default_name(recipe: Recipe) -> str:
+    """Name of the folder of a settled recipe: what runs differ in most, then the rest as a hash."""
+    fold = {name: getattr(recipe, name) for name in ("folds", "fold")}
+    common = {"dataset": recipe.dataset, "variant": recipe.variant, "seed": recipe.seed, **fold}
+    name = f"{recipe.dataset}-{recipe.variant}-seed{recipe.seed}"
+    if recipe.folds is not None:
+        name += f"-fold{recipe.fold}of{recipe.folds}"
+    usual = settle(dataclasses.replace(PRESETS["quick"], **common))
+    return name if recipe.facts() == usual.facts() else f"{name}-{recipe.hash[:6]}"
 
 
-def parse(arguments: list[str] | None = None) -> Config:
-    """Command line -> a checked `Config`; unknown options end the program with tyro's message."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    preset = Config.preset
-    for position, argument in enumerate(arguments):
-        if argument == "--preset" and position + 1 < len(arguments):
-            preset = arguments[position + 1]
-        elif argument.startswith("--preset="):
-            preset = argument.removeprefix("--preset=")
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset {preset!r}; one of: {', '.join(PRESETS)}")
-    config = tyro.cli(
-        Config,
-        default=PRESETS[preset],
-        args=arguments,
-        prog="python -m experiments.run",
-        use_underscores=True,
-    )
-    if config.batch_size is not None:
-        stages = {s: getattr(config, s) for s in ("detection", "regression")}
-        config = dataclasses.replace(
-            config,
-            **{s: dataclasses.replace(v, batch_size=config.batch_size) for s, v in stages.items()},
-        )
-    check(config)
-    return config
-
-
-def check(config: Config) -> None:
-    """Raises `ConfigError` for values that no run can use."""
-    for option, value, known in (
-        ("variant", config.variant, VARIANTS),
-        ("data set", config.dataset, DATASETS),
-    ):
-        if value not in known:
-            raise ConfigError(f"unknown {option} {value!r}; one of: {', '.join(known)}")
-    builders = DATASETS[config.dataset].configs
-    if config.builder is not None and config.builder not in builders:
-        raise ConfigError(
-            f"unknown --builder {config.builder!r} for {config.dataset}; one of: "
-            f"{', '.join(builders)}"
-        )
-    if config.builder is not None and (config.data_dir or "").endswith(".npz"):
-        raise ConfigError(
-            f"--builder={config.builder} has no effect on {config.data_dir}, which was prepared "
-            "already; leave it out, and give it to `python -m data_pipeline.prepare`"
-        )
-    parse_grid(config.grid)
-    if config.batch_size is not None and config.batch_size < 1:
-        raise ConfigError(f"--batch_size={config.batch_size}: wanted 1 or more")
-    for option, value in (
-        ("width", config.width),
-        ("radius", config.radius),
-        ("bn_epsilon", config.bn_epsilon),
-        ("detection.learning_rate", config.detection.learning_rate),
-        ("regression.learning_rate", config.regression.learning_rate),
-        ("regression.std_over_radius", config.regression.std_over_radius),
-        ("regression.target_scale", config.regression.target_scale),
-    ):
-        if not (0 < value < math.inf):
-            raise ConfigError(f"--{option}={value:g}: wanted more than 0")
-    if not 0 <= config.seed < SEEDS:
-        raise ConfigError(f"--seed={config.seed}: wanted 0 to {SEEDS - 1}")
-    for option, value in (
-        ("detection.warmup_steps", config.detection.warmup_steps),
-        ("regression.warmup_steps", config.regression.warmup_steps),
-    ):
-        if value < 0:
-            raise ConfigError(f"--{option}={value}: wanted 0 or more")
-    if not 0 < config.min_score <= 1:
-        raise ConfigError(f"--min_score={config.min_score:g}: wanted more than 0, at most 1")
-    if config.name is not None and (
-        config.name in ("", ".", "..", "detectors") or Path(config.name).name != config.name
-    ):
-        raise ConfigError(
-            f"--name={config.name}: wanted a plain folder name inside --runs_dir, not 'detectors'"
-        )
-    for part, chosen in config.ids().items():
-        if chosen is not None and len(set(chosen)) != len(chosen):
-            raise ConfigError(f"--{part}_ids names an id twice; wanted each once")
-    for option, value in (
-        ("bn_momentum", config.bn_momentum),
-        ("detection.momentum", config.detection.momentum),
-        ("regression.momentum", config.regression.momentum),
-    ):
-        if not 0 <= value < 1:
-            raise ConfigError(f"--{option}={value:g}: wanted 0 or more, and less than 1")
+def settle(recipe: Recipe) -> Recipe:
+    """Fills in what follows from other options: mirror images, widths and batch sizes."""
+    stages = {}
     for stage in ("detection", "regression"):
-        settings = getattr(config, stage)
-        for option in ("batch_size", "epochs", "steps_per_epoch"):
-            value = getattr(settings, option)
-            if value is not None and value < 1:
-                raise ConfigError(f"--{stage}.{option}={value}: wanted 1 or more")
-        parts = settings.micro_batches
-        if parts is not None and (parts < 1 or settings.batch_size % parts):
-            raise ConfigError(
-                f"--{stage}.micro_batches={parts}: wanted a number that divides the "
-                f"{settings.batch_size} clips of a batch"
-            )
-    if config.dataset != "simulated" and config.data_dir is None:
-        raise ConfigError(
-            f"--dataset={config.dataset} needs --data_dir, the folder with its files: "
-            f"{DATASETS[config.dataset].layout}"
-        )
+        settings = getattr(recipe, stage)
+        changed = {"width": recipe.width} if settings.width is None else {}
+        if recipe.batch_size is not None:
+            changed["batch_size"] = recipe.batch_size
+        stages[stage] = dataclasses.replace(settings, **changed)
+    mirror = recipe.mirror
+    if mirror is None and recipe.dataset in DATASETS:
+        mirror = DATASETS[recipe.dataset].symmetric
+    return dataclasses.replace(recipe, mirror=mirror, **stages)
+
+
+def short_hash(value) -> str:
+    """12 hexadecimal digits of a value's JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -32,15 +32,15 @@ def draw_run(
     box_plot(
         into / "fig4.png",
         {
-            "regression": errors["regression_fallback"],
-            "detection alone": errors["detection_fallback"],
+            "both nets": errors["default_fallback"],
+            "detection alone": errors["detector_fallback"],
             "mean pose": errors["mean_pose"],
             "previous frame": errors["previous_frame"],
         },
     )
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     loss_curves(into / "losses.png", rows)
-    pose_sheet(into / "poses.png", frames, tested, errors["regression_fallback"])
+    pose_sheet(into / "poses.png", frames, tested, errors["default_fallback"])
     return sorted(into.iterdir())
 
 
@@ -163,7 +163,7 @@ def _apart(ranked: np.ndarray, index: np.ndarray, count: int) -> list[int]:
     return [*picks, *(int(k) for k in ranked if int(k) not in picks)][:count]
 
 
-def draw_pose(axes, depth_mm, xy, found, true_xy=None, visible=None) -> None:
+def draw_pose(axes, depth_mm, xy, result, true_xy=None, visible=None) -> None:
     """One frame [h w] with its limbs; joints in px of that frame."""
     low, high = np.percentile(depth_mm, (1, 99))
     axes.imshow(depth_mm, cmap="gray_r", vmin=low, vmax=max(high, low + 1))
@@ -171,10 +171,10 @@ def draw_pose(axes, depth_mm, xy, found, true_xy=None, visible=None) -> None:
     for a, b in CONNECTIONS:
         if true_xy is not None and visible[a] and visible[b]:
             axes.plot(*true_xy[[a, b]].T, ":", color="white", lw=1.6, zorder=3)
-        style = "-" if found[a] and found[b] else "--"
+        style = "-" if result[a] and result[b] else "--"
         axes.plot(*xy[[a, b]].T, style, color=COLOURS[limb_of[a]], lw=2, zorder=2)
     for joint, limb in enumerate(limb_of):
-        face = COLOURS[limb] if found[joint] else "none"
+        face = COLOURS[limb] if result[joint] else "none"
         axes.plot(*xy[joint], "o", mfc=face, mec=COLOURS[limb], ms=5, zorder=4)
     rows, cols = depth_mm.shape
     axes.set(xlim=(-0.5, cols - 0.5), ylim=(rows - 0.5, -0.5), xticks=[], yticks=[])

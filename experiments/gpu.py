@@ -1,4 +1,4 @@
-"""All that a GPU machine is wanted for, in under eight minutes: are the lowerings right there, how
+"""Everything to run on a GPU machine, in under eight minutes: are the lowerings right there, how
 long does everything take, does training work.
 
     python -m experiments.gpu --data=utd.npz        # a file written by `data_pipeline.prepare`
@@ -23,14 +23,13 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
+from data_pipeline.commands import parse_options
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import load
-from experiments.bench.cases import LOWERINGS
 from experiments.config import ConfigError
 from experiments.rundir import claim, write_json
-from jaxpose.lowering import Lowering, convolve, lowering_named, upsample
+from jaxpose.lowering import LOWERINGS, convolve, upsample
 
 BENCH_S, TRAIN_S = 240, 150
 """Time limits of the two long parts."""
@@ -53,7 +52,7 @@ class Options:
     """Of the regression net; the detection net gets as many."""
 
 
-def check(lowering: Lowering) -> dict[str, float]:
+def check(lowering: str) -> dict[str, float]:
     """Largest deviation of output and both gradients from JAX's own 3-D convolution, as a share of
     the largest value, by kernel; all products in IEEE float32."""
     rng = np.random.default_rng(0)
@@ -64,30 +63,30 @@ def check(lowering: Lowering) -> dict[str, float]:
     def deviations(function, *arguments):
         def all_of(how):
             def loss(*a):
-                return jnp.sum(jnp.sin(function(*a, lowering=how)))
+                return jnp.sum(jnp.sin(function(*a, lowering=LOWERINGS[how])))
 
-            value = jax.jit(lambda *a: function(*a, lowering=how))(*arguments)
+            value = jax.jit(lambda *a: function(*a, lowering=LOWERINGS[how]))(*arguments)
             return [value, *jax.jit(jax.grad(loss, argnums=(0, 1)))(*arguments)]
 
-        pairs = zip(all_of(lowering), all_of(lowering_named("conv3d")), strict=True)
+        pairs = zip(all_of(lowering), all_of("conv3d"), strict=True)
         return float(max(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)) for a, b in pairs))
 
-    found = {}
+    result = {}
     with jax.default_matmul_precision("highest"):
         for kernel in KERNELS:
             arrays = draw(2, 3, 12, 20, 16), draw(*kernel, 16, 24)
-            found["x".join(map(str, kernel))] = deviations(convolve, *arrays)
+            result["x".join(map(str, kernel))] = deviations(convolve, *arrays)
         halve, double = draw(1, 2, 2, 16, 24), draw(1, 2, 2, 16, 24)
-        found["1x2x2 strided"] = deviations(
+        result["1x2x2 strided"] = deviations(
             lambda x, k, lowering: convolve(x, k, stride=(1, 2, 2), lowering=lowering),
             *(draw(2, 3, 12, 20, 16), halve),
         )
-        found["1x2x2 transposed"] = deviations(upsample, draw(2, 3, 6, 10, 16), double)
+        result["1x2x2 transposed"] = deviations(upsample, draw(2, 3, 6, 10, 16), double)
         depthwise = draw(2, 3, 12, 20, 16), draw(3, 3, 3, 1, 16)
-        found["3x3x3 depthwise"] = deviations(
+        result["3x3x3 depthwise"] = deviations(
             lambda x, k, lowering: convolve(x, k, groups=16, lowering=lowering), *depthwise
         )
-    return found
+    return result
 
 
 def part(name: str, command: list[str], limit_s: float) -> dict:
@@ -114,25 +113,25 @@ def work(options: Options) -> dict:
     try:
         device = jax.devices(options.device)[0]
     except RuntimeError:
-        there = ", ".join(sorted({d.platform for d in jax.devices()}))
-        raise ConfigError(f"--device={options.device}: not there; JAX sees: {there}") from None
+        existing = ", ".join(sorted({d.platform for d in jax.devices()}))
+        raise ConfigError(f"--device={options.device}: not there; JAX sees: {existing}") from None
     del os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"]
     if options.steps < 1:
-        raise ConfigError(f"--steps={options.steps}: wanted 1 or more")
+        raise ConfigError(f"--steps={options.steps}: expected 1 or more")
     frames = load(Path(options.data))  # a missing file is told before anything is timed
     grid = f"{frames.grid[1]}x{frames.grid[0]}"
     on_gpu, out = options.device == "gpu", Path(options.out)
     claim(out, 50_000_000)
-    found = {"device": device.device_kind, "jax": jax.__version__}
+    result = {"device": device.device_kind, "jax": jax.__version__}
 
     # ---- check ----
-    found["lowerings"] = {}
+    result["lowerings"] = {}
     for lowering in LOWERINGS:
         try:
-            found["lowerings"][lowering] = check(lowering_named(lowering))
+            result["lowerings"][lowering] = check(lowering)
         except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:
-            found["lowerings"][lowering] = {"error": str(error).splitlines()[0]}
-    write_json(out / "gpu.json", found)
+            result["lowerings"][lowering] = {"error": str(error).splitlines()[0]}
+    write_json(out / "gpu.json", result)
 
     # ---- bench ----
     bench = ["experiments.bench", f"--device={options.device}", f"--out={out}"]
@@ -142,8 +141,8 @@ def work(options: Options) -> dict:
     else:
         bench += ["--size=tiny", "--protocol=smoke", "--batches=1", "--precisions=float32"]
         bench += ["--variants=asy", "--whats=forward", "--lowerings=folded"]
-    found["bench"] = part("bench", bench, BENCH_S)
-    write_json(out / "gpu.json", found)
+    result["bench"] = part("bench", bench, BENCH_S)
+    write_json(out / "gpu.json", result)
 
     # ---- train ----
     train = ["experiments.run", f"--dataset={frames.dataset}", f"--data_dir={options.data}"]
@@ -153,22 +152,22 @@ def work(options: Options) -> dict:
         train += [f"--{stage}.steps_per_epoch={per_epoch}"]
         train += [f"--{stage}.epochs={max(1, options.steps // per_epoch)}"]
     train += ["--width=1", "--precision=bfloat16"] if on_gpu else ["--width=0.0625"]
-    found["train"] = part("train", train, TRAIN_S)
-    found["seconds"] = round(time.perf_counter() - began, 1)
-    write_json(out / "gpu.json", found)
-    return found
+    result["train"] = part("train", train, TRAIN_S)
+    result["seconds"] = round(time.perf_counter() - began, 1)
+    write_json(out / "gpu.json", result)
+    return result
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(Options, args=arguments, prog="python -m experiments.gpu")
+    options = parse_options(Options, arguments, "experiments.gpu")
     try:
-        found = work(options)
+        result = work(options)
     except (ConfigError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(found))
-    failed = [name for name in ("bench", "train") if "error" in found[name]]
-    for lowering, checked in found["lowerings"].items():
+    print(json.dumps(result))
+    failed = [name for name in ("bench", "train") if "error" in result[name]]
+    for lowering, checked in result["lowerings"].items():
         # a text says why a lowering is not there, as oneDNN on a GPU
         off = [k for k, v in checked.items() if not isinstance(v, str) and not v < EQUAL]
         failed += [f"{lowering} {kernel} is off by {checked[kernel]:.2g}" for kernel in off]

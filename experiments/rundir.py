@@ -1,12 +1,11 @@
-"""A run's folder: claimed before any work, written whole or not at all.
+"""A run's folder: checked before any work; every file is written whole or not at all.
 
 runs/<name>/   config.json, split.json, checkpoints/, metrics.jsonl, tensorboard/,
-               result.json, predictions.npz, table2.md, figures/
+               model.safetensors, result.json, predictions.npz, table2.md, figures/
 """
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -16,10 +15,11 @@ from pathlib import Path
 import tensorboardX
 
 from experiments.config import Config, ConfigError
+from experiments.numerics import NUMERICS
 
 
 def write_text(path: Path, text: str) -> None:
-    """Beside, then renamed: a reader never meets half a file."""
+    """Writes beside `path`, then renames: a reader never sees half a file."""
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(text)
     beside.rename(path)
@@ -30,7 +30,11 @@ def write_json(path: Path, value) -> None:
 
 
 def claim(folder: Path, needed_bytes: int) -> None:
-    """Makes the folder and makes sure that it can be written and has room, before training."""
+    """Creates the folder and checks that it can be written and has room, before any work.
+
+    Raises:
+      ConfigError: it cannot be written, or the disk is too full.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
@@ -39,7 +43,7 @@ def claim(folder: Path, needed_bytes: int) -> None:
     except OSError as error:
         raise ConfigError(
             f"{folder}: cannot be written ({error.strerror}); choose another --runs_dir or --name, "
-            "or mend the folder's permissions"
+            "or change the folder's permissions"
         ) from error
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
@@ -50,55 +54,60 @@ def claim(folder: Path, needed_bytes: int) -> None:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Takes away a folder that a refused command has made and left as it was."""
-    with contextlib.suppress(OSError):  # it holds something, which is kept
+    """Removes a folder that a refused command created and did not use."""
+    with contextlib.suppress(OSError):  # it is not empty
         folder.rmdir()
 
 
 def read_json(path: Path) -> dict | None:
-    """What a run's folder says, or None where it does not yet."""
+    """Reads a JSON object of a run's folder; None if there is no such file.
+
+    Raises:
+      ConfigError: a damaged file.
+    """
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise ConfigError(
             f"{path}: is not JSON ({error}); delete {path.parent} to start anew"
         ) from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ConfigError(f"{path}: is not a JSON object; delete {path.parent} to start anew")
-    return found
+    return value
 
 
-def compare(folder: Path, name: str, wanted: dict, what: str) -> None:
-    """Makes sure that the facts that a run stands on are what they were, if it has begun.
+def compare(folder: Path, name: str, expected: dict, what: str) -> None:
+    """Checks that the facts of a run that has begun are unchanged.
 
-    Raises `ConfigError` that names what differs, so that a resumed run cannot quietly become
-    another one.
+    Raises:
+      ConfigError: names what differs, so that a resumed run cannot silently become another one.
     """
-    there = read_json(folder / name)
-    wanted = json.loads(json.dumps(wanted))
-    if there is not None and there != wanted:
-        differing = "; ".join(_differences(there, wanted))
+    stored = read_json(folder / name)
+    expected = json.loads(json.dumps(expected))
+    if stored is not None and stored != expected:
+        differing = "; ".join(_differences(stored, expected))
         raise ConfigError(
             f"{folder} holds a run with another {what}: {differing}; choose another --name, or "
             "delete the folder to start anew"
         )
 
 
-def settle(folder: Path, name: str, wanted: dict, what: str) -> None:
-    """Writes the facts that a run stands on, or makes sure that they are what they were."""
-    compare(folder, name, wanted, what)
+def settle(folder: Path, name: str, expected: dict, what: str) -> None:
+    """Writes the facts of a run, or checks that they are unchanged. Errors as in `compare`."""
+    compare(folder, name, expected, what)
     if not (folder / name).exists():
-        write_json(folder / name, wanted)
+        write_json(folder / name, expected)
 
 
-def _differences(there, wanted, where: str = "") -> Iterator[str]:
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        for key in sorted(there.keys() | wanted.keys()):
-            yield from _differences(there.get(key), wanted.get(key), f"{where}.{key}".lstrip("."))
-    elif there != wanted:
-        yield f"{where} was {_short(there)}, now {_short(wanted)}"
+def _differences(stored, expected, where: str = "") -> Iterator[str]:
+    if isinstance(stored, dict) and isinstance(expected, dict):
+        for key in sorted(stored.keys() | expected.keys()):
+            below = f"{where}.{key}".lstrip(".")
+            yield from _differences(stored.get(key), expected.get(key), below)
+    elif stored != expected:
+        yield f"{where} was {_short(stored)}, now {_short(expected)}"
 
 
 def _short(value) -> str:
@@ -107,24 +116,62 @@ def _short(value) -> str:
 
 
 def config_json(config: Config) -> dict:
-    """What determines a run; where it is kept does not."""
-    values = dataclasses.asdict(config)
-    for place in ("name", "runs_dir", "cache_dir", "data_dir"):
-        values.pop(place)
-    return values
+    """What a run stands on: its recipe, what the machine adds to the numbers, and their version."""
+    machine = dataclasses.asdict(config.machine)
+    machine.pop("device")
+    return {"numerics": NUMERICS, "recipe": config.recipe.facts(), "machine": machine}
 
 
-def short_hash(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+def stored_machine(folder: Path) -> dict:
+    """The machine part of an earlier start in this folder, or {} if there is none.
+
+    Raises:
+      ConfigError: a folder of jaxpose 0.1.
+    """
+    stored = read_json(folder / "config.json")
+    if stored is None:
+        return {}
+    if "recipe" not in stored:
+        raise ConfigError(
+            f"{folder}: is a run of jaxpose 0.1, which this version cannot continue; choose "
+            "another --name, or delete the folder"
+        )
+    return stored.get("machine", {})
 
 
-def write_history(folder: Path, rows: list[dict]) -> None:
-    """All measures so far, one row a line, and the same for TensorBoard."""
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    board = folder / "tensorboard"
-    shutil.rmtree(board, ignore_errors=True)
-    with tensorboardX.SummaryWriter(str(board)) as writer:
-        for row in rows:
+class History:
+    """metrics.jsonl, one row per epoch, and the same for TensorBoard, which is appended to."""
+
+    def __init__(self, folder: Path):
+        self.folder, self._writer = folder, None
+        self._written = self._read()
+
+    def _read(self) -> list[dict]:
+        path = self.folder / "metrics.jsonl"
+        if not path.exists():
+            return []
+        try:
+            return [json.loads(line) for line in path.read_text().splitlines()]
+        except ValueError:
+            return []  # written anew
+
+    def write(self, rows: list[dict]) -> None:
+        """Writes all rows so far; those that are new go to TensorBoard."""
+        same = 0
+        while same < min(len(rows), len(self._written)) and rows[same] == self._written[same]:
+            same += 1
+        for row in rows[same:]:
+            self._writer = self._writer or tensorboardX.SummaryWriter(
+                str(self.folder / "tensorboard")
+            )
             for name, value in row.items():
                 if isinstance(value, float):
-                    writer.add_scalar(f"{row['stage']}/{name}", value, row["epoch"])
+                    self._writer.add_scalar(f"{row['stage']}/{name}", value, row["epoch"])
+        if self._writer is not None:
+            self._writer.flush()
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+        self._written = list(rows)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -6,7 +6,7 @@ from jaxpose.cost.accounting import Cost, layer_costs, net_cost
 from jaxpose.nets.layers import Layer
 
 PAPER = {
-    **{f"layer{n}{part}": (kernel, cout) for n, cout in enumerate((64, 128, 256, 256), 1)
+    **{f"layer{n}/{part}": (kernel, cout) for n, cout in enumerate((64, 128, 256, 256), 1)
        for part, kernel in zip("abc", ("1x3x1", "1x1x3", "3x1x1"), strict=True)},
     "layer5": ("1x1x1", 256),
     "output": ("1x1x1", 20),

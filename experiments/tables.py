@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from data_pipeline.commands import parse_options
 from data_pipeline.examples.clips import CLIP
 from experiments import figures
 from experiments.config import ConfigError
@@ -32,7 +33,10 @@ PAPER_TABLE2 = {
 """Median and IQR per limb, in the paper's unit, on 22 infants that cannot be had here."""
 
 OURS = {
-    "rmsd_fallback_px": "regression, chain linking",
+    "rmsd_fallback_px": "both nets, default decoding",
+    "overlapping_fallback_px": "both nets, default decoding, overlapping clips",
+    "regression_fallback_px": "regression maps, chain linking",
+    "combined_fallback_px": "maps of both nets combined, chain linking",
     "bipartite_fallback_px": "regression, bipartite linking (the paper's)",
     "detector_fallback_px": "detection alone, chain linking",
     "detector_bipartite_fallback_px": "detection alone, bipartite linking",
@@ -94,7 +98,9 @@ def table2(results: list[dict]) -> str:
         rows = []
         for name, result in zip(labels(results), results, strict=True):
             rows += [
-                [f"{name}: {what}", *_cells(result[key], factor)] for key, what in OURS.items()
+                [f"{name}: {what}", *_cells(result[key], factor)]
+                for key, what in OURS.items()
+                if key in result
             ]
         for key, what in BASELINES.items():
             if key in first["baselines"]:
@@ -138,9 +144,15 @@ def table2(results: list[dict]) -> str:
 
 
 def summary(result: dict) -> str:
-    """What a person wants to know at once, for the terminal."""
+    """The main numbers of a run, for the terminal."""
+    folder = result["run_dir"]
+    return errors_of(result) + f"; {folder}/table2.md and {folder}/figures/ have more"
+
+
+def errors_of(result: dict) -> str:
+    """Median errors and the share of missed joints, for the terminal."""
     rows = [
-        ("regression", result["rmsd_fallback_px"]),
+        ("both nets", result["rmsd_fallback_px"]),
         ("detection alone", result["detector_fallback_px"]),
         ("mean pose", result["baselines"]["mean_pose"]),
     ]
@@ -154,7 +166,7 @@ def summary(result: dict) -> str:
         )
     lines.append(
         f"missed {_percent(result['missed_rate'])} of the visible joints in {result['n_frames']} "
-        f"test frames; {result['run_dir']}/table2.md and {result['run_dir']}/figures/ say more"
+        "test frames"
     )
     return "\n".join(lines)
 
@@ -167,7 +179,7 @@ def table1(results: list[dict]) -> str:
     """The paper's Table I for these runs, layer by layer, with weights and MACs."""
     parts = ["# Table I: regression nets, layer by layer\n"]
     for name, result in zip(labels(results), results, strict=True):
-        layers = regression.layers(VARIANTS[result["variant"]], result["width"])
+        layers = regression.net(VARIANTS[result["variant"]], result["width"]).layers
         clip = (CLIP, *result["grid"])
         parts.append(
             f"\n## {name}: {result['variant']}, width {result['width']:g}, clip "
@@ -194,8 +206,8 @@ def read_result(folder: Path) -> dict:
         table1([result]), table2([result])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"{folder / 'result.json'}: is damaged ({type(error).__name__}: {error}); wanted what "
-            "experiments.run writes; give the command that began the run again"
+            f"{folder / 'result.json'}: is damaged ({type(error).__name__}: {error}); expected "
+            "what experiments.run writes; run the same command again"
         ) from None
     return result
 
@@ -205,7 +217,7 @@ def read_errors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     path = folder / "predictions.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return stored["error_regression_fallback"], stored["error_mean_pose"]
+            return stored["error_default_fallback"], stored["error_mean_pose"]
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(
             f"{path}: is damaged ({error}); give the command that began the run again"
@@ -215,16 +227,16 @@ def read_errors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def read_runs(folders: tuple[str, ...]) -> list[dict]:
     """Results of finished runs; raises `ConfigError` if they cannot be compared."""
     if not folders:
-        raise ConfigError("no run named; wanted run folders, such as runs/asy runs/full")
+        raise ConfigError("no run named; expected run folders, such as runs/asy runs/full")
     if len({os.path.abspath(folder) for folder in folders}) < len(folders):
-        raise ConfigError(f"{' '.join(folders)}: names a folder twice; wanted each once")
+        raise ConfigError(f"{' '.join(folders)}: names a folder twice; expected each once")
     results, splits = [], []
     for folder in map(Path, folders):
         for name in ("result.json", "split.json", "predictions.npz"):
             if not (folder / name).is_file():
                 raise ConfigError(
-                    f"{folder}: has no {name}; wanted the folder of a finished run; finish it with "
-                    "the command that began it"
+                    f"{folder}: has no {name}; expected the folder of a finished run; "
+                    "finish it with the command that began it"
                 )
         results.append(read_result(folder))
         splits.append(read_json(folder / "split.json"))
@@ -237,7 +249,7 @@ def read_runs(folders: tuple[str, ...]) -> list[dict]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(Options, args=arguments, prog="python -m experiments.tables")
+    options = parse_options(Options, arguments, "experiments.tables")
     began = time.perf_counter()
     try:
         results = read_runs(options.runs)

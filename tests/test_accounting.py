@@ -1,20 +1,21 @@
 """Weights, parameters, MACs and bytes: golden numbers, real modules, brute force and XLA."""
 
 import dataclasses
-from types import SimpleNamespace
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from lowerings import CONV3D
 
 from jaxpose.body.skeleton import MAPS
 from jaxpose.cost.accounting import Cost, layer_cost, layer_costs, net_cost
-from jaxpose.lowering import convolve, lowering_named, upsample
+from jaxpose.lowering import convolve, upsample
 from jaxpose.nets import detection, regression
+from jaxpose.nets.compute import concatenate
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Layer
+from jaxpose.nets.modules import DetectionNet, RegressionNet
 
 CLIP = (3, 96, 128)
 PIXELS = 3 * 96 * 128
@@ -26,11 +27,11 @@ T, H, W = 3 * 3 - 2, 3 * 96 - 2, 3 * 128 - 2
 
 
 def regression_cost(variant: str, width: float = 1.0) -> Cost:
-    return net_cost(regression.layers(VARIANTS[variant], width), CLIP)
+    return net_cost(regression.net(VARIANTS[variant], width).layers, CLIP)
 
 
 def detection_cost() -> Cost:
-    return net_cost(detection.layers().values(), CLIP)
+    return net_cost(detection.net().layers, CLIP)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +108,12 @@ def test_the_detection_net():
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("width", [1.0, 0.25])
 def test_counted_parameters_are_those_of_the_regression_net(variant, width):
-    net = nnx.eval_shape(
-        lambda: regression.RegressionNet(VARIANTS[variant], width=width, rngs=nnx.Rngs(0))
-    )
+    net = nnx.eval_shape(lambda: RegressionNet(VARIANTS[variant], width=width, rngs=nnx.Rngs(0)))
     assert count(net) == regression_cost(variant, width).parameters
 
 
 def test_counted_parameters_are_those_of_the_detection_net():
-    net = nnx.eval_shape(lambda: detection.DetectionNet(rngs=nnx.Rngs(0)))
+    net = nnx.eval_shape(lambda: DetectionNet(rngs=nnx.Rngs(0)))
     assert count(net) == detection_cost().parameters
 
 
@@ -139,10 +138,9 @@ CLIPS = [(3, 4, 8), (1, 2, 4), (2, 6, 2)]
 
 
 def run(layer: Layer, x, kernel):
-    conv3d = lowering_named("conv3d")
     if layer.transposed:
-        return upsample(x, kernel, lowering=conv3d)
-    return convolve(x, kernel, stride=layer.stride, groups=layer.groups, lowering=conv3d)
+        return upsample(x, kernel, lowering=CONV3D)
+    return convolve(x, kernel, stride=layer.stride, groups=layer.groups, lowering=CONV3D)
 
 
 def shapes(layer: Layer, clip):
@@ -156,8 +154,8 @@ def shapes(layer: Layer, clip):
 def test_useful_macs_are_the_products_without_padding(layer, clip):
     # with ones everywhere, every product that is not with padding adds one to the output
     x, kernel = shapes(layer, clip)
-    found = run(layer, jnp.ones(x), jnp.ones(kernel))
-    assert layer_cost(layer, clip).macs_useful == int(found.sum())
+    actual = run(layer, jnp.ones(x), jnp.ones(kernel))
+    assert layer_cost(layer, clip).macs_useful == int(actual.sum())
 
 
 @pytest.mark.parametrize("layer", SMALL, ids=lambda layer: layer.name)
@@ -189,9 +187,9 @@ def test_xla_counts_the_same_useful_macs(layer):
 @pytest.mark.parametrize("net", [*VARIANTS, "detection"])
 def test_xla_counts_the_same_useful_macs_layer_by_layer(net):
     if net == "detection":
-        layers = detection.layers().values()
+        layers = detection.net().layers
     else:
-        layers = regression.layers(VARIANTS[net])
+        layers = regression.net(VARIANTS[net]).layers
     for layer in layers:  # a float32 has 24 bits; the count is rounded once
         counted = layer_cost(layer, CLIP).macs_useful
         assert xla_macs(layer, CLIP) == pytest.approx(counted, rel=2**-23), layer.name
@@ -215,7 +213,7 @@ def test_asy_moves_more_data_than_full():
 
 
 def test_the_cost_of_a_net_is_the_sum_over_its_layers():
-    layers = regression.layers(VARIANTS["asy"])
+    layers = regression.net(VARIANTS["asy"]).layers
     costs = layer_costs(layers, CLIP)
     for field in dataclasses.fields(Cost):
         total = sum(getattr(cost, field.name) for cost in costs)
@@ -241,7 +239,7 @@ def test_parameters_are_weights_biases_and_batch_norm_and_statistics_stand_apart
     + [("asy", 0, 24), ("asy", 1, 48), ("asy", 3, 64), ("asy", 6, 127), ("asy", 9, 190)],
 )
 def test_arithmetic_intensity_is_two_flop_a_nominal_mac_over_bytes(variant, layer, intensity):
-    cost = layer_costs(regression.layers(VARIANTS[variant]), CLIP)[layer]
+    cost = layer_costs(regression.net(VARIANTS[variant]).layers, CLIP)[layer]
     assert round(cost.intensity) == intensity
 
 
@@ -264,34 +262,27 @@ def test_asy_shrinks_the_half_of_the_pipeline_that_is_rich_in_macs_but_poor_in_p
 
 
 def bare(net: str, clip, width: float = 1.0):
-    """The net's convolutions alone, wired by the net itself: (kernels, *inputs) -> maps, and the
-    shapes of its arguments."""
+    """The net's convolutions alone, connected by the net itself: (kernels, *inputs) -> maps, the
+    shapes of its arguments, and its layers."""
+    inputs = [(1, *clip, 1), (1, *clip, MAPS)]
     if net == "detection":
-        layers, net_class = detection.layers(width), detection.DetectionNet
-        inputs = [(1, *clip, 1)]
+        description, inputs = detection.net(width), inputs[:1]
     else:
-        layers = {layer.name: layer for layer in regression.layers(VARIANTS[net], width)}
-        net_class, inputs = regression.RegressionNet, [(1, *clip, 1), (1, *clip, MAPS)]
+        description = regression.net(VARIANTS[net], width)
+    layers = {layer.name: layer for layer in description.layers}
     kernels = {name: shapes(layer, clip)[1] for name, layer in layers.items()}
 
     def maps(kernels, *inputs):
-        convs = {
-            name: lambda x, train, layer=layer: run(layer, x, kernels[layer.name])
-            for name, layer in layers.items()
-        }
-        wired = SimpleNamespace(convs=convs if net == "detection" else list(convs.values()))
-        with mock.patch.object(detection, "side_by_side", one_by_one):
-            return net_class.__call__(wired, *inputs, train=False)
-
-    def one_by_one(convs, x):  # the net does it at once, with biases
-        return jnp.concatenate([conv(x, train=False) for conv in convs], axis=-1)
+        return description.walk(
+            lambda name, x: run(layers[name], x, kernels[name]), concatenate, *inputs
+        )
 
     arguments = jax.tree.map(
         lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32),
         (kernels, *inputs),
         is_leaf=lambda x: isinstance(x, tuple) and isinstance(x[0], int),
     )
-    return maps, arguments, list(layers.values())
+    return maps, arguments, description.layers
 
 
 @pytest.mark.parametrize("clip, width", [(CLIP, 1.0), ((5, 32, 48), 0.25)])
@@ -311,9 +302,9 @@ def test_xla_counts_the_same_useful_macs_in_training(net):
         return out, back(jnp.ones_like(out))  # no loss, so that only convolutions are counted
 
     flops = jax.jit(both_ways).lower(*arguments).cost_analysis()["flops"]
-    # One addition an element wherever a map's gradients meet: two branches, two heads, and on
-    # levels 2 and 3 a skip. In channels of the full grid: stem, way down, way up, last merge.
+    # One addition an element wherever a map's gradients meet: two branches, and on
+    # levels 2 and 3 a skip. In channels of the full grid: stem, way down, way up.
     meet = 64 + (128 / 4 + 2 * 256 / 16 + 2 * 512 / 64 + 1024 / 256)
-    meet += 512 / 64 + 256 / 16 + 128 / 4 + 64
+    meet += 512 / 64 + 256 / 16 + 128 / 4
     flops -= meet * PIXELS if net == "detection" else 0
     assert flops / 2 == pytest.approx(net_cost(layers, CLIP).train_macs_useful, rel=1e-6)

@@ -37,10 +37,10 @@ def sheet_path(folder):
 
 
 def problems(folder) -> list[Problem]:
-    found = []
-    for _ in read_frames(read_infants(folder, found.append), found.append):
+    actual = []
+    for _ in read_frames(read_infants(folder, actual.append), actual.append):
         pass
-    return found
+    return actual
 
 
 def put(path, row, column, cell):
@@ -89,8 +89,8 @@ def test_rows_sorted_as_strings_become_frames_sorted_by_number(sheet_path):
 
 def test_the_sheet_without_head_and_neck_gives_the_same_joints(sheet_path):
     full = read_sheet(sheet_path, raise_first)
-    kept = [k for name, k in COLUMN.items() if name not in ("head", "neck")]
-    write_cells(sheet_path, [[row[k] for k in kept] for row in read_csv(sheet_path)])
+    stored = [k for name, k in COLUMN.items() if name not in ("head", "neck")]
+    write_cells(sheet_path, [[row[k] for k in stored] for row in read_csv(sheet_path)])
     assert (read_sheet(sheet_path, raise_first).joints == full.joints).all()
 
 
@@ -190,10 +190,10 @@ def test_the_same_frame_twice_is_refused_and_both_rows_are_named(folder, sheet_p
 def test_a_missing_a_double_and_an_unknown_column_are_refused(folder, sheet_path):
     rows = read_csv(sheet_path)
     put(sheet_path, 1, "left_knee", "left_nee")
-    found = problems(folder)
-    assert [(p.file, p.row) for p in found] == [(str(sheet_path), 1)] * 2
-    assert "'left_knee' is missing" in found[0].what
-    assert "unknown column 'left_nee'" in found[1].what
+    actual = problems(folder)
+    assert [(p.file, p.row) for p in actual] == [(str(sheet_path), 1)] * 2
+    assert "'left_knee' is missing" in actual[0].what
+    assert "unknown column 'left_nee'" in actual[1].what
 
     write_cells(sheet_path, rows)
     put(sheet_path, 1, "neck", "left_knee")
@@ -266,9 +266,9 @@ def test_every_problem_of_a_sheet_is_collected_and_its_good_rows_are_kept(sheet_
     put(sheet_path, 3, "right_hip", "x")
     put(sheet_path, 5, "image", "x")
     put(sheet_path, 7, "left_hip", "x")
-    found = []
-    sheet = read_sheet(sheet_path, found.append)
-    assert [p.row for p in found] == [3, 5, 7]
+    actual = []
+    sheet = read_sheet(sheet_path, actual.append)
+    assert [p.row for p in actual] == [3, 5, 7]
     assert sheet.rows.tolist() == [2, 4, 6]
 
 
@@ -348,11 +348,11 @@ def test_eight_bit_images_are_taken_only_where_the_infant_has_no_other(folder, s
 
 
 def test_depth_is_read_bit_for_bit_up_to_65535(tmp_path):
-    wanted = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
-    cv2.imwrite(str(tmp_path / "1_16bit.png"), wanted)
+    expected = np.arange(2**16, dtype=np.uint16).reshape(256, 256)
+    cv2.imwrite(str(tmp_path / "1_16bit.png"), expected)
     depth = read_depth(tmp_path / "1_16bit.png")
     assert depth.dtype == np.uint16
-    assert (depth == wanted).all()
+    assert (depth == expected).all()
 
 
 def damage(data: bytes, how) -> bytes:

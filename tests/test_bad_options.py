@@ -11,7 +11,7 @@ from flax import nnx
 from test_resume import BRIEF, SMALL, made_up, rows_of, start, whole_run
 
 from data_pipeline.examples.frames import Frames, save
-from experiments import run, rundir
+from experiments import run, rundir, trainings
 from experiments.config import SEEDS
 
 
@@ -26,12 +26,13 @@ def command(tmp_path, monkeypatch):
     def begin(*arguments, **options):
         raise TrainingBegan
 
-    monkeypatch.setattr(run.detection, "DetectionNet", begin)
+    monkeypatch.setattr(trainings, "DetectionNet", begin)
     save(made_up(), tmp_path / "frames.npz")
     return [
         f"--data_dir={tmp_path / 'frames.npz'}",
         f"--runs_dir={tmp_path / 'runs'}",
         "--variant=full",
+        "--name=full",
         *SMALL,
         *BRIEF,
     ]
@@ -49,9 +50,9 @@ def refusal(command: list, capsys) -> str:
         code = run.main(command)
     except SystemExit as end:  # tyro's
         code = end.code
-    said = capsys.readouterr()
-    assert code == 2 and not said.out
-    return said.err
+    output = capsys.readouterr()
+    assert code == 2 and not output.out
+    return output.err
 
 
 def part_of(frames: Frames, chosen) -> Frames:
@@ -72,20 +73,31 @@ def part_of(frames: Frames, chosen) -> Frames:
         ("--test_ids=9", ["--test_ids", "'9'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=1,2,7", ["--train_ids", "'7'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=", ["--train_ids", "ids here: 1, 2, 3, 4, 5, 6"]),
-        ("--seed=-1", ["--seed=-1", "wanted 0 to 4294967295"]),
-        ("--seed=4294967296", ["--seed=4294967296", "wanted 0 to 4294967295"]),
-        (f"--seed={2**63}", [f"--seed={2**63}", "wanted 0 to 4294967295"]),
-        ("--batch_size=0", ["--batch_size=0", "wanted 1 or more"]),
+        ("--seed=-1", ["--seed=-1", "expected 0 to 4294967295"]),
+        ("--seed=4294967296", ["--seed=4294967296", "expected 0 to 4294967295"]),
+        (f"--seed={2**63}", [f"--seed={2**63}", "expected 0 to 4294967295"]),
+        ("--batch_size=0", ["--batch_size=0", "expected 1 or more"]),
         (
-            "--regression.micro_batches=3",
-            ["--regression.micro_batches=3", "wanted a number that divides"],
+            "--regression_micro_batches=3",
+            ["--regression_micro_batches=3", "expected a divisor of the 2 clips"],
         ),
-        ("--lowering=conv2d", ["--lowering", "conv2d", "folded", "onednn"]),
-        ("--regression.steps_per_epoch=0", ["--regression.steps_per_epoch=0", "wanted"]),
-        ("--regression.learning_rate=-1", ["--regression.learning_rate=-1", "more than 0"]),
-        ("--width=0", ["--width=0", "wanted more than 0"]),
-        ("--radius=nan", ["--radius=nan", "wanted more than 0"]),
-        ("--grid=40x32", ["--grid=40x32", "divide by 16", "such as 64x48"]),
+        ("--lowering=conv2d", ["lowering", "'conv2d'", "auto, conv3d, folded, onednn"]),
+        ("--detection.factorise=asym", ["factorisation", "'asym'", "full, asy, r2plus1d, dwsep"]),
+        ("--folds=5", ["--folds and --fold belong together"]),
+        ("--folds=2 --fold=0", ["--folds=2", "expected 3 or more"]),
+        ("--folds=3 --fold=3", ["--fold=3", "expected 0 to 2"]),
+        ("--folds=7 --fold=0", ["--folds=7", "6 infants in the data"]),
+        ("--folds=3 --fold=0 --test_ids=1", ["--folds", "omit --test_ids"]),
+        ("--folds=3 --fold=0 --split=within_infant", ["--folds", "--split=by_infant"]),
+        ("--name=.x", ["--name=.x", "plain folder name"]),
+        (
+            "--regression.steps_per_epoch=0",
+            ["--regression.steps_per_epoch=0", "expected 1 or more"],
+        ),
+        ("--regression.learning_rate=-1", ["--regression.learning_rate=-1", "above 0"]),
+        ("--width=0", ["--width=0", "expected a number above 0"]),
+        ("--radius=nan", ["--radius=nan", "expected a number above 0"]),
+        ("--grid=40x32", ["--grid=40x32", "divisible by 16", "such as 64x48"]),
         ("--dataset=utd_mhad", ["frames.npz", "holds simulated", "--dataset=utd_mhad"]),
         ("--grid=32", ["--grid=32", "COLUMNSxROWS", "such as 64x48"]),
         ("--grid=48x32", ["frames.npz", "32x32", "--grid=48x32", "prepare the data again"]),
@@ -93,8 +105,8 @@ def part_of(frames: Frames, chosen) -> Frames:
     ],
 )
 def test_an_unusable_option_is_named_with_what_was_wanted(command, option, words, capsys):
-    said = " ".join(refusal([*command, option], capsys).replace("\u2502", " ").split())
-    assert [word for word in words if word not in said] == []
+    output = " ".join(refusal([*command, *option.split()], capsys).replace("\u2502", " ").split())
+    assert [word for word in words if word not in output] == []
 
 
 def test_the_last_seed_is_taken_and_the_one_after_it_would_draw_the_first_one_s_weights(command):
@@ -106,31 +118,31 @@ def test_the_last_seed_is_taken_and_the_one_after_it_would_draw_the_first_one_s_
 @pytest.mark.parametrize("pair", [("train", "val"), ("train", "test"), ("val", "test")])
 def test_an_id_in_two_parts_is_refused(command, pair, capsys):
     ids = {"train": "1,2", "val": "3", "test": "4"} | {pair[0]: "5,6", pair[1]: "6"}
-    said = refusal([*command, *(f"--{k}_ids={v}" for k, v in ids.items())], capsys)
-    assert f"--{pair[0]}_ids and --{pair[1]}_ids both name 6" in said and "name it once" in said
+    output = refusal([*command, *(f"--{k}_ids={v}" for k, v in ids.items())], capsys)
+    assert f"--{pair[0]}_ids and --{pair[1]}_ids both name 6" in output and "name it once" in output
 
 
 @pytest.mark.parametrize(
     ("option", "differs"),
     [
-        ("--variant=thin", 'variant was "full", now "thin"'),
-        ("--seed=1", "seed was 0, now 1"),
-        ("--regression.epochs=9", "regression.epochs was 3, now 9"),
-        ("--split=within_infant", 'split was "by_infant", now "within_infant"'),
-        ("--test_ids=5", 'test_ids was null, now "5"'),
+        ("--variant=thin", 'recipe.variant was "full", now "thin"'),
+        ("--seed=1", "recipe.seed was 0, now 1"),
+        ("--regression.epochs=9", "recipe.regression.epochs was 3, now 9"),
+        ("--split=within_infant", 'recipe.split was "by_infant", now "within_infant"'),
+        ("--test_ids=5", 'recipe.test_ids was null, now "5"'),
     ],
 )
 def test_a_folder_of_another_configuration_is_refused(command, option, differs, capsys, tmp_path):
     begin([*command, "--name=mine"])
-    said = refusal([*command, "--name=mine", option], capsys)
-    assert str(tmp_path / "runs" / "mine") in said and differs in said and "--name" in said
+    output = refusal([*command, "--name=mine", option], capsys)
+    assert str(tmp_path / "runs" / "mine") in output and differs in output and "--name" in output
 
 
 def test_a_folder_of_other_data_is_refused(command, capsys, tmp_path):
     begin(command)
     save(made_up(seed=1), tmp_path / "frames.npz")
-    said = refusal(command, capsys)
-    assert "another split or data set" in said and "data was" in said and "--name" in said
+    output = refusal(command, capsys)
+    assert "another split or data set" in output and "data was" in output and "--name" in output
 
 
 def test_data_that_only_moved_goes_on(command, tmp_path):
@@ -165,37 +177,43 @@ def test_a_run_folder_whose_facts_are_cut_short_is_named(command, name, capsys, 
     begin(command)
     path = tmp_path / "runs" / "full" / name
     path.write_text(path.read_text()[:20])
-    said = refusal(command, capsys)
-    assert str(path) in said and "not JSON" in said and "delete" in said
+    output = refusal(command, capsys)
+    assert str(path) in output and "not JSON" in output and "delete" in output
 
 
 @pytest.mark.parametrize("place", ["frames.npz", "frames.npz/deeper", "/proc/nowhere"])
 def test_a_runs_dir_that_cannot_be_written_fails_before_training(command, place, capsys, tmp_path):
-    said = refusal([*command, f"--runs_dir={tmp_path / place}"], capsys)
-    assert str(tmp_path / place) in said and "cannot be written" in said and "--runs_dir" in said
+    output = refusal([*command, f"--runs_dir={tmp_path / place}"], capsys)
+    assert (
+        str(tmp_path / place) in output and "cannot be written" in output and "--runs_dir" in output
+    )
 
 
 def test_a_full_disk_fails_before_training(command, monkeypatch, capsys, tmp_path):
     disk = SimpleNamespace(free=10_000_000)
     monkeypatch.setattr(rundir.shutil, "disk_usage", lambda path: disk)
-    said = refusal(command, capsys)
+    output = refusal(command, capsys)
     # 50 MB, and 9 times the weights of both nets
-    assert "10 MB free" in said and "about 51 MB" in said and "make room" in said
+    assert "10 MB free" in output and "about 51 MB" in output and "make room" in output
     assert not (tmp_path / "runs" / "full" / "config.json").exists()
 
 
 def test_a_test_infant_without_a_clip_is_refused(command, capsys, tmp_path):
     frames = made_up()
     save(part_of(frames, (frames.subject != "6") | (frames.frame < 2)), tmp_path / "frames.npz")
-    said = refusal([*command, "--test_ids=6"], capsys)
-    assert "--test_ids" in said and "no clip of 3 consecutive frames in 6" in said and "6" in said
+    output = refusal([*command, "--test_ids=6"], capsys)
+    assert (
+        "--test_ids" in output
+        and "no clip of 3 consecutive frames in 6" in output
+        and "6" in output
+    )
 
 
 def test_an_infant_too_short_to_be_split_within_is_refused(command, capsys, tmp_path):
     frames = made_up(count=20)  # 15 train, the last 3 of them to validate, 2 before those unused
     save(part_of(frames, (frames.subject != "6") | (frames.frame < 9)), tmp_path / "frames.npz")
-    said = refusal([*command, "--split=within_infant"], capsys)
-    assert "6 has 9 frames" in said and "--train_ids" in said
+    output = refusal([*command, "--split=within_infant"], capsys)
+    assert "6 has 9 frames" in output and "--train_ids" in output
     begin([*command, "--split=within_infant", "--train_ids=1,2,3,4,5"])
 
 

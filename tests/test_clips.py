@@ -16,7 +16,7 @@ def starts(frames, shift, without=()):
 
 
 @pytest.mark.parametrize(
-    "count, shift, wanted",
+    "count, shift, expected",
     [
         (7, 1, [0, 1, 2, 3, 4]),
         (7, 3, [0, 3]),  # frame 6 is alone
@@ -27,8 +27,8 @@ def starts(frames, shift, without=()):
         (1, 3, []),
     ],
 )
-def test_a_run_of_n_frames_has_n_minus_2_clips_or_a_third_of_n(count, shift, wanted):
-    assert starts(make_frames(1 + 5 * np.arange(count)), shift) == wanted
+def test_a_run_of_n_frames_has_n_minus_2_clips_or_a_third_of_n(count, shift, expected):
+    assert starts(make_frames(1 + 5 * np.arange(count)), shift) == expected
 
 
 def test_no_clip_lies_across_a_gap_and_shift_3_begins_anew_after_it():

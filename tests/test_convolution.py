@@ -26,11 +26,11 @@ def value_and_gradients(run, x, kernel):
 
 def assert_same(run, x, kernel, lowering, within=1e-5):
     """`run(x, kernel, lowering=...)` is what it is under conv3d, to 1e-5 of the largest number."""
-    wanted, found = (
+    expected, actual = (
         value_and_gradients(lambda x, k, low=low: run(x, k, lowering=low), x, kernel)
         for low in (CONV3D, lowering)
     )
-    for name, a, b in zip(("value", "d/dx", "d/dkernel"), wanted, found, strict=True):
+    for name, a, b in zip(("value", "d/dx", "d/dkernel"), expected, actual, strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype, name
         error = float(jnp.abs(a - b).max() / jnp.abs(a).max())
         assert error < within, (name, error)
@@ -112,9 +112,9 @@ def test_bias_and_relu_come_after_the_sum_of_products(relu, lowering):
         return convolve(x, kernel, bias, relu=relu, lowering=lowering)
 
     out, back = jax.vjp(run, x, kernel, bias)
-    wanted = np.array([[-5.0, 21], [-25, -19], [5, 41]])
-    live = wanted > 0 if relu else np.ones_like(wanted)
-    np.testing.assert_array_equal(out[0, 0, 0], wanted * live)
+    expected = np.array([[-5.0, 21], [-25, -19], [5, 41]])
+    live = expected > 0 if relu else np.ones_like(expected)
+    np.testing.assert_array_equal(out[0, 0, 0], expected * live)
     dx, dkernel, dbias = back(jnp.ones_like(out))
     np.testing.assert_array_equal(dx.ravel(), live @ [10, 20])
     np.testing.assert_array_equal(dkernel.ravel(), [1, -1, 2] @ live)
@@ -162,27 +162,27 @@ def test_every_lowering_is_conv3d_within_bfloat16(kernel, lowering):
     # 8 bits of mantissa; sums of partial sums round once more
     assert_same(convolve, *half, lowering, within=2**-6)
     exact = convolve(*(a.astype(jnp.float32) for a in half), lowering=CONV3D)
-    found = convolve(*half, lowering=lowering).astype(jnp.float32)
-    assert float(jnp.abs(found - exact).max() / jnp.abs(exact).max()) < 2**-7
+    actual = convolve(*half, lowering=lowering).astype(jnp.float32)
+    assert float(jnp.abs(actual - exact).max() / jnp.abs(exact).max()) < 2**-7
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
 def test_one_pixel_reaches_exactly_its_neighbours(kernel, lowering):
     x = jnp.zeros((1, 5, 6, 7, 1)).at[0, 2, 3, 4, 0].set(1)
-    found = convolve(x, jnp.ones((*kernel, 1, 1)), lowering=lowering)[0, ..., 0]
-    wanted = np.zeros((5, 6, 7))
-    wanted[
+    actual = convolve(x, jnp.ones((*kernel, 1, 1)), lowering=lowering)[0, ..., 0]
+    expected = np.zeros((5, 6, 7))
+    expected[
         tuple(slice(c - k // 2, c + k // 2 + 1) for c, k in zip((2, 3, 4), kernel, strict=True))
     ] = 1
-    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_a_pixel_in_the_corner_reaches_2x2x2_and_nothing_beyond(lowering):
     x = jnp.zeros((2, 3, 4, 5, 1)).at[0, 0, 0, 0, 0].set(1)
-    found = np.asarray(convolve(x, jnp.ones((3, 3, 3, 1, 1)), lowering=lowering))
-    assert found[0, :2, :2, :2].sum() == found.sum() == 8
+    actual = np.asarray(convolve(x, jnp.ones((3, 3, 3, 1, 1)), lowering=lowering))
+    assert actual[0, :2, :2, :2].sum() == actual.sum() == 8
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
@@ -193,9 +193,9 @@ def test_a_convolution_is_a_cross_correlation_worked_out_by_hand(axis, lowering)
     shape[1 + axis], extent[axis] = 3, 3
     x = jnp.array([1.0, 10.0, 100.0]).reshape(shape)
     kernel = jnp.array([2.0, 3.0, 5.0]).reshape(extent)
-    found = convolve(x, kernel, lowering=lowering)
-    assert found.shape == x.shape
-    np.testing.assert_array_equal(found.ravel(), [3 + 50, 2 + 30 + 500, 20 + 300])
+    actual = convolve(x, kernel, lowering=lowering)
+    assert actual.shape == x.shape
+    np.testing.assert_array_equal(actual.ravel(), [3 + 50, 2 + 30 + 500, 20 + 300])
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
@@ -204,39 +204,39 @@ def test_a_3x3x3_kernel_by_hand(lowering):
     taps = np.add.outer(np.add.outer(100 * np.arange(3), 10 * np.arange(3)), np.arange(3))
     kernel = jnp.asarray(taps, jnp.float32)[..., None, None]
     x = jnp.zeros((1, 3, 3, 3, 1)).at[0, 0, 1, 2, 0].set(1).at[0, 2, 2, 0, 0].set(1000)
-    found = convolve(x, kernel, lowering=lowering)[0, ..., 0]
+    actual = convolve(x, kernel, lowering=lowering)[0, ..., 0]
     # at (1, 1, 1): the first lies at offset (-1, 0, +1), tap (0, 1, 2); the second at
     # (+1, +1, -1), tap (2, 2, 0)
-    assert found[1, 1, 1] == 12 + 1000 * 220
+    assert actual[1, 1, 1] == 12 + 1000 * 220
     # at (0, 2, 1): the first at (0, -1, +1), tap (1, 0, 2); the second two frames away
-    assert found[0, 2, 1] == 102
+    assert actual[0, 2, 1] == 102
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_channels_are_mixed_as_a_matrix_and_groups_are_not(lowering):
     x = jnp.array([1.0, 10.0]).reshape(1, 1, 1, 1, 2)
     mixed = jnp.array([[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]]).reshape(1, 1, 1, 2, 3)
-    found = convolve(x, mixed, lowering=lowering)
-    np.testing.assert_array_equal(found.ravel(), [52, 63, 74])
+    actual = convolve(x, mixed, lowering=lowering)
+    np.testing.assert_array_equal(actual.ravel(), [52, 63, 74])
     apart = jnp.zeros((1, 3, 3, 1, 2)).at[0, 1, 1, 0].set(jnp.array([2.0, 3.0]))
-    found = convolve(x, apart, groups=2, lowering=lowering)
-    np.testing.assert_array_equal(found.ravel(), [2, 30])
+    actual = convolve(x, apart, groups=2, lowering=lowering)
+    np.testing.assert_array_equal(actual.ravel(), [2, 30])
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_a_stride_takes_one_tile_a_pixel(lowering):
     x = jnp.arange(8.0).reshape(1, 1, 2, 4, 1)  # 0 1 2 3 / 4 5 6 7
     kernel = jnp.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 2, 2, 1, 1)
-    found = convolve(x, kernel, stride=(1, 2, 2), lowering=lowering)
-    np.testing.assert_array_equal(found.ravel(), [10 + 400 + 5000, 2 + 30 + 600 + 7000])
+    actual = convolve(x, kernel, stride=(1, 2, 2), lowering=lowering)
+    np.testing.assert_array_equal(actual.ravel(), [10 + 400 + 5000, 2 + 30 + 600 + 7000])
 
 
 @pytest.mark.parametrize("lowering", LOWERINGS)
 def test_every_pixel_becomes_a_tile_that_is_the_kernel_not_mirrored(lowering):
     x = jnp.array([1.0, 10.0]).reshape(1, 1, 1, 2, 1)
     kernel = jnp.array([2.0, 3.0, 5.0, 7.0]).reshape(1, 2, 2, 1, 1)
-    found = upsample(x, kernel, lowering=lowering)
-    np.testing.assert_array_equal(found[0, 0, ..., 0], [[2, 3, 20, 30], [5, 7, 50, 70]])
+    actual = upsample(x, kernel, lowering=lowering)
+    np.testing.assert_array_equal(actual[0, 0, ..., 0], [[2, 3, 20, 30], [5, 7, 50, 70]])
 
 
 @pytest.mark.parametrize("lowering", EXACT)
@@ -257,3 +257,31 @@ def test_gradients_are_those_of_finite_differences(kernel, lowering):
         d = normal(3, *gradient.shape)
         up, down = ends(d)
         assert (up - down) / 2 == pytest.approx(float((gradient * d).sum()), rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize(
+    "kernel, options, words",
+    [
+        ((1, 3, 1, 2, 4), {}, "1 groups: expected 2 input channels"),  # x has 4: two groups
+        ((1, 3, 1, 2, 4), {"groups": 4}, "4 groups: expected 8 input channels"),
+        ((1, 3, 1, 2, 5), {"groups": 2}, "outputs divisible by the groups"),
+        ((1, 2, 1, 4, 4), {}, "expected odd extents"),
+        ((1, 2, 2, 4, 4), {"stride": (1, 4, 4)}, "expected a kernel equal to"),
+        ((1, 4, 4, 4, 4), {"stride": (1, 4, 4)}, "divisible by"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_alike_by_every_lowering(
+    kernel, options, words, lowering
+):
+    with pytest.raises(ValueError, match=words):
+        convolve(normal(0, 1, 2, 6, 6, 4), normal(1, *kernel), lowering=lowering, **options)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_a_bias_of_another_size_and_an_upsampling_kernel_of_other_channels_are_refused(lowering):
+    x = normal(0, 1, 2, 6, 6, 4)
+    with pytest.raises(ValueError, match=r"bias \(3,\): expected \(4,\)"):
+        convolve(x, normal(1, 1, 1, 1, 4, 4), jnp.zeros(3), lowering=lowering)
+    with pytest.raises(ValueError, match=r"expected \(1, rows, columns, 4, channels\)"):
+        upsample(x, normal(1, 1, 2, 2, 3, 4), lowering=lowering)

@@ -170,5 +170,5 @@ def test_suppression_keeps_exactly_the_peaks_without_a_better_kept_one_nearby(po
         best = left[0]
         expected.append(best)
         left = [p for p in left if (p[0] - best[0]) ** 2 + (p[1] - best[1]) ** 2 > 9]
-    kept = suppress(peaks, Decoding(3.0, max_candidates=3))
-    np.testing.assert_array_equal(kept, np.array(expected[:3]).reshape(-1, 3))
+    stored = suppress(peaks, Decoding(3.0, max_candidates=3))
+    np.testing.assert_array_equal(stored, np.array(expected[:3]).reshape(-1, 3))

@@ -4,8 +4,11 @@ import math
 
 import pytest
 
-from jaxpose.nets.factorise import VARIANTS, Stage, asy, dwsep, full, r2plus1d, scaled
-from jaxpose.nets.regression import layers
+from jaxpose.nets import detection
+from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS, Stage, dwsep, r2plus1d, scaled
+from jaxpose.nets.regression import net
+
+full, asy = FACTORISATIONS["full"], FACTORISATIONS["asy"]
 
 TAIL = 256 * 256 + 256 * 20
 """Weights of layer 5 and the output, 1x1x1, at full width: 70,656."""
@@ -47,8 +50,7 @@ def kernel_weights(stages, cin: int) -> int:
 
 
 def net_weights(variant: str, width: float = 1.0) -> int:
-    found = layers(VARIANTS[variant], width)
-    return sum(math.prod(x.kernel) * x.cin // x.groups * x.cout for x in found)
+    return sum(math.prod(x.kernel_shape) for x in net(VARIANTS[variant], width).layers)
 
 
 def test_every_variant_has_a_golden_number():
@@ -100,30 +102,30 @@ def test_every_factorisation_reaches_3_frames_by_3x3_pixels_and_ends_on_the_chan
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_sees_9_frames_by_9x9_pixels(variant):
     # four layers, each one more on every side
-    found = layers(VARIANTS[variant])
-    assert [1 + sum(x.kernel[a] - 1 for x in found) for a in range(3)] == [9, 9, 9]
+    layers = net(VARIANTS[variant]).layers
+    assert [1 + sum(x.kernel[a] - 1 for x in layers) for a in range(3)] == [9, 9, 9]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_net_hands_every_layer_what_the_one_before_makes(variant):
-    found = layers(VARIANTS[variant], 0.25)
-    assert found[0].cin == 21 and found[-1].cout == 20
-    assert all(a.cout == b.cin for a, b in zip(found, found[1:], strict=False))
-    assert len({x.name for x in found}) == len(found)
+    layers = net(VARIANTS[variant], 0.25).layers
+    assert layers[0].cin == 21 and layers[-1].cout == 20
+    assert all(a.cout == b.cin for a, b in zip(layers, layers[1:], strict=False))
+    assert len({x.name for x in layers}) == len(layers)
 
 
 def test_table_i_layer_by_layer():
-    table = [(x.name, x.kernel, x.cin, x.cout) for x in layers(VARIANTS["asy"])]
+    table = [(x.name, x.kernel, x.cin, x.cout) for x in net(VARIANTS["asy"]).layers]
     assert table[:4] == [
-        ("layer1a", (1, 3, 1), 21, 64),
-        ("layer1b", (1, 1, 3), 64, 64),
-        ("layer1c", (3, 1, 1), 64, 64),
-        ("layer2a", (1, 3, 1), 64, 128),
+        ("layer1/a", (1, 3, 1), 21, 64),
+        ("layer1/b", (1, 1, 3), 64, 64),
+        ("layer1/c", (3, 1, 1), 64, 64),
+        ("layer2/a", (1, 3, 1), 64, 128),
     ]
     assert table[9:] == [
-        ("layer4a", (1, 3, 1), 256, 256),
-        ("layer4b", (1, 1, 3), 256, 256),
-        ("layer4c", (3, 1, 1), 256, 256),
+        ("layer4/a", (1, 3, 1), 256, 256),
+        ("layer4/b", (1, 1, 3), 256, 256),
+        ("layer4/c", (3, 1, 1), 256, 256),
         ("layer5", (1, 1, 1), 256, 256),
         ("output", (1, 1, 1), 256, 20),
     ]
@@ -131,7 +133,7 @@ def test_table_i_layer_by_layer():
 
 def test_batch_norm_and_relu_follow_every_convolution_but_the_output():
     for variant in VARIANTS.values():
-        *hidden, output = layers(variant)
+        *hidden, output = net(variant).layers
         assert all(x.norm and x.relu for x in hidden)
         assert not output.norm and not output.relu
 
@@ -146,3 +148,41 @@ def test_widths_are_rounded_and_never_zero():
     # 42 / 4 = 10.5 and 169 / 4 = 42.25; Python rounds a half to the even number
     assert scaled((42, 169), 0.25) == (10, 42)
     assert scaled((64, 32), 0.001) == (1, 1)
+
+
+BRANCHES = 2 * (64**2 + 128**2 + 256**2 + 512**2 + 32**2 + 64**2 + 128**2 + 256**2)
+"""Channels squared of the 3x3x3 convolutions on the way down and up, summed: 870,400. The stem
+has another, 1 -> 64."""
+REST = 31_142_848 - 27 * (64 + BRANCHES)
+"""Weights of the detection net that no factorisation changes."""
+
+DETECTION_WEIGHTS = {
+    "full": REST + 27 * (64 + BRANCHES),
+    "asy": REST + 3 * 64 + 6 * 64**2 + 9 * BRANCHES,
+    # 27 c / 12 channels between give exactly 27 c^2; the stem has 27 * 64 // (9 + 3 * 64) = 8
+    "r2plus1d": REST + 8 * (9 + 3 * 64) + 27 * BRANCHES,
+    "dwsep": REST + 27 + 64 + 2 * 27 * (64 + 128 + 256 + 512 + 32 + 64 + 128 + 256) + BRANCHES,
+}
+DETECTION_GOLDEN = {
+    "full": 31_142_848,
+    "asy": 15_498_688,
+    "r2plus1d": 31_142_728,
+    "dwsep": 8_588_571,
+}
+
+
+@pytest.mark.parametrize("name", FACTORISATIONS)
+def test_the_kernel_weights_of_the_detection_net_under_every_factorisation(name):
+    layers = detection.net(factorise=FACTORISATIONS[name]).layers
+    assert sum(math.prod(x.kernel_shape) for x in layers) == DETECTION_WEIGHTS[name]
+    assert DETECTION_WEIGHTS[name] == DETECTION_GOLDEN[name]
+
+
+def test_a_factorised_detection_net_replaces_its_17_3x3x3_convolutions_and_no_other():
+    full, asy = (detection.net(0.25, FACTORISATIONS[name]).layers for name in ("full", "asy"))
+    assert sum(x.kernel == (3, 3, 3) for x in full) == 17  # a stem, two branches of 4 + 4 levels
+    assert not [x for x in asy if x.kernel == (3, 3, 3)]
+    assert len(asy) == len(full) + 2 * 17
+    others = [x for x in full if x.kernel != (3, 3, 3)]
+    assert [x for x in asy if x in others] == others
+    assert [x.name for x in asy[:3]] == ["stem/a", "stem/b", "stem/c"]

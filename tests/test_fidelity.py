@@ -137,8 +137,8 @@ def test_a_camera_json_without_a_width_is_named(tmp_path, capsys, text):
     (folder / "pz1").mkdir()
     (folder / "pz1" / "camera.json").write_bytes(text.encode("latin1"))
     assert fidelity.main([str(folder)]) == 2
-    assert f"{folder / 'pz1' / 'camera.json'}: " in (told := capsys.readouterr().err)
-    assert "wanted the image's width, px" in told
+    assert f"{folder / 'pz1' / 'camera.json'}: " in (captured := capsys.readouterr().err)
+    assert "expected the image's width, px" in captured
 
 
 def numbers_of(folder: Path) -> dict[str, float]:
@@ -211,5 +211,5 @@ REAL = Path(__file__).parents[1].resolve() / "../shared/data/babypose_annotation
 @pytest.mark.skipif(not REAL.exists(), reason="the real sheets are not here")
 def test_the_table_that_is_kept_is_what_the_real_sheets_say():
     cells = reference.derive(reference.read_folder(REAL))
-    for name, kept in reference.read().items():
-        assert cells[name] == pytest.approx(kept, abs=5e-5), name
+    for name, stored in reference.read().items():
+        assert cells[name] == pytest.approx(stored, abs=5e-5), name

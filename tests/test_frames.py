@@ -53,9 +53,9 @@ def test_depth_returns_within_half_of_a_tenth_of_a_millimetre_and_all_else_exact
     np.testing.assert_allclose(again.depth_mm[0, 0, :4], [0, 0, 0.1, 1234.6], rtol=1e-6)
     assert again.depth_mm.dtype == np.float32
     for name in ("xy", "visible", "subject", "sequence", "frame", "crop"):
-        stored, given = getattr(again, name), getattr(frames, name)
-        assert stored.dtype == given.dtype
-        np.testing.assert_array_equal(stored, given, err_msg=name)
+        stored, inputs = getattr(again, name), getattr(frames, name)
+        assert stored.dtype == inputs.dtype
+        np.testing.assert_array_equal(stored, inputs, err_msg=name)
     assert (again.dataset, again.step) == ("babypose", 5)
     assert (len(again), again.grid) == (4, (6, 8))
 
@@ -81,17 +81,17 @@ def test_a_save_that_fails_leaves_no_half_file_and_keeps_the_old_one(tmp_path, m
 
 
 def test_the_file_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
-    path, there = tmp_path / "a.npz", []
+    path, existing = tmp_path / "a.npz", []
     write = np.savez_compressed
 
     def watched(*args, **kwargs):
-        there.append(path.exists())
+        existing.append(path.exists())
         write(*args, **kwargs)
-        there.append(path.exists())
+        existing.append(path.exists())
 
     monkeypatch.setattr(np, "savez_compressed", watched)
     save(make_frames([1]), path)
-    assert there == [False, False]
+    assert existing == [False, False]
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
@@ -146,18 +146,18 @@ def test_an_infant_whose_depth_never_exceeds_255_is_named_as_grey_whenever_it_is
 def test_depth_beyond_sixteen_bits_of_tenths_is_refused_before_a_file_is_begun(tmp_path):
     frames = make_frames([1, 6, 11], "4", "a2_t1", dataset="utd_mhad")
     frames.depth_mm[1, 2, 3] = 7000
-    wanted = (
-        r"^utd_mhad, recording 4 a2_t1, frame 6: depth runs from \d+ to 7000 mm; wanted 0 to 6553 "
-        "mm; is the depth in millimetres"
+    expected = (
+        r"^utd_mhad, recording 4 a2_t1, frame 6: depth runs from \d+ to 7000 mm; expected 0 to "
+        "6553 mm; is the depth in mm"
     )
-    with pytest.raises(DataError, match=wanted):
+    with pytest.raises(DataError, match=expected):
         save(frames, tmp_path / "a.npz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_file_is_named_with_the_command_that_writes_it(tmp_path):
-    wanted = r"a\.npz: no such file; wanted a file written by `python -m data_pipeline.prepare`"
-    with pytest.raises(DataError, match=wanted):
+    expected = r"a\.npz: no such file; expected a file written by `python -m data_pipeline.prepare`"
+    with pytest.raises(DataError, match=expected):
         load(tmp_path / "a.npz")
 
 
@@ -174,7 +174,7 @@ def test_a_file_cut_anywhere_is_named(tmp_path, share):
 @pytest.mark.parametrize("content", [b"image;head\n1_8bit.png;3,4\n", b"\x89PNG\r\n", b"\x80\x04K"])
 def test_a_file_of_another_kind_is_named_and_never_unpickled(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.npz: cannot be read .*; wanted a file written by"):
+    with pytest.raises(DataError, match=r"a\.npz: cannot be read .*; expected a file written by"):
         load(tmp_path / "a.npz")
 
 
@@ -183,7 +183,7 @@ def test_a_file_of_another_format_says_so(tmp_path):
     save(make_frames([1, 6]), path)
     header = {"format": "jaxpose frames 2", "dataset": "babypose", "step": 5}
     rewrite(path, header=json.dumps(header))
-    with pytest.raises(DataError, match=r"a\.npz: of another format; wanted .* of this version"):
+    with pytest.raises(DataError, match=r"a\.npz: of another format; expected .* of this version"):
         load(path)
 
 

@@ -33,8 +33,8 @@ def test_a_cell_is_the_mean_of_its_pixels():
 def test_a_pixel_that_two_cells_share_counts_by_its_area():
     image = depth([10, 20, 60])
     # cells of 1.5 pixels: (10 + 20/2)/1.5 and (20/2 + 60)/1.5
-    found = depth_to_grid(image, (0, 0, 3, 1), (1, 2))
-    np.testing.assert_allclose(found, [[[20 / 1.5, 70 / 1.5]]], rtol=1e-6)
+    actual = depth_to_grid(image, (0, 0, 3, 1), (1, 2))
+    np.testing.assert_allclose(actual, [[[20 / 1.5, 70 / 1.5]]], rtol=1e-6)
 
 
 def test_weights_of_cells_of_one_and_a_half_pixels_that_start_at_the_second():
@@ -45,20 +45,20 @@ def test_weights_of_cells_of_one_and_a_half_pixels_that_start_at_the_second():
 def test_both_axes_are_weighted_where_a_cell_is_no_whole_number_of_pixels():
     image = depth([1, 2, 3], [4, 5, 6], [7, 8, 9])
     # top left cell: 1 + 2/2 + 4/2 + 5/4 over an area of 2.25; the others by symmetry about 5
-    found = depth_to_grid(image, (0, 0, 3, 3), (2, 2))
-    wanted = np.array([[[5.25, 8.25], [14.25, 17.25]]]) / 2.25
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    actual = depth_to_grid(image, (0, 0, 3, 3), (2, 2))
+    expected = np.array([[[5.25, 8.25], [14.25, 17.25]]]) / 2.25
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 def test_a_crop_takes_columns_by_x_and_rows_by_y():
     image = np.arange(24, dtype=np.uint16).reshape(1, 4, 6) + 1
     # x 2..5, y 1..2: rows [9 10 11 12] and [15 16 17 18]
-    found = depth_to_grid(image, (2, 1, 4, 2), (1, 2))
-    np.testing.assert_array_equal(found, [[[12.5, 14.5]]])
+    actual = depth_to_grid(image, (2, 1, 4, 2), (1, 2))
+    np.testing.assert_array_equal(actual, [[[12.5, 14.5]]])
 
 
 @pytest.mark.parametrize(
-    "crop, wanted",
+    "crop, expected",
     [
         ((-2, 0, 4, 2), [0, 3.5]),  # two columns left of the image, then (1+2+5+6)/4
         ((2, 0, 4, 2), [5.5, 0]),  # (3+4+7+8)/4, then two columns right of it
@@ -66,11 +66,11 @@ def test_a_crop_takes_columns_by_x_and_rows_by_y():
         ((0, 1, 4, 2), [5.5, 7.5]),  # one row below it: (5+6)/2, (7+8)/2
     ],
 )
-def test_what_of_a_crop_lies_outside_the_image_is_a_hole(crop, wanted):
+def test_what_of_a_crop_lies_outside_the_image_is_a_hole(crop, expected):
     image = depth([1, 2, 3, 4], [5, 6, 7, 8])
-    found = depth_to_grid(image, crop, (1, 2))
+    actual = depth_to_grid(image, crop, (1, 2))
     # a cell of holes gets the lower median of the cells that are not: here the other one
-    np.testing.assert_allclose(found, [[[n or max(wanted) for n in wanted]]], rtol=1e-6)
+    np.testing.assert_allclose(actual, [[[n or max(expected) for n in expected]]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -99,38 +99,38 @@ def test_opencv_is_asked_where_cells_cover_pixels_and_the_crop_is_in_the_image(
 
 
 def test_which_reduction_is_used_is_decided_in_one_place(monkeypatch):
-    wanted = np.full((1, 1, 2), 9.0)
-    monkeypatch.setattr(geometry, "_reduction", lambda *given: lambda *images: wanted)
+    expected = np.full((1, 1, 2), 9.0)
+    monkeypatch.setattr(geometry, "_reduction", lambda *inputs: lambda *images: expected)
     for crop in ((0, 0, 4, 2), (1, 0, 4, 2)):
-        found = depth_to_grid(depth([1, 2, 3, 4], [5, 6, 7, 8]), crop, (1, 2))
-        np.testing.assert_array_equal(found, [[[1, 1]]])  # the mean over the weight, both 9
+        actual = depth_to_grid(depth([1, 2, 3, 4], [5, 6, 7, 8]), crop, (1, 2))
+        np.testing.assert_array_equal(actual, [[[1, 1]]])  # the mean over the weight, both 9
 
 
 def test_a_hole_does_not_count():
     image = depth([0, 2, 3, 4], [5, 6, 0, 0])
     # (2+5+6)/3 and (3+4)/2
-    found = depth_to_grid(image, (0, 0, 4, 2), (1, 2))
-    np.testing.assert_allclose(found, [[[13 / 3, 3.5]]], rtol=1e-6)
+    actual = depth_to_grid(image, (0, 0, 4, 2), (1, 2))
+    np.testing.assert_allclose(actual, [[[13 / 3, 3.5]]], rtol=1e-6)
 
 
 def test_a_cell_of_holes_gets_the_lower_median_cell_and_the_background():
     image = depth([10, 30, 0, 20, 40], [10, 30, 0, 20, 40])
     # cells 10 30 - 20 40: of four, the lower middle one is 20
-    found = depth_to_grid(image, (0, 0, 5, 2), (1, 5))
-    np.testing.assert_array_equal(found, [[[10, 30, 20, 20, 40]]])
-    found = depth_to_grid(image, (0, 0, 5, 2), (1, 5), background_mm=500.0)
-    np.testing.assert_array_equal(found, [[[10, 30, 520, 20, 40]]])
+    actual = depth_to_grid(image, (0, 0, 5, 2), (1, 5))
+    np.testing.assert_array_equal(actual, [[[10, 30, 20, 20, 40]]])
+    actual = depth_to_grid(image, (0, 0, 5, 2), (1, 5), background_mm=500.0)
+    np.testing.assert_array_equal(actual, [[[10, 30, 520, 20, 40]]])
 
 
 def test_of_an_odd_number_of_cells_the_middle_one_fills_the_holes():
-    found = depth_to_grid(depth([7, 0, 9, 8]), (0, 0, 4, 1), (1, 4))
-    np.testing.assert_array_equal(found, [[[7, 8, 9, 8]]])
+    actual = depth_to_grid(depth([7, 0, 9, 8]), (0, 0, 4, 1), (1, 4))
+    np.testing.assert_array_equal(actual, [[[7, 8, 9, 8]]])
 
 
 def test_every_image_is_filled_from_itself_and_an_image_of_holes_is_zero():
     image = np.array([[[5, 0]], [[9, 0]], [[0, 0]]], np.uint16)
-    found = depth_to_grid(image, (0, 0, 2, 1), (1, 2))
-    np.testing.assert_array_equal(found, [[[5, 5]], [[9, 9]], [[0, 0]]])
+    actual = depth_to_grid(image, (0, 0, 2, 1), (1, 2))
+    np.testing.assert_array_equal(actual, [[[5, 5]], [[9, 9]], [[0, 0]]])
 
 
 def test_640x480_to_128x96_is_the_mean_of_5x5_blocks():
@@ -151,8 +151,8 @@ def test_640x480_to_128x96_is_the_mean_of_5x5_blocks():
     ],
 )
 def test_the_half_pixel_rule_scales_about_corners(camera, grid):
-    found = joints_to_grid(np.array(camera, np.float32), CAMERA, GRID)
-    np.testing.assert_allclose(found, grid, atol=1e-4)
+    actual = joints_to_grid(np.array(camera, np.float32), CAMERA, GRID)
+    np.testing.assert_allclose(actual, grid, atol=1e-4)
 
 
 def test_a_crop_moves_its_first_pixels_to_the_first_cell():
@@ -166,9 +166,9 @@ def test_joints_lie_where_their_depth_lies():
     image = np.ones((1, 480, 640), np.uint16)
     image[0, 300, 200] = 1000  # cell (row 60, column 40)
     row, col = np.unravel_index(depth_to_grid(image, WHOLE, GRID)[0].argmax(), GRID)
-    found = joints_to_grid(np.array([200.0, 300.0]), CAMERA, GRID)
+    actual = joints_to_grid(np.array([200.0, 300.0]), CAMERA, GRID)
     assert (row, col) == (60, 40)
-    np.testing.assert_array_equal(np.round(found), [40, 60])
+    np.testing.assert_array_equal(np.round(actual), [40, 60])
 
 
 CROPS = st.tuples(*[st.integers(0, 300)] * 2, *[st.integers(1, 640)] * 2)
@@ -178,8 +178,8 @@ CROPS = st.tuples(*[st.integers(0, 300)] * 2, *[st.integers(1, 640)] * 2)
 @given(st.integers(0, 2**32 - 1), CROPS, st.tuples(*[st.integers(1, 200)] * 2))
 def test_joints_from_grid_inverts_joints_to_grid(seed, crop, grid):
     xy = np.random.default_rng(seed).uniform(-50, 700, (3, 12, 2)).astype(np.float32)
-    there = joints_to_grid(xy, np.array(crop), grid)
-    np.testing.assert_allclose(joints_from_grid(there, np.array(crop), grid), xy, atol=2e-2)
+    existing = joints_to_grid(xy, np.array(crop), grid)
+    np.testing.assert_allclose(joints_from_grid(existing, np.array(crop), grid), xy, atol=2e-2)
 
 
 @settings(max_examples=30, deadline=None)
@@ -198,23 +198,23 @@ def test_a_crop_for_every_frame_is_the_same_as_one_after_the_other(seed, crop):
 def test_every_cell_is_a_mean_of_what_it_covers(seed, rows, cols):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 3000, (1, 12, 17), dtype=np.uint16)
-    found = depth_to_grid(image, (0, 0, 17, 12), (rows, cols))
-    assert found.dtype == np.float32
+    actual = depth_to_grid(image, (0, 0, 17, 12), (rows, cols))
+    assert actual.dtype == np.float32
     valid = image[image > 0]
-    assert valid.min() * 0.999 <= found.min() and found.max() <= valid.max() * 1.001
+    assert valid.min() * 0.999 <= actual.min() and actual.max() <= valid.max() * 1.001
     whole = rng.integers(1, 3000, (1, 12, 17), dtype=np.uint16)  # without holes, sums are kept
-    found = depth_to_grid(whole, (0, 0, 17, 12), (rows, cols))
-    np.testing.assert_allclose(found.mean(), whole.mean(), rtol=1e-4)
+    actual = depth_to_grid(whole, (0, 0, 17, 12), (rows, cols))
+    np.testing.assert_allclose(actual.mean(), whole.mean(), rtol=1e-4)
 
 
 def test_half_a_pixel_of_border_is_inside_but_for_its_far_edge():
     xy = [(-0.5, -0.5), (-0.51, 0), (127.49, 95.49), (127.5, 95), (127, 95.5), (0, -0.6)]
-    found = inside(np.array(xy, np.float32), GRID)
-    np.testing.assert_array_equal(found, [True, False, True, False, False, False])
+    actual = inside(np.array(xy, np.float32), GRID)
+    np.testing.assert_array_equal(actual, [True, False, True, False, False, False])
 
 
 def test_standardise_takes_each_image_s_own_mean_and_divides_by_the_scale():
     grid = np.array([[[100, 200], [300, 400]], [[7, 7], [7, 7]]], np.float32)
-    found = standardise(grid, 50.0)
-    np.testing.assert_array_equal(found, [[[-3, -1], [1, 3]], [[0, 0], [0, 0]]])
-    assert found.dtype == np.float32
+    actual = standardise(grid, 50.0)
+    np.testing.assert_array_equal(actual, [[[-3, -1], [1, 3]], [[0, 0], [0, 0]]])
+    assert actual.dtype == np.float32

@@ -10,9 +10,9 @@ from experiments import gpu
 
 
 def test_folding_is_right_by_the_check_that_a_gpu_will_make():
-    found = gpu.check("folded")
-    assert set(found) >= {"3x3x3", "1x2x2 strided", "1x2x2 transposed", "3x3x3 depthwise"}
-    assert max(found.values()) < 1e-5
+    actual = gpu.check("folded")
+    assert set(actual) >= {"3x3x3", "1x2x2 strided", "1x2x2 transposed", "3x3x3 depthwise"}
+    assert max(actual.values()) < 1e-5
 
 
 def test_it_times_and_trains_in_processes_of_their_own_and_keeps_what_they_said(
@@ -41,8 +41,8 @@ def test_the_whole_script_works_at_tiny_size(tmp_path, capsys):
     save(made_up(), tmp_path / "frames.npz")
     options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
     assert gpu.main([*options, "--steps=2"]) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["bench"]["result"]["rows"] and found["train"]["result"]["rmsd_px"]
+    actual = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert actual["bench"]["result"]["rows"] and actual["train"]["result"]["rmsd_px"]
 
 
 def test_a_lowering_that_is_off_ends_with_an_error(tmp_path, monkeypatch, capsys):
@@ -51,8 +51,8 @@ def test_a_lowering_that_is_off_ends_with_an_error(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(gpu, "part", lambda *a: {"seconds": 1.0, "result": {}})
     options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
     assert gpu.main(options) == 1
-    said = capsys.readouterr().err
-    assert "folded 3x3x3 is off by 2e-05" in said and "1x1x1" not in said
+    output = capsys.readouterr().err
+    assert "folded 3x3x3 is off by 2e-05" in output and "1x1x1" not in output
 
 
 def test_a_part_that_fails_or_takes_too_long_is_noted():
@@ -61,12 +61,12 @@ def test_a_part_that_fails_or_takes_too_long_is_noted():
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, output",
     [
         (["--data=nowhere.npz", "--device=cpu"], "nowhere.npz"),
-        (["--data=nowhere.npz", "--device=cpu", "--steps=0"], "--steps=0: wanted 1 or more"),
+        (["--data=nowhere.npz", "--device=cpu", "--steps=0"], "--steps=0: expected 1 or more"),
     ],
 )
-def test_what_cannot_work_is_refused(options, said, capsys):
+def test_what_cannot_work_is_refused(options, output, capsys):
     assert gpu.main(options) == 2
-    assert said in capsys.readouterr().err
+    assert output in capsys.readouterr().err

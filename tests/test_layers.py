@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.nets.compute import Numerics
+from jaxpose.nets.layers import Layer
+from jaxpose.nets.modules import Conv
 from jaxpose.training.loop import run_net, split_net
 
 
@@ -45,10 +47,10 @@ def test_gradients_in_bfloat16_are_float32_and_not_far_off():
 
         return jax.jit(jax.grad(loss))(weights.params)
 
-    found, wanted = map(gradient, ("bfloat16", "float32"))
-    assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype("float32")}
-    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(wanted))
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    actual, expected = map(gradient, ("bfloat16", "float32"))
+    assert {x.dtype for x in jax.tree.leaves(actual)} == {jnp.dtype("float32")}
+    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(expected))
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert float(jnp.abs(a - b).max()) < 0.01 * largest  # 8 bits of mantissa
 
 

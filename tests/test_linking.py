@@ -136,10 +136,10 @@ def test_both_linkers_choose_the_wrist_at_the_end_of_the_forearm():
         upper=[(x, 30) for x in range(10, 21)], lower=[(x, 30) for x in range(20, 31)],
     )  # fmt: skip
     for linker in (chain, bipartite):
-        xy, score, found = pose(arm, Decoding(3.0), linker)
+        xy, score, actual = pose(arm, Decoding(3.0), linker)
         np.testing.assert_allclose(xy[:3], [[10, 30], [20, 30], [30, 30]], atol=0.05)
         np.testing.assert_allclose(score[:3], [1, 1, 0.7], atol=0.01)
-        assert found.tolist() == [True] * 3 + [False] * 9
+        assert actual.tolist() == [True] * 3 + [False] * 9
 
 
 def test_without_links_chain_finds_every_peak_and_bipartite_none():
@@ -152,8 +152,8 @@ def test_without_links_chain_finds_every_peak_and_bipartite_none():
 
 def test_a_hidden_elbow_costs_its_links_but_not_its_neighbours():
     arm = right_arm_maps([(10, 30, 1)], [(20, 30, 0.05)], [(30, 30, 0.8)])
-    xy, score, found = pose(arm, Decoding(3.0, min_score=0.1))
-    assert found[:3].tolist() == [True, False, True]
+    xy, score, actual = pose(arm, Decoding(3.0, min_score=0.1))
+    assert actual[:3].tolist() == [True, False, True]
     np.testing.assert_allclose(xy[1], [20, 30], atol=0.05)
     np.testing.assert_allclose(score[1], 0.05, atol=0.01)
 

@@ -1,5 +1,7 @@
 """From the files of a data set to frames on the net's grid, and what the cache keeps of it."""
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -7,10 +9,8 @@ from babypose_folder import numbers, read_csv, write_cells, write_folder
 from test_utd_mhad import skeleton_at
 from test_utd_mhad import write as write_recording
 
-from data_pipeline.datasets import builder_of
+from data_pipeline import load
 from data_pipeline.errors import DataError
-
-load = pytest.importorskip("data_pipeline.load", reason="needs TensorFlow")
 
 
 def write_babypose(folder, infants, size=(48, 64)):
@@ -61,8 +61,8 @@ def test_a_cell_is_the_mean_of_its_valid_pixels_and_a_hole_the_lower_median(baby
         mean = blocks.sum(-1) / np.maximum(count, 1)
         median = np.percentile(mean[count > 0], 50, method="lower")
         holes += (count == 0).sum()
-        wanted = np.where(count > 0, mean, median)
-        np.testing.assert_allclose(frames.depth_mm[k], wanted, rtol=0, atol=0.051)
+        expected = np.where(count > 0, mean, median)
+        np.testing.assert_allclose(frames.depth_mm[k], expected, rtol=0, atol=0.051)
     assert holes > 10
 
 
@@ -132,10 +132,10 @@ def test_removed_background_lies_600_mm_behind_the_lower_median_of_the_body(utd)
     # columns 150 ... 170 are 86 ... 106 of the crop: cells 28 ... 35; rows 50 ... 114 are 7 ... 71:
     # cells 2 ... 23; rows 115 ... 179 are 72 ... 136: cells 24 ... 45. 22 x 8 cells of each, so the
     # lower median is 2000, not 2050 or 2100. Cells cut by the body's edge keep the body's depth.
-    wanted = np.full((48, 64), 2600.0)
-    wanted[2:24, 28:36] = 2000
-    wanted[24:46, 28:36] = 2100
-    np.testing.assert_allclose(utd.depth_mm, np.broadcast_to(wanted, (8, 48, 64)), atol=1e-3)
+    expected = np.full((48, 64), 2600.0)
+    expected[2:24, 28:36] = 2000
+    expected[24:46, 28:36] = 2100
+    np.testing.assert_allclose(utd.depth_mm, np.broadcast_to(expected, (8, 48, 64)), atol=1e-3)
 
 
 # ---------------------------------------------------------------- the cache
@@ -143,16 +143,9 @@ def test_removed_background_lies_600_mm_behind_the_lower_median_of_the_body(utd)
 
 def test_a_second_call_reads_the_cache_and_builds_nothing(babypose, monkeypatch):
     folder, _, cache, frames = babypose
-    monkeypatch.setattr(load, "_read", None)
+    monkeypatch.setattr(load, "read", None)
     again = load.load_frames("babypose", folder, (24, 32), cache)
     assert again.digest() == frames.digest()
-
-
-def test_another_grid_is_made_from_the_records_without_reading_the_source(babypose, monkeypatch):
-    folder, _, cache, frames = babypose
-    monkeypatch.setattr(builder_of("babypose"), "_split_generators", None)
-    coarse = load.load_frames("babypose", folder, (12, 16), cache)
-    np.testing.assert_allclose(coarse.xy, (frames.xy + 0.5) / 2 - 0.5, atol=1e-5)
 
 
 def test_a_changed_source_is_read_again(tmp_path):
@@ -168,19 +161,38 @@ def test_a_changed_source_is_read_again(tmp_path):
     np.testing.assert_array_equal(after.depth_mm[[0, 2]], before.depth_mm[[0, 2]])
 
 
-def test_a_build_that_was_killed_is_done_again(tmp_path):
-    def frames():
-        return load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
+@pytest.mark.parametrize("linked", ["images", "whole"])
+def test_a_changed_image_behind_a_linked_folder_is_read_again(tmp_path, linked):
+    write_babypose(tmp_path / "real", {"1": 3})
+    if linked == "whole":  # the sheet, too, lies behind the link
+        (tmp_path / "real" / "result_pz1.csv").rename(tmp_path / "real" / "pz1" / "result_pz1.csv")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "pz1").symlink_to(tmp_path / "real" / "pz1")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    if linked == "images":
+        (tmp_path / "real" / "result_pz1.csv").rename(tmp_path / "in" / "result_pz1.csv")
+    before = load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
+    image = tmp_path / "real" / "pz1" / "6_16bit.png"
+    assert cv2.imwrite(str(image), np.full((48, 64), 1234, np.uint16))
+    after = load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
+    assert not np.allclose(before.depth_mm[1], 1234, atol=0.05)
+    np.testing.assert_allclose(after.depth_mm[1], 1234, atol=0.05)
 
-    write_babypose(tmp_path / "in", {"1": 3})
-    before = frames()
-    (whole,) = (tmp_path / "cache" / "tfds").glob("*/babypose/time_order/1.0.0")
-    (prepared,) = (tmp_path / "cache").glob("*.npz")
-    prepared.unlink()
-    killed = whole.rename(whole.with_name("1.0.0.incompleteABC123"))  # as TFDS names it
-    (killed / "dataset_info.json").unlink()
-    assert frames().digest() == before.digest()
-    assert [p.name for p in whole.parent.iterdir()] == ["1.0.0"]
+
+def test_two_first_reads_on_different_grids_do_not_disturb_each_other(tmp_path):
+    write_babypose(tmp_path / "in", {"1": 40})
+    results = {}
+
+    def work(grid):
+        results[grid] = load.load_frames("babypose", tmp_path / "in", grid, tmp_path / "cache")
+
+    threads = [threading.Thread(target=work, args=(grid,)) for grid in ((12, 16), (24, 32))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {grid: frames.grid for grid, frames in results.items()} == {g: g for g in results}
+    assert len(results) == 2
 
 
 def test_8_bit_images_are_warned_of_also_when_the_cache_answers(tmp_path):
@@ -198,8 +210,8 @@ def test_8_bit_images_are_warned_of_also_when_the_cache_answers(tmp_path):
 
 
 def test_an_unknown_data_set_is_named_with_those_that_there_are(tmp_path):
-    wanted = "unknown data set 'nonsense'; one of: simulated, utd_mhad, babypose"
-    with pytest.raises(DataError, match=wanted):
+    expected = "unknown data set 'nonsense'; one of: simulated, utd_mhad, babypose"
+    with pytest.raises(DataError, match=expected):
         load.load_frames("nonsense", tmp_path, (12, 16), tmp_path)
 
 
@@ -209,13 +221,13 @@ def test_an_unknown_data_set_in_a_missing_folder_is_named_too(tmp_path):
 
 
 def test_a_missing_folder_is_named_with_what_it_should_hold(tmp_path):
-    wanted = "none: no such folder; --data_dir names the folder .*utd_mhad: Depth/.*_depth.mat and"
-    with pytest.raises(DataError, match=wanted):
+    expected = "none: no such folder; expected the files of utd_mhad: Depth/.*_depth.mat and"
+    with pytest.raises(DataError, match=expected):
         load.load_frames("utd_mhad", tmp_path / "none", (12, 16), tmp_path)
 
 
 def test_depth_that_the_file_cannot_hold_is_refused_and_no_file_is_left(tmp_path):
     write_folder(tmp_path / "in", {"1": 3})  # 16 bits of mm, up to 65 m
-    with pytest.raises(DataError, match="^babypose, recording 1, frame 1: .* in millimetres"):
+    with pytest.raises(DataError, match="^babypose, recording 1, frame 1: .* in mm"):
         load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.npz"))

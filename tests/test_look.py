@@ -34,27 +34,27 @@ def step(width: int, lost: int = 0, height: int = 120) -> np.ndarray:
 
 def test_white_noise_of_2_mm_on_a_tilted_plane_is_measured_within_5_percent():
     """Rounding to whole mm adds a variance of 1/12."""
-    found = traits.noise(traits.patches([plane(white(2.0))]))
-    assert found["noise_mm"] == pytest.approx(math.hypot(2, 12**-0.5), rel=0.05)
-    assert found["lag_1"] == pytest.approx(0, abs=0.05)
-    assert found["distance_m"] == pytest.approx(1.2, abs=0.01)
+    actual = traits.noise(traits.patches([plane(white(2.0))]))
+    assert actual["noise_mm"] == pytest.approx(math.hypot(2, 12**-0.5), rel=0.05)
+    assert actual["lag_1"] == pytest.approx(0, abs=0.05)
+    assert actual["distance_m"] == pytest.approx(1.2, abs=0.01)
 
 
 def test_a_curved_limb_is_not_noise():
     """A cylinder of 60 px radius, 100 mm: its curvature is 3 mm over half a patch."""
     v = np.arange(320)[:, None] - 160
     limb = 100 * (1 - np.sqrt(1 - (np.clip(v, -40, 40) / 60) ** 2))
-    found = traits.noise(traits.patches([plane(white(2.0) + limb)[120:200]]))
-    assert found["noise_mm"] == pytest.approx(2, rel=0.06)
+    actual = traits.noise(traits.patches([plane(white(2.0) + limb)[120:200]]))
+    assert actual["noise_mm"] == pytest.approx(2, rel=0.06)
 
 
 def test_noise_of_disparities_lies_on_a_line_through_distance_squared():
     frames = [plane(white(2.5 * m**2) + 1000 * (m - 1), tilt=0) for m in (0.7, 1.05, 1.5, 2.2)]
-    found = traits.patches(frames)
-    metres, mm = look.noise_by_distance(found)
+    actual = traits.patches(frames)
+    metres, mm = look.noise_by_distance(actual)
     np.testing.assert_allclose(metres, (0.7, 1.05, 1.5, 2.2), rtol=0.01)
     np.testing.assert_allclose(mm / metres**2, 2.5, rtol=0.05)
-    assert traits.noise(found)["noise_mm_at_1m"] == pytest.approx(2.5, rel=0.05)
+    assert traits.noise(actual)["noise_mm_at_1m"] == pytest.approx(2.5, rel=0.05)
 
 
 def test_noise_blurred_by_one_pixel_is_as_much_alike_as_the_fit_leaves_of_it():
@@ -72,8 +72,8 @@ def test_noise_blurred_by_one_pixel_is_as_much_alike_as_the_fit_leaves_of_it():
     left = (rest @ np.kron(alike, alike) @ rest).reshape(n, n, n, n)
     same = np.einsum("ijij->", left) / n**2
     for lag in (1, 2, 3, 4):
-        wanted = np.einsum("ijij->", left[:, :-lag, :, lag:]) / (n * (n - lag)) / same
-        assert curve[lag - 1] == pytest.approx(wanted, abs=0.02)
+        expected = np.einsum("ijij->", left[:, :-lag, :, lag:]) / (n * (n - lag)) / same
+        assert curve[lag - 1] == pytest.approx(expected, abs=0.02)
 
 
 def test_a_share_of_holes_is_measured_as_it_was_made_and_the_border_is_left_out():
@@ -82,19 +82,19 @@ def test_a_share_of_holes_is_measured_as_it_was_made_and_the_border_is_left_out(
     inner = depth[10:310, 70:470]
     inner[np.unravel_index(at, inner.shape)] = 0
     depth[:, :48] = 0  # a dead band, a tenth
-    found = traits.holes([depth])
-    assert found["no_return"] == pytest.approx(0.1 + 2400 / depth.size)
-    assert found["no_return_elsewhere"] == pytest.approx(2400 / (320 * 432))
-    assert math.isnan(found["no_return_by_edges"])
+    actual = traits.holes([depth])
+    assert actual["no_return"] == pytest.approx(0.1 + 2400 / depth.size)
+    assert actual["no_return_elsewhere"] == pytest.approx(2400 / (320 * 432))
+    assert math.isnan(actual["no_return_by_edges"])
 
 
 def test_a_shadow_is_by_the_edge_and_not_elsewhere():
     """4 px of shadow in 118 of 120 rows; the 2 px next to a step and 5 to either side are near."""
     depth = step(1, lost=4)
     depth[[0, -1]] = traits.filled(depth)[0]  # the shadow ends within the image
-    found = traits.holes([depth])
-    assert found["no_return_elsewhere"] == 0
-    assert found["no_return_by_edges"] == pytest.approx(4 * 118 / (12 * 120))
+    actual = traits.holes([depth])
+    assert actual["no_return_elsewhere"] == 0
+    assert actual["no_return_by_edges"] == pytest.approx(4 * 118 / (12 * 120))
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
@@ -103,8 +103,8 @@ def test_an_edge_is_as_wide_as_its_ramp(width):
 
 
 def test_a_shadow_makes_an_edge_sharp_and_is_counted():
-    found = traits.edge_widths([step(1, lost=5)])
-    assert found == {"edge_width_px": 1, "lost_at_edge_px": 5}
+    actual = traits.edge_widths([step(1, lost=5)])
+    assert actual == {"edge_width_px": 1, "lost_at_edge_px": 5}
 
 
 def test_an_image_without_edges_or_smooth_patches_has_no_numbers_of_them():
@@ -176,18 +176,18 @@ def test_the_law_is_that_of_the_folders_own_sensor(simulated, stills, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("inputs", "message"),
     [
         ("nowhere", "no such folder: {}; give one that holds depth images"),
-        ("empty", "{}: no depth images in it; wanted 16-bit PNGs"),
-        ("colour", "PNG of 8 bits with colour or a palette; wanted 16 bits"),
+        ("empty", "{}: no depth images in it; expected 16-bit PNGs"),
+        ("colour", "PNG of 8 bits with colour or a palette; expected 16 bits"),
     ],
 )
-def test_a_real_folder_that_holds_no_depth_is_named(given, message, simulated, tmp_path, capsys):
-    folder, out = tmp_path / given, tmp_path / "look.png"
-    if given != "nowhere":
+def test_a_real_folder_that_holds_no_depth_is_named(inputs, message, simulated, tmp_path, capsys):
+    folder, out = tmp_path / inputs, tmp_path / "look.png"
+    if inputs != "nowhere":
         folder.mkdir()
-    if given == "colour":
+    if inputs == "colour":
         cv2.imwrite(str(folder / "photo.png"), np.zeros((8, 8, 3), np.uint8))
     assert look.main([str(simulated), f"--real={folder}", f"--out={out}"]) == 2
     assert message.format(folder) in capsys.readouterr().err
@@ -195,17 +195,17 @@ def test_a_real_folder_that_holds_no_depth_is_named(given, message, simulated, t
 
 
 def test_bad_options_and_notes_are_named(simulated, stills, tmp_path, capsys):
-    def said(folder, *options):
+    def output(folder, *options):
         assert look.main([str(folder), f"--real={stills}", *options]) == 2
         return capsys.readouterr().err
 
     out = f"--out={tmp_path / 'look.png'}"
-    assert "no such folder" in said(tmp_path / "nowhere", out)
-    assert "no sheet result_pz<ID>.csv" in said(stills, out)
-    assert "frames is 0; it must be at least 1" in said(simulated, out, "--frames=0")
-    assert "look.jpg: wanted a name in .png" in said(simulated, "--out=look.jpg")
+    assert "no such folder" in output(tmp_path / "nowhere", out)
+    assert "no sheet result_pz<ID>.csv" in output(stills, out)
+    assert "--frames=0: expected at least 1" in output(simulated, out, "--frames=0")
+    assert "look.jpg: expected a name in .png" in output(simulated, "--out=look.jpg")
     (tmp_path / "simulation.json").write_text("{}")
-    assert "simulation.json: cannot read the sensor's settings" in said(tmp_path, out)
+    assert "simulation.json: cannot read the sensor's settings" in output(tmp_path, out)
 
 
 SHARED = Path(__file__).parents[1].resolve() / "../shared/data"
@@ -214,5 +214,5 @@ SHARED = Path(__file__).parents[1].resolve() / "../shared/data"
 @pytest.mark.skipif(not SHARED.exists(), reason="the real frames are not here")
 def test_real_sensors_lose_hardly_a_pixel_away_from_edges_and_have_noise_that_is_alike():
     for name in ("bed_depth_d455", "utd_mhad"):
-        found = look.measure(name, look.read(SHARED / name, 6)).numbers
-        assert found["no_return_elsewhere"] < 0.01 < 0.3 < found["lag_1"]
+        actual = look.measure(name, look.read(SHARED / name, 6)).numbers
+        assert actual["no_return_elsewhere"] < 0.01 < 0.3 < actual["lag_1"]

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxpose.body.masks import Target
 from jaxpose.training import losses
 from jaxpose.training.loop import Optimisation, split_net
-from jaxpose.training.stages import detection_stage, make_predict, regression_stage, targets
+from jaxpose.training.stages import detection_stage, regression_stage, targets
 
 TARGET = Target(2.0, 4.0)
 SHAPE = (2, 3, 8, 8)
@@ -30,8 +30,8 @@ class Constant(nnx.Module):
         self.value = nnx.Param(jnp.float32(value))
 
     def __call__(self, depth, maps=None, *, train: bool):
-        given = 0 if maps is None else maps
-        return jnp.broadcast_to(self.value[...], (*depth.shape[:-1], 20)) + given
+        inputs = 0 if maps is None else maps
+        return jnp.broadcast_to(self.value[...], (*depth.shape[:-1], 20)) + inputs
 
 
 def maps(*values):
@@ -43,8 +43,8 @@ def test_cross_entropy_by_hand():
     # log(2) at even odds; log(1 + e^-3) for 3 on a positive, 3 more on a negative pixel
     assert float(losses.cross_entropy(maps((0, 0)), maps((0, 1)))) == pytest.approx(np.log(2))
     right = np.log1p(np.exp(-3))
-    found = float(losses.cross_entropy(maps((3, 3)), maps((1, 0))))
-    assert found == pytest.approx((right + right + 3) / 2, rel=1e-6)
+    actual = float(losses.cross_entropy(maps((3, 3)), maps((1, 0))))
+    assert actual == pytest.approx((right + right + 3) / 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("logit", [-40.0, -12.0, -1.0, 0.0, 0.5, 12.0, 40.0, 1e4])
@@ -56,8 +56,8 @@ def test_cross_entropy_is_exact_for_large_logits_and_its_gradient_to_the_roundin
     value, gradient = jax.value_and_grad(losses.cross_entropy)(*pair)
     away = -logit if target else logit  # -log of the probability of the target, in float64
     assert float(value) == pytest.approx(np.logaddexp(0, away), rel=1e-6)
-    wanted = np.exp(-np.logaddexp(0, -logit)) - target
-    np.testing.assert_allclose(gradient.ravel(), wanted / 2, rtol=1e-6, atol=1e-7)
+    expected = np.exp(-np.logaddexp(0, -logit)) - target
+    np.testing.assert_allclose(gradient.ravel(), expected / 2, rtol=1e-6, atol=1e-7)
 
 
 def test_squared_and_absolute_error_by_hand():
@@ -67,15 +67,15 @@ def test_squared_and_absolute_error_by_hand():
 
 
 def test_accuracy_is_the_share_of_pixels_on_the_right_side_of_one_half():
-    found = losses.pixel_accuracy(maps((2, -2), (2, 0)), maps((1, 1), (0, 0)))
-    np.testing.assert_array_equal(found, [0.5, 0.5])
+    actual = losses.pixel_accuracy(maps((2, -2), (2, 0)), maps((1, 1), (0, 0)))
+    np.testing.assert_array_equal(actual, [0.5, 0.5])
 
 
 def test_targets_are_the_pipeline_s_masks_or_the_same_drawn_here():
-    given = batch()
-    drawn = targets(given, TARGET)
+    inputs = batch()
+    drawn = targets(inputs, TARGET)
     assert drawn.shape == (*SHAPE, 20)
-    np.testing.assert_array_equal(drawn, TARGET.draw(jnp, given["xy"], given["visible"], (8, 8)))
+    np.testing.assert_array_equal(drawn, TARGET.draw(jnp, inputs["xy"], inputs["visible"], (8, 8)))
     masks = jnp.full((*SHAPE, 20), 7.0)
     np.testing.assert_array_equal(jax.jit(lambda b: targets(b, TARGET))(batch(masks=masks)), masks)
 
@@ -84,8 +84,8 @@ def test_the_detection_stage_keeps_the_most_accurate_epoch():
     graph, weights = split_net(Constant(-1.0))
     stage = detection_stage(graph, Target(2.0))
     assert (stage.best, stage.highest) == ("val_accuracy", True)
-    wanted = targets(batch(), Target(2.0))
-    positive = np.asarray(wanted).mean(axis=(1, 2, 3, 4))
+    expected = targets(batch(), Target(2.0))
+    positive = np.asarray(expected).mean(axis=(1, 2, 3, 4))
     score = stage.score(weights, None, batch())
     np.testing.assert_allclose(score["val_accuracy"], 1 - positive, rtol=1e-6)
     # log(1 + 1/e) everywhere, one more on each positive pixel
@@ -93,26 +93,22 @@ def test_the_detection_stage_keeps_the_most_accurate_epoch():
     assert float(loss) == pytest.approx(np.log1p(np.exp(-1)) + positive.mean(), rel=1e-5)
 
 
+def half(frozen, depth):
+    """A detection net whose probabilities are its one weight."""
+    return jnp.full((*depth.shape[:-1], 20), frozen)
+
+
 def test_the_regression_stage_compares_with_masks_times_the_scale_on_top_of_probabilities():
-    detector, frozen = split_net(Constant(0.0))  # probabilities of 1/2
+    frozen = jnp.float32(0.5)
     graph, weights = split_net(Constant(-0.5))  # which the net here takes away again
-    stage = regression_stage(graph, detector, TARGET, scale=10.0)
+    stage = regression_stage(graph, half, TARGET, scale=10.0)
     assert (stage.best, stage.highest) == ("val_error", False)
-    wanted = np.asarray(targets(batch(), TARGET))
+    expected = np.asarray(targets(batch(), TARGET))
     loss, _ = stage.loss(weights, frozen, batch())
-    assert float(loss) == pytest.approx(100 * (wanted**2).mean(), rel=1e-5)
+    assert float(loss) == pytest.approx(100 * (expected**2).mean(), rel=1e-5)
     score = stage.score(weights, frozen, batch())
-    np.testing.assert_allclose(score["val_error"], wanted.mean(axis=(1, 2, 3, 4)), rtol=1e-5)
+    np.testing.assert_allclose(score["val_error"], expected.mean(axis=(1, 2, 3, 4)), rtol=1e-5)
     np.testing.assert_allclose(score["val_unexplained"], 1, rtol=1e-5)  # all-zero maps
-
-
-def test_a_prediction_is_probabilities_and_maps_with_peaks_near_one():
-    detector, frozen = split_net(Constant(0.0))
-    graph, weights = split_net(Constant(9.5))
-    predict = make_predict(detector, frozen, graph, weights, scale=10.0)
-    probabilities, confidence = predict(jnp.zeros((*SHAPE, 1)))
-    np.testing.assert_allclose(probabilities, 0.5)
-    np.testing.assert_allclose(confidence, 1.0)
 
 
 def rates(optimisation: Optimisation, steps_per_epoch: int, count: int) -> np.ndarray:
@@ -127,26 +123,26 @@ def rates(optimisation: Optimisation, steps_per_epoch: int, count: int) -> np.nd
 
 
 def test_the_paper_s_rate_falls_by_a_tenth_every_ten_epochs_and_not_in_between():
-    found = rates(Optimisation("sgd", 0.01, "steps", 100, momentum=0.0), 2, 61)
-    wanted = np.repeat([0.01, 0.009, 0.0081, 0.00729], [20, 20, 20, 1])
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    actual = rates(Optimisation("sgd", 0.01, "steps", 100, momentum=0.0), 2, 61)
+    expected = np.repeat([0.01, 0.009, 0.0081, 0.00729], [20, 20, 20, 1])
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 def test_the_cosine_goes_from_the_rate_to_zero_over_the_whole_training():
-    found = rates(Optimisation("sgd", 0.02, "cosine", 4, momentum=0.0), 3, 13)
+    actual = rates(Optimisation("sgd", 0.02, "cosine", 4, momentum=0.0), 3, 13)
     # (1 + cos(pi k / 12)) / 2: 1 at 0, (1 + sqrt(3)/2)/2 at 2, 3/4 at 4, 1/2 at 6, 0 at 12
-    wanted = 0.02 * np.array([1, (1 + 3**0.5 / 2) / 2, 0.75, 0.5, 0.25, 0])
-    np.testing.assert_allclose(found[[0, 2, 4, 6, 8, 12]], wanted, atol=1e-8)
+    expected = 0.02 * np.array([1, (1 + 3**0.5 / 2) / 2, 0.75, 0.5, 0.25, 0])
+    np.testing.assert_allclose(actual[[0, 2, 4, 6, 8, 12]], expected, atol=1e-8)
 
 
 def test_warm_up_multiplies_the_schedule_by_a_line_from_zero_to_one():
-    found = rates(Optimisation("sgd", 1.0, "steps", 10, momentum=0.0, warmup_steps=4), 5, 6)
-    np.testing.assert_allclose(found, [0, 0.25, 0.5, 0.75, 1, 1])
+    actual = rates(Optimisation("sgd", 1.0, "steps", 10, momentum=0.0, warmup_steps=4), 5, 6)
+    np.testing.assert_allclose(actual, [0, 0.25, 0.5, 0.75, 1, 1])
 
 
 def test_momentum_keeps_98_percent_of_the_step_before():
-    found = rates(Optimisation("sgd", 1.0, "steps", 10), 5, 3)
-    np.testing.assert_allclose(found, [1, 1.98, 1 + 0.98 * 1.98], rtol=1e-6)
+    actual = rates(Optimisation("sgd", 1.0, "steps", 10), 5, 3)
+    np.testing.assert_allclose(actual, [1, 1.98, 1 + 0.98 * 1.98], rtol=1e-6)
 
 
 def test_adam_s_first_step_is_the_rate_whatever_the_slope():

@@ -14,13 +14,13 @@ import pytest
 from flax import nnx
 from lowerings import CONV3D, FOLDED, LOWERINGS, ONEDNN
 
+from jaxpose import lowering as lowerings_module
 from jaxpose.body.masks import Target
 from jaxpose.cost import memory
-from jaxpose.lowering import LOWERINGS as BY_NAME
-from jaxpose.lowering import Lowering
 from jaxpose.nets import detection, regression
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Numerics
+from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import stages
 from jaxpose.training.loop import Optimisation, Weights, initial_state, make_step, split_net
 
@@ -29,14 +29,14 @@ GIB = 2**30
 
 
 def asy(width: float = 1.0):
-    return regression.layers(VARIANTS["asy"], width)
+    return regression.net(VARIANTS["asy"], width).layers
 
 
 def net_layers(net: str, width: float):
     """Of the detection net, or of a variant of the regression net."""
     if net == "detection":
-        return [*detection.layers(width).values()]
-    return regression.layers(VARIANTS[net], width)
+        return detection.net(width).layers
+    return regression.net(VARIANTS[net], width).layers
 
 
 def test_a_step_of_the_paper_s_batch_needs_the_outputs_of_its_convolutions_several_times():
@@ -66,7 +66,7 @@ def test_the_fewest_parts_are_taken_that_fit(gib, parts):
 
 def test_the_default_runs_work_in_one_piece_on_four_gibibytes():
     for net, batch in (("asy", 8), ("detection", 16)):
-        for lowering in BY_NAME.values():
+        for lowering in lowerings_module.LOWERINGS.values():
             layers = net_layers(net, 0.25)
             assert memory.micro_batches(layers, (3, 48, 64), batch, lowering, 4 * GIB) == 1
 
@@ -97,21 +97,22 @@ def test_on_a_gpu_its_own_memory_counts(monkeypatch):
     assert memory.machine_bytes() == 7 * GIB
 
 
-def compiled_bytes(net: str, width: float, lowering: Lowering, parts: int = 1) -> int:
+def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int:
     """What XLA says that a step on eight clips of 64x48 needs beside its arguments."""
     numerics = Numerics(lowering)
-    graph, weights = split_net(
-        detection.DetectionNet(width=width, numerics=numerics, rngs=nnx.Rngs(0))
-    )
+    detector = DetectionNet(width=width, numerics=numerics, rngs=nnx.Rngs(0))
+    graph, weights = split_net(detector)
     stage, frozen = stages.detection_stage(graph, Target(3.0)), None
     if net != "detection":
-        detector, frozen = stages.for_prediction(graph, weights)
+        frozen = fold_net(detector.weights(), numerics.bn_epsilon)
+
+        def detect(frozen, depth):
+            return jax.nn.sigmoid(apply_folded(detector.net, frozen, numerics, depth))
+
         graph, weights = split_net(
-            regression.RegressionNet(
-                VARIANTS[net], width=width, numerics=numerics, rngs=nnx.Rngs(0)
-            )
+            RegressionNet(VARIANTS[net], width=width, numerics=numerics, rngs=nnx.Rngs(0))
         )
-        stage = stages.regression_stage(graph, detector, Target(3.0, 1.0), 10.0)
+        stage = stages.regression_stage(graph, detect, Target(3.0, 1.0), 10.0)
     transform = Optimisation("adam", 1e-3, "cosine", 1).transform(1)
     batch = {
         "depth": jnp.zeros((8, 3, 48, 64, 1)),
@@ -200,7 +201,7 @@ before = faults()
 step()
 print(faults() - before)
 """
-    kept, not_kept = (
+    stored, not_kept = (
         int(
             subprocess.run(
                 [sys.executable, "-c", program, how],
@@ -213,4 +214,4 @@ print(faults() - before)
         for how in ("keep", "not")
     )
     # numpy asks for 2 MB pages by itself, where there are any: then the difference is smaller
-    assert kept < 20 < not_kept
+    assert stored < 20 < not_kept

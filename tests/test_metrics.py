@@ -68,15 +68,15 @@ def test_error_table_by_hand():
 
 
 def test_missed_and_hidden_found_rates_count_over_their_own_joints():
-    visible, found = np.ones((2, 12), bool), np.ones((2, 12), bool)
+    visible, actual = np.ones((2, 12), bool), np.ones((2, 12), bool)
     visible[0, :4] = False  # 4 hidden, 20 visible
-    found[0, 1:4] = False  # one of the hidden is found
-    found[1, :5] = False  # 5 of the visible are missed
-    assert missed_rate(found, visible) == 0.25
-    assert hidden_found_rate(found, visible) == 0.25
+    actual[0, 1:4] = False  # one of the hidden is found
+    actual[1, :5] = False  # 5 of the visible are missed
+    assert missed_rate(actual, visible) == 0.25
+    assert hidden_found_rate(actual, visible) == 0.25
     everything = np.ones((2, 12), bool)
-    assert hidden_found_rate(found, everything) is None
-    assert missed_rate(found, ~everything) is None
+    assert hidden_found_rate(actual, everything) is None
+    assert missed_rate(actual, ~everything) is None
 
 
 def test_pck_counts_up_to_half_and_a_quarter_of_the_torso():

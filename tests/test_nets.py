@@ -7,21 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from lowerings import CONV3D, EXACT, LOWERINGS
+from lowerings import CONV3D as XLA
+from lowerings import EXACT, LOWERINGS
 
-from jaxpose.nets.detection import SHRINK, DetectionNet
-from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Conv, Numerics
-from jaxpose.nets.regression import RegressionNet
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.detection import SHRINK
+from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
+from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training.loop import run_net, split_net
-from jaxpose.training.stages import for_prediction
 
 TINY = 1 / 32
 CLIP = (1, 3, 16, 16)
 """Batch, frames, rows, columns."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """To compile, that is: these tests spend their time on nothing else."""
-BY_CONV3D = Numerics(CONV3D)
+CONV3D = Numerics(XLA)
 run_jitted = jax.jit(run_net, static_argnums=0, static_argnames="train", compiler_options=QUICK)
 
 
@@ -49,12 +49,12 @@ def normal(seed: int, *shape: int):
 
 
 def regression(variant="asy", width=TINY, **options) -> RegressionNet:
-    options = {"numerics": BY_CONV3D, "rngs": nnx.Rngs(0)} | options
+    options = {"numerics": CONV3D, "rngs": nnx.Rngs(0)} | options
     return RegressionNet(VARIANTS[variant], width=width, **options)
 
 
 def detection(**options) -> DetectionNet:
-    return DetectionNet(**{"width": 2 * TINY, "numerics": BY_CONV3D, "rngs": nnx.Rngs(0)} | options)
+    return DetectionNet(**{"width": 2 * TINY, "numerics": CONV3D, "rngs": nnx.Rngs(0)} | options)
 
 
 def inputs(net) -> list:
@@ -90,7 +90,7 @@ def test_detection_gives_20_maps_of_the_clip_s_size(grid, frames):
 @pytest.mark.parametrize("grid", [(24, 32), (16, 40)])
 def test_detection_refuses_a_grid_that_does_not_divide_by_16(grid, lowering):
     assert SHRINK == 16
-    with pytest.raises(ValueError, match="multiples of the stride"):
+    with pytest.raises(ValueError, match="divisible by"):
         nnx.eval_shape(
             lambda: detection(numerics=Numerics(lowering))(jnp.zeros((1, 1, *grid, 1)), train=False)
         )
@@ -112,30 +112,21 @@ def test_zero_output_starts_from_empty_maps_and_learns_all_the_same():
         return jnp.mean((maps - 1) ** 2)
 
     gradient = jax.jit(jax.grad(loss), compiler_options=QUICK)(weights.params)
-    assert jnp.abs(gradient["convs"][len(net.convs) - 1]["kernel"][...]).max() > 1e-3
+    assert jnp.abs(gradient["convs"]["output"]["kernel"][...]).max() > 1e-3
 
 
 def test_the_detector_s_first_guess_is_its_output_bias():
     net = detection(output_bias=-4.5)
-    for branch, maps in (("joints", 12), ("connections", 8)):
-        np.testing.assert_array_equal(net.convs[f"out/{branch}"].bias[...], np.full(maps, -4.5))
+    np.testing.assert_array_equal(net.convs["out"].bias[...], np.full(20, -4.5))
     out, _ = call(net, train=False, x=[jnp.zeros((*CLIP, 1))])
     np.testing.assert_allclose(out, -4.5, atol=1e-6)  # no depth, no other bias
 
 
-def test_the_twelve_joint_maps_come_first():
-    net = detection()
-    net.convs["out/joints"].bias[...] = jnp.arange(12.0)
-    net.convs["out/connections"].bias[...] = 100 + jnp.arange(8.0)
-    out, _ = call(net, train=False, x=[jnp.zeros((*CLIP, 1))])
-    np.testing.assert_allclose(out[0, 0, 0, 0], [*range(12), *range(100, 108)], atol=1e-5)
-
-
-def assert_same_tree(found, wanted, tolerance):
+def assert_same_tree(actual, expected_value, tolerance):
     """Every leaf to `tolerance` of the largest number of any."""
-    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(wanted))
+    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(expected_value))
     assert largest > 0
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected_value), strict=True):
         assert float(jnp.abs(a - b).max()) < tolerance * largest
 
 
@@ -145,10 +136,10 @@ def assert_same_tree(found, wanted, tolerance):
     [*(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")), detection],
 )
 def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
-    found, wanted = (
-        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, CONV3D)
+    actual, expected_value = (
+        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, XLA)
     )
-    assert_same_tree(found, wanted, 1e-5)
+    assert_same_tree(actual, expected_value, 1e-5)
 
 
 @pytest.mark.parametrize("lowering", EXACT)
@@ -167,22 +158,22 @@ def test_a_whole_net_learns_the_same_under_every_lowering(make, lowering):
 
         return jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights.params, inputs(net))
 
-    found, wanted = map(gradients, (lowering, CONV3D))
-    assert wanted[1][0].any()  # it reaches the depth, so no layer is dead
-    assert_same_tree(found, wanted, 1e-5)
+    actual, expected_value = map(gradients, (lowering, XLA))
+    assert expected_value[1][0].any()  # it reaches the depth, so no layer is dead
+    assert_same_tree(actual, expected_value, 1e-5)
 
 
 @pytest.mark.parametrize("variant", ["asy", "thin"])
 def test_a_pixel_is_seen_up_to_four_pixels_and_four_frames_away(variant):
     # four layers of one pixel each; weights made positive, so that no ReLU and no sum hides it
     net = regression(variant, width=0.02)
-    for conv in net.convs:
+    for conv in net.convs.values():
         conv.kernel[...] = jnp.abs(conv.kernel[...]) + 0.01
     depth, maps = jnp.zeros((1, 11, 13, 13, 1)), jnp.zeros((1, 11, 13, 13, 20))
     out, _ = call(net, train=False, x=[depth.at[0, 5, 6, 6, 0].set(1e3), maps])
-    wanted = np.zeros((11, 13, 13), bool)
-    wanted[1:10, 2:11, 2:11] = True
-    np.testing.assert_array_equal(np.asarray(out[0] > 0).any(-1), wanted)
+    expected_value = np.zeros((11, 13, 13), bool)
+    expected_value[1:10, 2:11, 2:11] = True
+    np.testing.assert_array_equal(np.asarray(out[0] > 0).any(-1), expected_value)
 
 
 @pytest.mark.parametrize("make", [regression, detection])
@@ -207,16 +198,16 @@ def test_a_bias_under_batch_norm_has_no_gradient_and_everything_else_has():
         return jnp.mean((out - normal(5, *out.shape)) ** 2)
 
     gradient = jax.jit(jax.grad(loss), compiler_options=QUICK)(weights.params)
-    for number, conv in gradient["convs"].items():
-        last = number == len(net.convs) - 1
-        assert bool(conv["bias"][...].any()) == last, number
+    for name, conv in gradient["convs"].items():
+        last = name == "output"
+        assert bool(conv["bias"][...].any()) == last, name
         assert conv["kernel"][...].any()
         assert last or (conv["norm"]["scale"][...].any() and conv["norm"]["bias"][...].any())
 
 
 @pytest.mark.parametrize("make", [regression, pytest.param(detection, marks=pytest.mark.slow)])
 def test_bfloat16_is_for_activations_and_parameters_stay_float32(make):
-    net = make(numerics=Numerics(CONV3D, dtype="bfloat16"))
+    net = make(numerics=Numerics(XLA, dtype="bfloat16"))
     _, weights = split_net(net)
     out, stats = call(net, train=True)
     leaves = jax.tree.leaves((weights, stats, out))
@@ -239,12 +230,24 @@ def test_folding_batch_norm_into_the_kernels_changes_no_map(make):
             module.mean[...] = 0.1 * normal(number + 2000, *size)
             module.var[...] = 0.5 + jnp.abs(normal(number + 3000, *size))
     graph, weights = split_net(net)
-    wanted, _ = run_jitted(graph, weights, *inputs(net), train=False)
-    folded_graph, folded = for_prediction(graph, weights)
-    found, _ = run_jitted(folded_graph, folded, *inputs(net), train=False)
-    assert not jax.tree.leaves(folded.stats)
-    convs = sum(isinstance(m, Conv) for _, m in nnx.iter_modules(net))
-    assert len(jax.tree.leaves(folded.params)) == 2 * convs  # kernels and biases alone
-    assert_same_tree(found, wanted, 1e-5)
-    again, _ = run_jitted(graph, weights, *inputs(net), train=False)
-    np.testing.assert_array_equal(again, wanted)  # the net itself is as it was
+    expected, _ = run_jitted(graph, weights, *inputs(net), train=False)
+    folded = fold_net(net.weights(), CONV3D.bn_epsilon)
+    assert all(set(layer._fields) == {"kernel", "bias"} for layer in folded.values())
+    predict = jax.jit(lambda folded, *x: apply_folded(net.net, folded, CONV3D, *x))
+    assert_same_tree(predict(folded, *inputs(net)), expected, 1e-5)
+
+
+@pytest.mark.parametrize("name", FACTORISATIONS)
+def test_a_detection_net_of_every_factorisation_gives_20_maps(name):
+    net = lambda: detection(factorise=FACTORISATIONS[name])  # noqa: E731
+    out = nnx.eval_shape(lambda: net()(jnp.zeros((*CLIP, 1)), train=True))
+    assert out.shape == (*CLIP, 20)
+
+
+def test_weights_survive_a_round_trip_and_another_shape_is_refused():
+    net, other = regression(), regression(rngs=nnx.Rngs(7))
+    other.set_weights(net.weights())
+    for a, b in zip(jax.tree.leaves(net.weights()), jax.tree.leaves(other.weights()), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match=r"layer1/a: kernel of shape .*, expected \(1, 3, 1"):
+        regression(width=2 * TINY).set_weights(net.weights())

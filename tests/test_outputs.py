@@ -35,8 +35,8 @@ def asked(request, tmp_path, monkeypatch, capsys):
 def test_a_name_that_no_picture_can_have_is_refused_with_those_that_it_may_have(
     name, asked, tmp_path
 ):
-    told = asked(tmp_path / name)
-    assert f"{tmp_path / name}: wanted a name in " in told and asked.suffix in told
+    captured = asked(tmp_path / name)
+    assert f"{tmp_path / name}: expected a name in " in captured and asked.suffix in captured
 
 
 def test_a_folder_that_does_not_exist_is_named(asked, tmp_path):
@@ -47,7 +47,7 @@ def test_a_folder_that_does_not_exist_is_named(asked, tmp_path):
 def test_a_folder_in_the_place_of_the_file_is_named(asked, tmp_path):
     out = tmp_path / f"x{asked.suffix}"
     out.mkdir()
-    assert f"{out} is a folder; wanted the name of a file" in asked(out)
+    assert f"{out} is a folder; expected the name of a file" in asked(out)
 
 
 def test_a_figure_may_be_what_matplotlib_can_draw():

@@ -43,11 +43,11 @@ def test_an_infant_in_the_air_touches_nothing(lying_straight):
 def test_the_table_says_what_the_last_line_says_and_the_bars_hold(capsys):
     assert penetration.main(["--infants=2", "--frames=20", "--seed=11"]) == 0
     out, err = capsys.readouterr()
-    found = json.loads(out.splitlines()[-1])
-    assert [row["frames"] for row in found["infants"]] == [20, 20]
-    assert found["deeper"] <= 0.01
-    assert found["behind_mm"] >= -5 and found["beyond_radius_mm"] <= 15
-    for row in found["infants"]:
+    actual = json.loads(out.splitlines()[-1])
+    assert [row["frames"] for row in actual["infants"]] == [20, 20]
+    assert actual["deeper"] <= 0.01
+    assert actual["behind_mm"] >= -5 and actual["beyond_radius_mm"] <= 15
+    for row in actual["infants"]:
         assert row["deepest_mm"] >= row["p99_mm"] >= row["median_mm"] >= 0
         assert f"deepest {row['deepest_mm']:.1f} mm" in err
 

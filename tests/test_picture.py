@@ -51,8 +51,8 @@ def test_a_video_has_every_frame_of_the_infant_asked_for(recordings, tmp_path, c
     while (read := video.read())[0]:
         frames.append(read[1])
     assert [f.shape for f in frames] == 3 * [(120, 160, 3)]
-    wanted = picture.drawn(picture.read_infants(recordings)[1], 2).astype(int)
-    assert np.abs(frames[2] - wanted).mean() < 12  # of 255, by the codec
+    expected = picture.drawn(picture.read_infants(recordings)[1], 2).astype(int)
+    assert np.abs(frames[2] - expected).mean() < 12  # of 255, by the codec
 
 
 def test_an_infant_that_is_not_there_is_named_beside_those_that_are(recordings, tmp_path, capsys):
@@ -71,6 +71,6 @@ def test_a_recording_that_was_not_finished_is_named_with_how_to_finish_it(
     half = (tmp_path / "sim" / "pz4").rename(tmp_path / "sim" / "pz4.partial")
     out = [f"--out={tmp_path / 'd.png'}"] if command is picture.main else []
     assert command([str(tmp_path / "sim"), *out]) == (2 if out else 1)
-    told = capsys.readouterr().err
-    assert f"{half}: not finished; run the simulate command that began it again" in told
-    assert "without a sheet" not in told
+    captured = capsys.readouterr().err
+    assert f"{half}: not finished; run the simulate command that began it again" in captured
+    assert "without a sheet" not in captured

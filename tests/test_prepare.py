@@ -39,10 +39,14 @@ def options(folder, out, dataset="babypose"):
 def test_the_command_writes_a_file_and_says_what_it_holds(folder, tmp_path, capsys):
     out = tmp_path / "b.npz"
     assert command(*options(folder, out), "--grid=32x24") == 0
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert list(told) == ["dataset", "frames", "subjects", "grid", "bytes", "seconds", "out"]
-    assert (told["dataset"], told["frames"], told["subjects"]) == ("babypose", 10, 2)
-    assert (told["grid"], told["bytes"], told["out"]) == ([24, 32], out.stat().st_size, str(out))
+    captured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(captured) == ["dataset", "frames", "subjects", "grid", "bytes", "seconds", "out"]
+    assert (captured["dataset"], captured["frames"], captured["subjects"]) == ("babypose", 10, 2)
+    assert (captured["grid"], captured["bytes"], captured["out"]) == (
+        [24, 32],
+        out.stat().st_size,
+        str(out),
+    )
     frames = stored.load(out)
     assert (len(frames), frames.grid, frames.subject[-1]) == (10, (24, 32), "10")
 
@@ -50,34 +54,39 @@ def test_the_command_writes_a_file_and_says_what_it_holds(folder, tmp_path, caps
 @pytest.mark.parametrize("grid", ["64", "64x", "axb", "64x48x3", "64,48"])
 def test_a_grid_that_is_not_columns_x_rows_ends_with_2(tmp_path, capsys, grid):
     assert command(*options(tmp_path, tmp_path / "a.npz"), f"--grid={grid}") == 2
-    wanted = f"error: --grid={grid}: wanted COLUMNSxROWS, such as 64x48\n"
-    assert capsys.readouterr() == ("", wanted)
+    expected_value = f"error: --grid={grid}: expected COLUMNSxROWS, such as 64x48\n"
+    assert capsys.readouterr() == ("", expected_value)
 
 
 @pytest.mark.parametrize(
     "dataset, folder, out, message",
     [
         ("nonsense", "", "a.npz", "unknown data set 'nonsense'; one of: simulated, utd_mhad, baby"),
-        ("babypose", "none", "a.npz", "none: no such folder; --data_dir names the folder"),
-        ("babypose", "", "a.npy", "a.npy: wanted a name that ends in .npz"),
-        ("babypose", "", "a.npz", "no data here; babypose wants pz<ID>/<n>_16bit.png and"),
+        ("babypose", "none", "a.npz", "none: no such folder; expected the files of babypose"),
+        ("babypose", "", "a.npy", "a.npy: expected a name in .npz"),
+        (
+            "babypose",
+            "",
+            "a.npz",
+            "no data in this folder; expected the files of babypose: pz",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named_and_ends_with_2(
     tmp_path, capsys, dataset, folder, out, message
 ):
     assert command(*options(tmp_path / folder, tmp_path / out, dataset)) == 2
-    told = capsys.readouterr()
-    assert "{" not in told.out and told.err.splitlines()[-1].startswith("error: ")
-    assert message in told.err
+    captured = capsys.readouterr()
+    assert "{" not in captured.out and captured.err.splitlines()[-1].startswith("error: ")
+    assert message in captured.err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_builder_configuration_is_not_told_as_a_bad_grid(tmp_path, capsys):
     write_folder(tmp_path / "in", {"1": 3})
     code = command(*options(tmp_path / "in", tmp_path / "a.npz"), "--builder=nonsense")
-    told = capsys.readouterr().err
-    assert code == 2 and "nonsense" in told and "--grid" not in told
+    captured = capsys.readouterr().err
+    assert code == 2 and "nonsense" in captured and "--grid" not in captured
 
 
 def test_help_names_the_data_sets_and_needs_no_tensorflow():
@@ -94,24 +103,24 @@ def run(code, *arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_without_tensorflow_the_command_says_what_to_install_and_ends_with_1(folder, tmp_path):
+def test_the_command_needs_no_tensorflow(folder, tmp_path):
     code = (
         "import sys; sys.modules['tensorflow'] = None; from data_pipeline.prepare import main; "
         "sys.exit(main(sys.argv[1:]))"
     )
     done = run(code, *options(folder, tmp_path / "new" / "b.npz"))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert "tensorflow" in done.stderr and "pip install -e '.[data]'" in done.stderr
-    assert not (tmp_path / "new").exists()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new" / "b.npz").exists()
 
 
 def test_an_out_that_is_a_folder_is_refused_before_any_work(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(prepare, "prepare", None)
     (tmp_path / "b.npz").mkdir()
     assert command(*options(folder, tmp_path / "b.npz")) == 2
-    wanted = f"error: --out={tmp_path / 'b.npz'}: is a folder; wanted the name of a file\n"
-    assert capsys.readouterr() == ("", wanted)
+    expected_value = (
+        f"error: --out={tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
+    )
+    assert capsys.readouterr() == ("", expected_value)
 
 
 def test_without_tensorflow_a_prepared_file_still_feeds_batches(tmp_path):

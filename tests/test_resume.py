@@ -29,7 +29,7 @@ BRIEF = [
     for stage in ("detection", "regression")
     for option, value in (("epochs", EPOCHS), ("steps_per_epoch", STEPS))
 ]
-MEASURED = ("seconds", "date", "predict_ms", "decode_ms", "run_dir", "detector")
+MEASURED = ("seconds", "date", "commit", "predict_ms", "decode_ms", "run_dir", "detector", "model")
 """Keys of a result that no promise holds equal."""
 
 
@@ -56,7 +56,7 @@ def made_up(subjects: int = 6, count: int = 12, seed: int = 0) -> Frames:
 
 def start(arguments: list, base: Path, driver: str = "-m experiments.run", **more) -> dict:
     """What `subprocess` takes to run a command with compiled programs kept under `base`."""
-    kept = {
+    stored = {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(base / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -65,7 +65,7 @@ def start(arguments: list, base: Path, driver: str = "-m experiments.run", **mor
     }
     return {
         "args": [sys.executable, *driver.split(), *map(str, arguments)],
-        "env": {**os.environ, **kept, **more},
+        "env": {**os.environ, **stored, **more},
         "cwd": Path(__file__).resolve().parents[1],
         "text": True,
     }
@@ -82,7 +82,7 @@ def whole_run(tmp_path_factory) -> tuple[Path, list, str]:
     """One uninterrupted run for every test of this session: the folder of its data, cache and
     runs, its command but for `--runs_dir`, and its stdout."""
     base = tmp_path_factory.getbasetemp() / "whole_run"
-    command = [f"--data_dir={base / 'frames.npz'}", "--variant=full", *SMALL, *BRIEF]
+    command = [f"--data_dir={base / 'frames.npz'}", "--variant=full", "--name=full", *SMALL, *BRIEF]
     if not (base / "stdout").exists():
         save(made_up(), base / "frames.npz")
         (base / "stdout").write_text(finish([*command, f"--runs_dir={base / 'runs'}"], base))
@@ -104,16 +104,16 @@ DYING = """
 import os, signal, sys
 from experiments import evaluation, run, rundir
 
-moment, write = sys.argv.pop(1), rundir.write_history
+moment, write = sys.argv.pop(1), rundir.History.write
 
 def die(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def write_or_die(folder, rows):
+def write_or_die(history, rows):
     last = "{stage} {epoch}".format(**rows[-1])
-    (die if last == moment else write)(folder, rows)
+    (die if last == moment else write)(history, rows)
 
-rundir.write_history = write_or_die
+rundir.History.write = write_or_die
 if moment == "evaluation":
     evaluation.report = die
 sys.exit(run.main())
@@ -143,24 +143,26 @@ def kill_in_a_write(command: list, base: Path, checkpoints: str) -> Path:
     raise AssertionError("no kill hit a write")
 
 
-def assert_same_end(found: Path, wanted: Path) -> None:
+def assert_same_end(actual: Path, expected_value: Path) -> None:
     """Weights, optimiser and statistics of the best and the newest checkpoint of both stages bit
     for bit, history and result apart from times and places, predictions."""
-    (detector,), (expected,) = ([*(f.parent / "detectors").glob("[!.]*")] for f in (found, wanted))
+    (detector,), (expected,) = (
+        [*(f.parent / "detectors").glob("[!.]*")] for f in (actual, expected_value)
+    )
     assert detector.name == expected.name
-    for mine, theirs in ((found, wanted), (detector, expected)):
+    for mine, theirs in ((actual, expected_value), (detector, expected)):
         epochs = sorted(p.name for p in (theirs / "checkpoints").iterdir())
         assert sorted(p.name for p in (mine / "checkpoints").iterdir()) == epochs
         for epoch in epochs:
             a, b = (arrays_of(f / "checkpoints" / epoch / "state") for f in (mine, theirs))
             assert a.keys() == b.keys()
             assert [name for name in a if a[name].tobytes() != b[name].tobytes()] == []
-    assert rows_of(found) == rows_of(wanted)
-    assert numbers_of(found) == numbers_of(wanted)
-    with np.load(found / "predictions.npz") as a, np.load(wanted / "predictions.npz") as b:
+    assert rows_of(actual) == rows_of(expected_value)
+    assert numbers_of(actual) == numbers_of(expected_value)
+    with np.load(actual / "predictions.npz") as a, np.load(expected_value / "predictions.npz") as b:
         assert a.files == b.files
         assert [name for name in a.files if a[name].tobytes() != b[name].tobytes()] == []
-    assert not [*found.parent.rglob("*tmp*")]
+    assert not [*actual.parent.rglob("*tmp*")]
 
 
 def arrays_of(state: Path) -> dict[str, np.ndarray]:
@@ -195,7 +197,7 @@ def test_killed_in_writes_between_epochs_and_in_the_evaluation_the_run_ends_the_
 def test_killed_at_ten_random_times_the_run_ends_the_same(tmp_path, seed):
     save(made_up(), tmp_path / "frames.npz")
     longer = [f"--{stage}.epochs=8" for stage in ("detection", "regression")]
-    command = [f"--data_dir={tmp_path / 'frames.npz'}", *SMALL, *BRIEF, *longer]
+    command = [f"--data_dir={tmp_path / 'frames.npz'}", "--name=asy", *SMALL, *BRIEF, *longer]
     finish([*command, f"--runs_dir={tmp_path / 'whole'}"], tmp_path)
     began = time.perf_counter()  # with every program compiled
     finish([*command, f"--runs_dir={tmp_path / 'again'}"], tmp_path)
@@ -223,7 +225,13 @@ def test_killed_at_ten_random_times_the_run_ends_the_same(tmp_path, seed):
 @pytest.mark.slow
 def test_compiled_anew_after_every_kill_and_fed_by_tensorflow_the_run_ends_the_same(tmp_path):
     save(made_up(), tmp_path / "frames.npz")
-    command = [f"--data_dir={tmp_path / 'frames.npz'}", *SMALL, *BRIEF, "--feed=tensorflow"]
+    command = [
+        f"--data_dir={tmp_path / 'frames.npz'}",
+        "--name=asy",
+        *SMALL,
+        *BRIEF,
+        "--feed=tensorflow",
+    ]
     anew = {"JAX_ENABLE_COMPILATION_CACHE": "0", "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
     finish([*command, f"--runs_dir={tmp_path / 'whole'}"], tmp_path, **anew)
     command.append(f"--runs_dir={tmp_path / 'killed'}")

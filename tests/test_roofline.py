@@ -31,7 +31,7 @@ def test_asy_gains_less_where_memory_is_slow_beside_arithmetic(
     machine, how, full_ms, asy_ms, speedup
 ):
     full, asy = (
-        1e3 * least_seconds(regression.layers(VARIANTS[v]), CLIP, MACHINES[machine], **how)
+        1e3 * least_seconds(regression.net(VARIANTS[v]).layers, CLIP, MACHINES[machine], **how)
         for v in ("full", "asy")
     )
     assert (round(full), round(asy), round(full / asy, 2)) == (full_ms, asy_ms, speedup)

@@ -32,8 +32,8 @@ def decoded(xy, visible, radius, linker=chain):
 
 def assert_returns(xy, visible, radius, median_px=0.5, p99_px=1.0):
     """Every visible joint, no other, and all of them close; on the chosen grid's px."""
-    found_xy, _, found = decoded(xy, visible, radius)
-    np.testing.assert_array_equal(found, visible)
+    found_xy, _, actual = decoded(xy, visible, radius)
+    np.testing.assert_array_equal(actual, visible)
     error = np.linalg.norm(found_xy - xy, axis=-1)[visible]
     assert len(error) > 100
     assert np.median(error) < median_px
@@ -78,8 +78,8 @@ def test_a_joint_within_half_a_grid_pixel_is_within_half_a_cell_of_the_camera(ra
     random = np.random.default_rng(2)
     camera = random.uniform((60, 60), (580, 420), (20, 12, 2)).astype(np.float32)
     visible = np.ones((20, 12), bool)
-    xy, _, found = decoded(joints_to_grid(camera, crop, (rows, cols)), visible, radius)
-    assert found.all()
+    xy, _, actual = decoded(joints_to_grid(camera, crop, (rows, cols)), visible, radius)
+    assert actual.all()
     error = np.linalg.norm(joints_from_grid(xy, crop, (rows, cols)) - camera, axis=-1)
     assert np.median(error) < 0.1 * 640 / cols
 
@@ -91,9 +91,9 @@ def test_the_papers_linking_finds_the_limbs_whose_connections_are_drawn():
     xy = random.uniform(6, (cols - 7, rows - 7), (20, 12, 2)).astype(np.float32)
     visible = np.ones((20, 12), bool)
     visible[:, 4] = False  # left elbow
-    found_xy, _, found = decoded(xy, visible, radius, bipartite)
-    assert not found[:, 3:6].any()
-    assert found[:, [0, 1, 2, *range(6, 12)]].all()
+    found_xy, _, actual = decoded(xy, visible, radius, bipartite)
+    assert not actual[:, 3:6].any()
+    assert actual[:, [0, 1, 2, *range(6, 12)]].all()
     error = np.linalg.norm(found_xy - xy, axis=-1)
     assert np.median(error[:, [3, 5]]) < 0.1  # what is not found still has its fallback
 

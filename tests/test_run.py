@@ -21,10 +21,11 @@ from test_resume import (
 )
 
 from data_pipeline.examples.splits import split_frames
-from experiments import account, tables
-from experiments.config import parse as config_of
-from experiments.run import detector_facts
-from experiments.rundir import short_hash
+from experiments import account, evaluate, evaluation, rundir, tables
+from experiments.config import short_hash
+from experiments.numerics import NUMERICS
+from experiments.options import parse as config_of
+from experiments.trainings import detector_facts
 from jaxpose.body.skeleton import LIMBS
 from jaxpose.cost.accounting import net_cost
 from jaxpose.nets import detection, regression
@@ -57,15 +58,20 @@ def result(folder):
 @pytest.fixture(scope="session")
 def other_variant(run):
     base, command, _ = run
-    changed = ["--variant=thin" if word == "--variant=full" else word for word in command]
+    changed = [word.replace("=full", "=thin") for word in command]
     once = ["--regression.epochs=1", "--regression.steps_per_epoch=1"]
     finish([*changed, *once, f"--runs_dir={base / 'runs'}"], base)
     return base / "runs" / "thin"
 
 
 def test_a_run_leaves_every_file_of_the_design_and_no_half_written_one(folder):
-    wanted = "config.json split.json checkpoints metrics.jsonl tensorboard result.json table2.md"
-    assert {p.name for p in folder.iterdir()} == {*wanted.split(), "predictions.npz", "figures"}
+    expected = "config.json split.json checkpoints metrics.jsonl tensorboard result.json table2.md"
+    assert {p.name for p in folder.iterdir()} == {
+        *expected.split(),
+        "predictions.npz",
+        "figures",
+        "model.safetensors",
+    }
     assert {p.name for p in (folder / "figures").iterdir()} == {
         "fig4.png",
         "losses.png",
@@ -81,7 +87,7 @@ def test_stdout_is_one_line_and_it_is_the_result_file(run, result):
 def test_the_result_has_every_key_of_the_design(result):
     assert [key for key in KEYS if key not in result] == []
     tables = [value for key, value in result.items() if key.endswith("_px")]
-    assert len(tables) == 8
+    assert len(tables) == 2 * len(evaluation.DECODED)
     for errors in [*tables, *result["baselines"].values()]:
         assert list(errors) == [*LIMBS, "all"]
         assert all(set(spread) == {"median", "iqr", "mean"} for spread in errors.values())
@@ -96,7 +102,7 @@ def test_the_last_of_six_infants_is_tested_in_four_clips_of_three_frames(result)
 
 
 def test_the_run_counts_its_regression_net_as_the_accounting_does(result):
-    cost = net_cost(regression.layers(VARIANTS["full"], 0.03), (3, 32, 32))
+    cost = net_cost(regression.net(VARIANTS["full"], 0.03).layers, (3, 32, 32))
     for name in ("kernel_weights", "parameters", "macs_nominal", "macs_useful"):
         assert result[name] == getattr(cost, name)
     # widths 2, 4, 8, 8, 8: 27 (21 2 + 2 4 + 4 8 + 8 8) + 8 8 + 8 20
@@ -113,12 +119,12 @@ def test_the_baselines_are_those_worked_out_by_hand(result):
         # a pixel of 32 columns is 4 of 128, one of 32 rows 3 of 96
         squared = (((guess - truth) * (4, 3)) ** 2).sum(axis=-1).reshape(-1, 4, 3)
         rmsd = np.sqrt(squared.mean(axis=-1))
-        found = result["baselines"][name]
+        actual = result["baselines"][name]
         for k, limb in enumerate(LIMBS):
-            assert found[limb]["median"] == pytest.approx(np.median(rmsd[:, k]), rel=1e-5)
-            assert found[limb]["mean"] == pytest.approx(rmsd[:, k].mean(), rel=1e-5)
+            assert actual[limb]["median"] == pytest.approx(np.median(rmsd[:, k]), rel=1e-5)
+            assert actual[limb]["mean"] == pytest.approx(rmsd[:, k].mean(), rel=1e-5)
         low, high = np.percentile(rmsd, (25, 75))
-        assert found["all"]["iqr"] == pytest.approx(high - low, rel=1e-5)
+        assert actual["all"]["iqr"] == pytest.approx(high - low, rel=1e-5)
 
 
 def test_every_epoch_of_both_stages_is_one_row_of_the_history(folder):
@@ -150,6 +156,66 @@ def test_the_same_command_again_trains_nothing_and_gives_the_same_numbers(run, f
     assert result["seconds"]["detection"] > 0 and result["seconds"]["regression"] > 0
 
 
+def test_evaluating_the_model_again_gives_the_numbers_of_the_run(run, folder, result, capsys):
+    base, *_ = run
+    options = [f"--data_dir={base / 'frames.npz'}", f"--lowering={result['lowering']}"]
+    assert evaluate.main([str(folder / "model.safetensors"), *options]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["subjects"] == result["subjects"] and again["model"] == result["model"]
+    for key, value in result.items():
+        if key.endswith("_px"):
+            assert again[key]["all"] == pytest.approx(value["all"], rel=1e-3), key
+    assert again["baselines"] == result["baselines"]
+    assert [row["id"] for row in again["infants"]] == result["subjects"]["test"]
+
+
+def test_a_row_per_infant_adds_up_to_the_totals(result):
+    rows = result["infants"]
+    assert [row["id"] for row in rows] == result["subjects"]["test"]
+    errors = [row["rmsd_fallback_px"]["all"] for row in rows]
+    total = sum(error["mean"] * error["n"] for error in errors)
+    n = sum(error["n"] for error in errors)
+    assert total / n == pytest.approx(result["rmsd_fallback_px"]["all"]["mean"])
+    missed, visible = (sum(row[f"{name}_joints"] for row in rows) for name in ("missed", "visible"))
+    assert missed / visible == pytest.approx(result["missed_rate"])
+    assert sum(row["frames"] for row in rows) == result["n_frames"]
+
+
+def test_a_result_says_which_code_made_it_on_which_machine(result):
+    assert result["numerics"] == NUMERICS and result["cpu"] and len(result["recipe_hash"]) == 12
+    assert result["micro_batches"] == {"detection": 1, "regression": 1}
+    assert {"commit", "instruction_set", "folds", "fold", "model"} <= result.keys()
+
+
+def test_tensorboard_is_appended_to_and_a_resume_repeats_nothing(tmp_path, monkeypatch):
+    added = []
+
+    class Writer:
+        def __init__(self, folder):
+            assert folder == str(tmp_path / "tensorboard")
+
+        def add_scalar(self, name, value, epoch):
+            added.append((name, value, epoch))
+
+        def flush(self):
+            pass
+
+        close = flush
+
+    monkeypatch.setattr(rundir.tensorboardX, "SummaryWriter", Writer)
+    rows = [{"stage": "detection", "epoch": k, "loss": 1.0 / k} for k in (1, 2, 3)]
+    for count in (1, 2):
+        history = rundir.History(tmp_path)
+        history.write(rows[:count])
+        history.close()
+    again = rundir.History(tmp_path)  # as after a kill: rows that were written come again
+    again.write(rows[:2])
+    again.write(rows)
+    again.close()
+    assert rows_of(tmp_path) == rows
+    assert added == [("detection/loss", 1.0 / k, k) for k in (1, 2, 3)]
+
+
 def test_another_variant_uses_the_detector_that_is_there(other_variant, folder, result):
     other = json.loads((other_variant / "result.json").read_text())
     assert other["seconds"]["detection"] == 0 and other["seconds"]["regression"] > 0
@@ -177,7 +243,7 @@ def test_detectors_are_shared_by_exactly_the_runs_that_would_train_the_same(opti
     frames, names = made_up(), set()
     for more in ([], [option]):
         config = config_of([*SMALL, *BRIEF, *more])
-        split = split_frames(frames, config.split, config.ids())
+        split = split_frames(frames, config.recipe.split, config.recipe.ids)
         names.add(short_hash(detector_facts(config, frames, split)))
     assert len(names) == (1 if shared else 2)
 
@@ -196,10 +262,10 @@ def test_masks_drawn_in_the_step_train_to_the_losses_of_masks_from_the_pipeline(
 def test_tables_put_two_runs_side_by_side(folder, other_variant, tmp_path, capsys):
     out = tmp_path / "tables"
     assert tables.main([str(folder), str(other_variant), f"--out={out}"]) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(said) == {"written", "seconds"}
-    assert said["written"] == [str(out / n) for n in ("table1.md", "table2.md", "fig4.png")]
-    assert all(Path(p).stat().st_size > 500 for p in said["written"])
+    output = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(output) == {"written", "seconds"}
+    assert output["written"] == [str(out / n) for n in ("table1.md", "table2.md", "fig4.png")]
+    assert all(Path(p).stat().st_size > 500 for p in output["written"])
     first, second = ((out / f"table{k}.md").read_text() for k in (1, 2))
     assert "## full: full, width 0.03" in first and "## thin: thin, width 0.03" in first
     for name in (folder, other_variant):
@@ -217,19 +283,19 @@ def test_tables_refuse_runs_that_cannot_be_compared(folder, other_variant, tmp_p
     assert "another split" in capsys.readouterr().err
     (other / "result.json").unlink()
     assert tables.main([str(folder), str(other)]) == 2
-    said = capsys.readouterr().err
-    assert str(other) in said and "result.json" in said and "finished run" in said
+    output = capsys.readouterr().err
+    assert str(other) in output and "result.json" in output and "finished run" in output
 
 
 def test_account_prints_what_the_accounting_counts(capsys):
     assert account.main(["--clip=3,32,48", "--width=0.5"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["clip"], said["width"]) == ([3, 32, 48], 0.5)
-    assert list(said["variants"]) == list(VARIANTS)
+    output = json.loads(capsys.readouterr().out)
+    assert (output["clip"], output["width"]) == ([3, 32, 48], 0.5)
+    assert list(output["variants"]) == list(VARIANTS)
     for name, variant in VARIANTS.items():
-        cost = net_cost(regression.layers(variant, 0.5), (3, 32, 48))
-        assert said["variants"][name] == vars(cost)
-    assert said["detection"] == vars(net_cost(detection.layers(0.5).values(), (3, 32, 48)))
+        cost = net_cost(regression.net(variant, 0.5).layers, (3, 32, 48))
+        assert output["variants"][name] == vars(cost)
+    assert output["detection"] == vars(net_cost(detection.net(0.5).layers, (3, 32, 48)))
 
 
 @pytest.mark.parametrize(
@@ -237,5 +303,5 @@ def test_account_prints_what_the_accounting_counts(capsys):
 )
 def test_account_says_what_it_wanted(option, capsys):
     assert account.main([option]) == 2
-    said = capsys.readouterr()
-    assert option in said.err and "wanted" in said.err and not said.out
+    output = capsys.readouterr()
+    assert option in output.err and "expected" in output.err and not output.out

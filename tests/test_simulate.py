@@ -53,9 +53,9 @@ def read_sheet(out: Path, infant: int) -> tuple[list[str], np.ndarray]:
     """Image names and clicked joints [n 12 2] in the project's order."""
     header, *rows = (out / f"result_pz{infant}.csv").read_text().splitlines()
     columns = header.split(";")
-    wanted = [j.replace("wrist", "hand").replace("ankle", "foot") for j in JOINTS]
+    expected = [j.replace("wrist", "hand").replace("ankle", "foot") for j in JOINTS]
     cells = [row.split(";") for row in rows]
-    xy = [[[int(v) for v in c[columns.index(w)].split(",")] for w in wanted] for c in cells]
+    xy = [[[int(v) for v in c[columns.index(w)].split(",")] for w in expected] for c in cells]
     return [c[0] for c in cells], np.array(xy)
 
 
@@ -65,17 +65,17 @@ def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(recordings
 
 
 def test_the_readme_names_the_command_and_the_versions_that_made_the_folder(recordings, tmp_path):
-    made = (recordings / "README.md").read_text()
-    assert "--infants=3 --frames=12 --seed=3 \\\n        --size=160,120 --out=...\n" in made
+    outputs = (recordings / "README.md").read_text()
+    assert "--infants=3 --frames=12 --seed=3 \\\n        --size=160,120 --out=...\n" in outputs
     numpy, opencv = np.__version__, cv2.__version__
-    assert f"mujoco {mujoco.__version__}, numpy {numpy}, opencv-python {opencv}." in made
+    assert f"mujoco {mujoco.__version__}, numpy {numpy}, opencv-python {opencv}." in outputs
     changed = dataclasses.replace(DEFAULT, sensor=sensor.Sensor(noise_px=0.1))
     out = tmp_path / "changed"
     settings = dict(infants=1, frames=3, seed=3, size=(160, 120), processes=1, images=False)
     simulate(out, parameters=changed, **settings)
-    made = (out / "README.md").read_text()
-    assert "--size=160,120 --sheets_only --parameters=FILE.json --out=...\n" in made
-    assert "What FILE.json changed is in `simulation.json`." in made
+    outputs = (out / "README.md").read_text()
+    assert "--size=160,120 --sheets_only --parameters=FILE.json --out=...\n" in outputs
+    assert "What FILE.json changed is in `simulation.json`." in outputs
 
 
 def test_an_infant_does_not_depend_on_how_many_are_asked_for(recordings, tmp_path):
@@ -249,9 +249,9 @@ def test_the_infant_lies_head_down_with_its_right_at_larger_x(played):
 def test_segments_have_the_lengths_of_the_babypose_sheets(played):
     """Medians at 128x96 (px / 2.5): upper arm 10, forearm 10, thigh 9, shank 11, within 25 %."""
     px = np.array([r.camera.project(f.joints) for r, frames in played for f, _ in frames]) / 2.5
-    for (a, b), wanted in {(0, 1): 10, (1, 2): 10, (6, 7): 9, (7, 8): 11}.items():
+    for (a, b), expected in {(0, 1): 10, (1, 2): 10, (6, 7): 9, (7, 8): 11}.items():
         lengths = [np.linalg.norm(px[:, a + s] - px[:, b + s], axis=-1) for s in (0, 3)]
-        assert np.median(lengths) == pytest.approx(wanted, rel=0.25)
+        assert np.median(lengths) == pytest.approx(expected, rel=0.25)
 
 
 def test_poses_differ_more_between_infants_than_within_one(played):
@@ -351,13 +351,13 @@ def test_the_underside_of_a_ball_and_of_a_capsule_is_met_from_below():
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     x, y = np.meshgrid(np.linspace(-0.3, 0.3, 61), np.linspace(-0.4, 0.4, 41))
-    found = camera.underside(model, data, np.stack([x, y, 0 * x], axis=-1), 0)
+    actual = camera.underside(model, data, np.stack([x, y, 0 * x], axis=-1), 0)
     ball, tube = np.hypot(x - 0.2, y), np.hypot(x + 0.2, np.maximum(np.abs(y) - 0.3, 0))
     for away, radius, z in ((ball, 0.03, 0.05), (tube, 0.01, 0.02)):
         inner = away < 0.8 * radius  # the rays lean by up to 0.4 / 50
-        wanted = z - np.sqrt(radius**2 - away[inner] ** 2)
-        np.testing.assert_allclose(found[inner], wanted, atol=0.001)
-    assert np.isinf(found[(ball > 0.031) & (tube > 0.011)]).all()
+        expected = z - np.sqrt(radius**2 - away[inner] ** 2)
+        np.testing.assert_allclose(actual[inner], expected, atol=0.001)
+    assert np.isinf(actual[(ball > 0.031) & (tube > 0.011)]).all()
 
 
 def test_a_head_is_clicked_and_hidden_like_a_joint(recordings):
@@ -377,7 +377,7 @@ def test_a_head_is_clicked_and_hidden_like_a_joint(recordings):
 
 def test_a_hose_hides_a_joint_and_a_cable_does_not():
     """Both laid straight over a shoulder of the same recording."""
-    found = {}
+    actual = {}
     for hose, metres in ((True, 0.02), (False, 0.005)):
         recording = Recording(11, 1, (320, 240), 3)
         shoulder = recording.scene.points[0][:2]
@@ -387,8 +387,8 @@ def test_a_hose_hides_a_joint_and_a_cable_does_not():
             tube, bend=2 * shoulder - 0.5 * recording.scene.points[3][:2] - 0.5 * tube.end
         )
         recording.cloths, recording.tubes = [], [tube]
-        found[hose] = [frame.causes[0] for frame in recording.frames()]
-    assert found == {True: ["hose"] * 3, False: [""] * 3}
+        actual[hose] = [frame.causes[0] for frame in recording.frames()]
+    assert actual == {True: ["hose"] * 3, False: [""] * 3}
 
 
 def test_a_cloth_lies_above_whatever_is_under_it():
@@ -484,7 +484,7 @@ def test_poor_material_returns_what_the_sensor_says_if_it_is_wide_enough():
 
 @pytest.mark.parametrize("window", (0, 7))
 def test_a_window_that_the_filter_cannot_do_is_refused(window):
-    with pytest.raises(DataError, match=f"window_px is {window}; wanted a number from 1 to 5"):
+    with pytest.raises(DataError, match=f"window_px is {window}; expected a number from 1 to 5"):
         sensor.Sensor(window_px=window)
 
 
@@ -549,9 +549,9 @@ def test_finished_infants_are_kept_and_unfinished_ones_made_again(recordings, tm
     (out / "result_pz2.csv").unlink()
     (out / "pz2" / "1_16bit.png").write_bytes(b"half")
     (out / "pz3.partial").mkdir()
-    kept = (out / "pz1" / "1_16bit.png").stat()
+    stored = (out / "pz1" / "1_16bit.png").stat()
     simulate(out, infants=3, **settings)
-    assert (out / "pz1" / "1_16bit.png").stat().st_mtime_ns == kept.st_mtime_ns
+    assert (out / "pz1" / "1_16bit.png").stat().st_mtime_ns == stored.st_mtime_ns
     assert hashes(out) == hashes(recordings)
 
 
@@ -623,9 +623,9 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
         ("--size=800,600", "width is 800; it must be at most 640"),
         ("--seed=-1", "seed is -1; it must be at least 0"),
         ("--size=640,400", "must be 4:3"),
-        ("--size=640", "not WIDTH,HEIGHT"),
+        ("--size=640", "expected WIDTH,HEIGHT"),
         ("--processes=0", "processes is 0; it must be at least 1"),
-        ("--frame=3", "unrecognized arguments"),
+        ("--frame=3", "Unrecognized options"),
     ],
 )
 def test_a_bad_value_exits_with_2_and_a_message_and_makes_no_folder(
@@ -642,18 +642,18 @@ def test_a_bad_value_exits_with_2_and_a_message_and_makes_no_folder(
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("inputs", "message"),
     [
         ({"sensors": {}}, "p.json: unknown 'sensors'; one of: body, movement, view, bedding, "),
         ({"sensor": {"nois_px": 1}}, "p.json: sensor: unknown 'nois_px'; one of: baseline_m, "),
-        ({"sensor": {"noise_px": "1"}}, "p.json: sensor: noise_px is '1'; wanted a number"),
-        ({"sensor": 3}, "p.json: sensor is 3; wanted an object with baseline_m, "),
+        ({"sensor": {"noise_px": "1"}}, "p.json: sensor: noise_px is '1'; expected a number"),
+        ({"sensor": 3}, "p.json: sensor is 3; expected an object with baseline_m, "),
     ],
 )
 def test_a_parameter_file_that_is_wrong_names_the_file_the_key_and_what_there_is(
-    given, message, tmp_path, capsys
+    inputs, message, tmp_path, capsys
 ):
-    (tmp_path / "p.json").write_text(json.dumps(given))
+    (tmp_path / "p.json").write_text(json.dumps(inputs))
     out = tmp_path / "sim"
     assert command.main([f"--parameters={tmp_path / 'p.json'}", f"--out={out}"]) == 2
     assert message in capsys.readouterr().err
@@ -679,14 +679,14 @@ FIELDS = [
 def test_every_number_of_the_model_has_bounds_that_its_default_is_within():
     assert len(FIELDS) == sum(len(part) for part in dataclasses.asdict(DEFAULT).values())
     for part, name, (low, high) in FIELDS:
-        given = getattr(getattr(DEFAULT, part), name)
-        assert (np.array(low) <= given).all() and (np.array(given) <= high).all(), name
+        inputs = getattr(getattr(DEFAULT, part), name)
+        assert (np.array(low) <= inputs).all() and (np.array(inputs) <= high).all(), name
         assert (np.array(low) < high).all() and np.isfinite([low, high]).all(), name
 
 
-def refused(given, tmp_path, capsys) -> str:
+def refused(inputs, tmp_path, capsys) -> str:
     """What the command says to a parameter file, once it has refused it and written nothing."""
-    (tmp_path / "p.json").write_text(given if isinstance(given, str) else json.dumps(given))
+    (tmp_path / "p.json").write_text(inputs if isinstance(inputs, str) else json.dumps(inputs))
     out = tmp_path / "sim"
     argv = ["--infants=1", "--frames=3", "--size=160,120", "--processes=1", f"--out={out}"]
     assert command.main([f"--parameters={tmp_path / 'p.json'}", *argv]) == 2
@@ -700,30 +700,30 @@ def test_a_number_beyond_its_bounds_is_refused_before_anything_is_written(
 ):
     for value, beyond in zip(bounds, (-np.inf, np.inf), strict=True):
         outside = np.nextafter(value, beyond).tolist()
-        for given in (outside, np.full_like(value, np.nan, float).tolist()):
-            told = refused({part: {name: given}}, tmp_path, capsys)
-            assert f"p.json: {part}: {name} is {given}; wanted " in told
+        for inputs in (outside, np.full_like(value, np.nan, float).tolist()):
+            captured = refused({part: {name: inputs}}, tmp_path, capsys)
+            assert f"p.json: {part}: {name} is {inputs}; expected " in captured
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("inputs", "message"),
     [
         ({"movement": {"step_s": [0, 1]}},
-         "movement: step_s is [0, 1]; wanted two ascending numbers from 0.0333 to 3600"),
-        ({"movement": {"step_s": [1, 0.5]}}, "step_s is [1, 0.5]; wanted two ascending numbers"),
-        ({"movement": {"step_s": 1}}, "movement: step_s is 1; wanted two ascending numbers"),
-        ({"view": {"tilt_deg": [1, 2]}}, "tilt_deg is [1, 2]; wanted three numbers from 0 to 30"),
-        ({"view": {"nearest_m": 1}}, "view: nearest_m is 1; wanted at most farthest_m, 0.9"),
+         "movement: step_s is [0, 1]; expected two ascending numbers from 0.0333 to 3600"),
+        ({"movement": {"step_s": [1, 0.5]}}, "step_s is [1, 0.5]; expected two ascending numbers"),
+        ({"movement": {"step_s": 1}}, "movement: step_s is 1; expected two ascending numbers"),
+        ({"view": {"tilt_deg": [1, 2]}}, "tilt_deg is [1, 2]; expected three numbers from 0 to 30"),
+        ({"view": {"nearest_m": 1}}, "view: nearest_m is 1; expected at most farthest_m, 0.9"),
         ({"bedding": {"edge_m": [0.0, -0.01]}},
-         "edge_m is [0.0, -0.01]; wanted two numbers from -0.1 to 0.1, from 0 to 0.1"),
-        ({"bedding": {"blanket": True}}, "blanket is True; wanted a number from 0 to 1"),
-        ('{"sensor": {"noise_px": Infinity}}', "noise_px is inf; wanted a number from 0 to 2"),
-        ('{"sensor": {"noise_px": 1%s}}' % (400 * "0"), "wanted a number from 0 to 2"),
-        ({"annotator": {"click_by_kind": 5 * [1]}}, "wanted six numbers from 0 to 5"),
+         "edge_m is [0.0, -0.01]; expected two numbers from -0.1 to 0.1, from 0 to 0.1"),
+        ({"bedding": {"blanket": True}}, "blanket is True; expected a number from 0 to 1"),
+        ('{"sensor": {"noise_px": Infinity}}', "noise_px is inf; expected a number from 0 to 2"),
+        ('{"sensor": {"noise_px": 1%s}}' % (400 * "0"), "expected a number from 0 to 2"),
+        ({"annotator": {"click_by_kind": 5 * [1]}}, "expected six numbers from 0 to 5"),
     ],
 )  # fmt: skip
-def test_what_is_wanted_instead_is_told(given, message, tmp_path, capsys):
-    assert message in refused(given, tmp_path, capsys)
+def test_what_is_wanted_instead_is_told(inputs, message, tmp_path, capsys):
+    assert message in refused(inputs, tmp_path, capsys)
 
 
 def test_a_mean_and_its_deviation_need_not_ascend(tmp_path):
@@ -746,11 +746,11 @@ CROWDED = {
 @pytest.mark.parametrize(("part", "name", "bounds"), FIELDS)
 def test_the_lowest_and_the_highest_value_of_every_number_play(part, name, bounds, tmp_path):
     for value in bounds:
-        given = {key: dict(changes) for key, changes in CROWDED.items()}
-        given.setdefault(part, {})[name] = value
+        inputs = {key: dict(changes) for key, changes in CROWDED.items()}
+        inputs.setdefault(part, {})[name] = value
         if name in ("nearest_m", "farthest_m"):
-            given[part] = {"nearest_m": value, "farthest_m": value}
-        (tmp_path / "p.json").write_text(json.dumps(given))
+            inputs[part] = {"nearest_m": value, "farthest_m": value}
+        (tmp_path / "p.json").write_text(json.dumps(inputs))
         recording = Recording(5, 1, SIZE, 3, read_parameters(tmp_path / "p.json"))
         with warnings.catch_warnings(action="error"):
             for frame in recording.frames():
@@ -781,12 +781,12 @@ class FullDisk(io.FileIO):
 
 def fill_up(monkeypatch, place: str, infant: int) -> list[str]:
     """Lets the disk fill up while `place` is written, for that infant; names what it stopped."""
-    there, opens, stopped = f"pz{infant}.partial", io.open, []
+    existing, opens, stopped = f"pz{infant}.partial", io.open, []
 
     def open_(file, mode="r", *args, **kwargs):
         path = Path(file) if isinstance(file, str | Path) else Path()
         name = path.name.removesuffix(".partial")
-        inside = path.parent.name == there or not path.parent.name.startswith("pz")
+        inside = path.parent.name == existing or not path.parent.name.startswith("pz")
         if "w" not in mode or name != place or not inside:
             return opens(file, mode, *args, **kwargs)
         stopped.append(name)
@@ -809,9 +809,9 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written_and_the_run_goes_on_wi
     argv = ["--infants=2", "--frames=3", "--size=160,120", "--processes=1"]
     with monkeypatch.context() as patch:
         stopped = fill_up(patch, place, infant)
-        assert command.main([*argv, f"--out={out}"]) == 2
+        assert command.main([*argv, f"--out={out}"]) == 1
     assert stopped == [place]
-    assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert "No space left on device; make room" in capsys.readouterr().err
     assert not list(out.rglob("*.partial"))
     whole = {path.stem.removeprefix("result_") for path in out.glob("result_*")}
     assert {path.name for path in out.glob("pz*")} == whole
@@ -824,8 +824,8 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written_and_the_run_goes_on_wi
     assert command.main([*argv, f"--out={tmp_path / 'undisturbed'}"]) == 0
     assert hashes(out) == hashes(tmp_path / "undisturbed")
     written = {Path(name).name for name in hashes(out)}
-    wanted = {*PLACES, "11_16bit.png", "result_pz2.csv"}
-    assert written == wanted  # a new file belongs into the list
+    expected = {*PLACES, "11_16bit.png", "result_pz2.csv"}
+    assert written == expected  # a new file belongs into the list
 
 
 def test_nothing_of_it_imports_tensorflow_or_jax():

@@ -11,7 +11,7 @@ from test_frames import make_frames
 
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import clip_frames, clip_starts
-from data_pipeline.examples.splits import PARTS, split_frames
+from data_pipeline.examples.splits import PARTS, fold_ids, split_frames
 
 
 def infants(lengths: dict[str, int]):
@@ -91,8 +91,8 @@ def test_an_infant_in_two_parts_is_refused_and_named(a, b):
 
 @pytest.mark.parametrize("kind", ["by_infant", "within_infant"])
 def test_an_unknown_id_is_refused_with_the_ids_that_there_are(kind):
-    wanted = re.escape("--train_ids: unknown id '7'; ids here: 1, 2, 10")
-    with pytest.raises(DataError, match=wanted):
+    expected = re.escape("--train_ids: unknown id '7'; ids here: 1, 2, 10")
+    with pytest.raises(DataError, match=expected):
         split_frames(infants({"10": 3, "2": 3, "1": 3}), kind, {"train": ("7",)})
 
 
@@ -107,8 +107,8 @@ def test_an_unknown_id_is_refused_with_the_ids_that_there_are(kind):
     ],
 )
 def test_a_part_without_a_subject_is_refused(count, ids, left_out):
-    wanted = rf"--{left_out}_ids: no subject left for it; ids here: .* or --split=within_infant"
-    with pytest.raises(DataError, match=wanted):
+    expected = rf"--{left_out}_ids: no subject left for it; ids here: .* or --split=within_infant"
+    with pytest.raises(DataError, match=expected):
         split_frames(numbered(count), "by_infant", ids)
 
 
@@ -182,9 +182,9 @@ def test_as_json_tells_each_part_of_each_infant_by_recording_and_frame():
     frames = make_frames(
         1 + 5 * np.arange(30), ["1"] * 20 + ["2"] * 5 + ["3"] * 5, ["a"] * 8 + ["b"] * 22
     )
-    told = split_frames(frames, "by_infant").as_json(frames)
-    assert json.loads(json.dumps(told)) == told
-    assert told == {
+    captured = split_frames(frames, "by_infant").as_json(frames)
+    assert json.loads(json.dumps(captured)) == captured
+    assert captured == {
         "kind": "by_infant",
         "data": frames.digest(),
         "parts": {
@@ -197,11 +197,11 @@ def test_as_json_tells_each_part_of_each_infant_by_recording_and_frame():
 
 def test_as_json_of_1000_frames_within_an_infant():
     frames = infants({"8": 1000})
-    told = split_frames(frames, "within_infant").as_json(frames)["parts"]
+    captured = split_frames(frames, "within_infant").as_json(frames)["parts"]
     # frame number = 1 + 5 index
-    assert told["train"]["8"] == {"frames": 599, "first": ["", 1], "last": ["", 2991]}
-    assert told["val"]["8"] == {"frames": 150, "first": ["", 3006], "last": ["", 3751]}
-    assert told["test"]["8"] == {"frames": 249, "first": ["", 3756], "last": ["", 4996]}
+    assert captured["train"]["8"] == {"frames": 599, "first": ["", 1], "last": ["", 2991]}
+    assert captured["val"]["8"] == {"frames": 150, "first": ["", 3006], "last": ["", 3751]}
+    assert captured["test"]["8"] == {"frames": 249, "first": ["", 3756], "last": ["", 4996]}
 
 
 def test_an_infant_too_short_for_a_clip_in_every_part_is_named():
@@ -209,3 +209,27 @@ def test_an_infant_too_short_for_a_clip_in_every_part_is_named():
     split_frames(infants({"1": 1000, "2": 17}), "within_infant")
     with pytest.raises(DataError, match="2 has 10 frames, too few for a clip of 3 in every part"):
         split_frames(infants({"1": 1000, "2": 10}), "within_infant")
+
+
+@given(st.integers(3, 40), st.data())
+def test_every_infant_is_tested_exactly_once_over_all_folds(count, data):
+    folds = data.draw(st.integers(3, count))
+    known = [str(k) for k in range(count)]
+    tested = []
+    for fold in range(folds):
+        ids = fold_ids(known, fold, folds)
+        assert sorted((*ids["train"], *ids["val"], *ids["test"]), key=int) == known
+        assert ids["val"] == fold_ids(known, (fold + 1) % folds, folds)["test"]
+        assert ids["train"]
+        tested += ids["test"]
+    assert sorted(tested, key=int) == known
+
+
+def test_as_many_folds_as_infants_leave_one_out():
+    ids = fold_ids(["1", "2", "3", "4"], 3, 4)
+    assert ids == {"train": ("2", "3"), "val": ("1",), "test": ("4",)}
+
+
+def test_more_folds_than_infants_are_refused():
+    with pytest.raises(DataError, match="--folds=4: 3 infants in the data"):
+        fold_ids(["1", "2", "3"], 0, 4)

@@ -18,16 +18,16 @@ def finished(folder: Path, **changes) -> Path:
     result = {key: value for key, value in result.items() if value is not None}
     (folder / "result.json").write_text(json.dumps(result))
     (folder / "split.json").write_text("{}")
-    errors = {f"error_{name}": np.ones((9, 4)) for name in ("regression_fallback", "mean_pose")}
+    errors = {f"error_{name}": np.ones((9, 4)) for name in ("default_fallback", "mean_pose")}
     np.savez(folder / "predictions.npz", **errors)
     return folder
 
 
 def refusal(arguments: list, capsys) -> str:
     assert tables.main([str(a) for a in arguments]) == 2
-    said = capsys.readouterr()
-    assert not said.out and said.err.startswith("error: ")
-    return said.err
+    output = capsys.readouterr()
+    assert not output.out and output.err.startswith("error: ")
+    return output.err
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_a_folder_named_twice_is_refused(tmp_path, capsys):
 )
 def test_a_result_without_what_the_tables_say_is_named(changes, word, tmp_path, capsys):
     good, bad = finished(tmp_path / "good"), finished(tmp_path / "bad", **changes)
-    said = refusal([good, bad], capsys)
-    assert str(bad / "result.json") in said and word in said and "command" in said
+    output = refusal([good, bad], capsys)
+    assert str(bad / "result.json") in output and word in output and "command" in output
 
 
 @pytest.mark.parametrize("name", ["result.json", "split.json", "predictions.npz"])
@@ -93,8 +93,8 @@ def test_a_file_of_a_run_that_is_missing_or_cut_short_is_named(name, tmp_path, c
     path.write_bytes(path.read_bytes()[:-1] if name != "split.json" else b"{")
     assert str(path) in refusal([folder, f"--out={out}"], capsys)
     path.unlink()
-    said = refusal([folder, f"--out={out}"], capsys)
-    assert str(folder) in said and name in said
+    output = refusal([folder, f"--out={out}"], capsys)
+    assert str(folder) in output and name in output
     assert not out.exists()
 
 
@@ -112,6 +112,6 @@ def test_results_of_before_print_with_what_the_detector_alone_missed(path):
     share = result["detector_missed_rate"]
     assert cells["missed, detection alone"] == f"{100 * share:.1f} %"
     both = result.get("detector_bipartite_missed_rate")  # not measured at first
-    said = "-" if both is None else f"{100 * both:.1f} %"
-    assert cells["missed, detection alone, bipartite"] == said
+    output = "-" if both is None else f"{100 * both:.1f} %"
+    assert cells["missed, detection alone, bipartite"] == output
     assert "test frames" in tables.summary(result)

@@ -132,8 +132,8 @@ def test_a_ratio_from_one_process_has_no_interval_that_would_look_sure():
 
 
 def test_a_summary_counts_calls_blocks_and_processes():
-    found = summarise(visits("a", {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 1.0}))
-    assert (found.n, found.blocks, found.processes, found.median_ms) == (9, 3, 2, 1000)
+    actual = summarise(visits("a", {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 1.0}))
+    assert (actual.n, actual.blocks, actual.processes, actual.median_ms) == (9, 3, 2, 1000)
     one = summarise([Visit("a", 0, 0, 0, False, tuple(n / 1000 for n in range(1, 102)))])
     assert one[:4] == pytest.approx((51, 91, 96, 50))
 

@@ -7,9 +7,12 @@ import pytest
 from flax import nnx
 
 from jaxpose.body.masks import Target
-from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.nets.compute import Numerics
+from jaxpose.nets.layers import Layer
+from jaxpose.nets.modules import Conv
 from jaxpose.training.checkpoints import Checkpoints
 from jaxpose.training.loop import (
+    Batches,
     DivergedError,
     Optimisation,
     Stage,
@@ -73,8 +76,8 @@ def unit_steps(epochs: int, **options) -> Optimisation:
 def run(folder, stage, optimisation, train=ones, highest=False):
     checkpoints = Checkpoints(folder, highest=highest)
     start = fresh(START)
-    found = fit(stage, start, None, optimisation, STEPS, train, ones, checkpoints)
-    return *found, checkpoints
+    actual = fit(stage, start, None, optimisation, Batches(train, ones, STEPS), checkpoints)
+    return *actual, checkpoints
 
 
 def test_the_best_epoch_is_given_back_and_the_newest_is_kept(tmp_path):
@@ -170,14 +173,14 @@ def noisy(epoch: int):
         }
 
 
-class Blind(nnx.Module):
-    """A detector that finds everything equally likely everywhere."""
-
-    def __call__(self, depth, *, train: bool):
-        return jnp.zeros((*depth.shape[:-1], 20)) * depth
+NOTHING = {}
 
 
-BLIND, NOTHING = split_net(Blind())
+def blind(frozen, depth):
+    """A detection net that sees nothing: probabilities of 1/2."""
+    return jnp.full((*depth.shape[:-1], 20), 0.5)
+
+
 TARGET = Target(3.0, 2.0)
 
 
@@ -196,7 +199,7 @@ class Small(nnx.Module):
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
     graph, weights = split_net(Small(nnx.Rngs(0)))
-    stage = regression_stage(graph, BLIND, TARGET, 10.0)
+    stage = regression_stage(graph, blind, TARGET, 10.0)
     optimisation = Optimisation(optimiser, 0.01, "cosine", 4, warmup_steps=2)
 
     def killed(epoch):
@@ -208,14 +211,15 @@ def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
     def train(folder, batches):
         checkpoints = Checkpoints(tmp_path / folder, highest=False)
         val = lambda: noisy(99)  # noqa: E731
-        fit(stage, fresh(weights), NOTHING, optimisation, STEPS, batches, val, checkpoints)
+        data = Batches(batches, val, STEPS)
+        fit(stage, fresh(weights), NOTHING, optimisation, data, checkpoints)
 
     train("whole", noisy)
     with pytest.raises(KeyboardInterrupt):  # in the middle of epoch 3
         train("parts", killed)
     train("parts", noisy)
     like = initial_state(weights, optimisation.transform(STEPS))
-    (a, rows_a), (b, rows_b) = (
+    (_, a, rows_a), (_, b, rows_b) = (
         Checkpoints(tmp_path / folder, highest=False).restore_latest(like)
         for folder in ("whole", "parts")
     )
@@ -236,15 +240,15 @@ def test_every_clip_counts_once_where_the_last_batch_is_smaller():
 
     clips = np.array([[1], [2], [3], [4], [10]], np.float32)
     batches = iter([{"depth": clips[:2]}, {"depth": clips[2:4]}, {"depth": clips[4:]}])
-    found = mean_over_clips(score, START, None, batches)
+    actual = mean_over_clips(score, START, None, batches)
     # the mean of the batches' means would be (1.5 + 3.5 + 10) / 3 = 5
-    assert found == {"value": 4.0, "square": (1 + 4 + 9 + 16 + 100) / 5}
+    assert actual == {"value": 4.0, "square": (1 + 4 + 9 + 16 + 100) / 5}
     assert sizes == [2, 2, 2]  # one shape, one compilation
 
 
 def test_fill_up_repeats_the_last_clip_of_every_array():
     batch = {"depth": np.array([[1.0], [2.0]]), "visible": np.array([True, False])}
-    found = fill_up(batch, 4)
-    np.testing.assert_array_equal(found["depth"], [[1], [2], [2], [2]])
-    np.testing.assert_array_equal(found["visible"], [True, False, False, False])
+    actual = fill_up(batch, 4)
+    np.testing.assert_array_equal(actual["depth"], [[1], [2], [2], [2]])
+    np.testing.assert_array_equal(actual["visible"], [True, False, False, False])
     assert fill_up(batch, 2) is batch

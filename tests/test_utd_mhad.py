@@ -86,7 +86,7 @@ def test_the_skeleton_of_two_frames_before_lies_in_the_middle_of_the_body(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "every, depths, skeletons, kept",
+    "every, depths, skeletons, stored",
     [
         (5, 20, 20, [2, 7, 12, 17]),
         (5, 18, 18, [2, 7, 12, 17]),
@@ -97,12 +97,12 @@ def test_the_skeleton_of_two_frames_before_lies_in_the_middle_of_the_body(tmp_pa
     ],
 )
 def test_kept_frames_start_at_the_lag_and_end_with_the_shorter_file(
-    tmp_path, every, depths, skeletons, kept
+    tmp_path, every, depths, skeletons, stored
 ):
     depth = body_at(160, depths) + np.arange(depths, dtype=np.uint16)
     frames = read_only(write(tmp_path, depth=depth, skeleton=skeleton_at(160, skeletons)), every)
-    assert frames.frame.tolist() == kept
-    assert frames.depth[:, 0, 0].tolist() == kept  # the background says which frame it is
+    assert frames.frame.tolist() == stored
+    assert frames.depth[:, 0, 0].tolist() == stored  # the background says which frame it is
 
 
 def test_the_crop_of_a_known_body_is_4_to_3_centred_and_has_its_margin():
@@ -139,8 +139,8 @@ def test_specks_do_not_move_the_crop_but_a_hand_that_is_cut_off_does():
 def test_recordings_are_sorted_by_subject_action_and_trial_as_numbers(tmp_path):
     for name in ("a10_s1_t1", "a2_s1_t2", "a2_s1_t1", "a1_s2_t1", "a1_s10_t1"):
         write(tmp_path, name)
-    found = [(r.subject, r.sequence) for r in find_recordings(tmp_path)]
-    assert found == [(1, "a2_t1"), (1, "a2_t2"), (1, "a10_t1"), (2, "a1_t1"), (10, "a1_t1")]
+    actual = [(r.subject, r.sequence) for r in find_recordings(tmp_path)]
+    assert actual == [(1, "a2_t1"), (1, "a2_t2"), (1, "a10_t1"), (2, "a1_t1"), (10, "a1_t1")]
 
 
 def test_a_file_with_another_name_is_left_out_with_a_warning(tmp_path):
@@ -153,13 +153,13 @@ def test_a_file_with_another_name_is_left_out_with_a_warning(tmp_path):
 
 
 def test_a_folder_that_is_not_the_datasets_is_named_with_the_layout_wanted(tmp_path):
-    with pytest.raises(DataError, match="no folder Depth in it; wanted Depth/a1_s1_t1_depth.mat"):
+    with pytest.raises(DataError, match="no folder Depth in it; expected Depth/a1_s1_t1_depth.mat"):
         find_recordings(tmp_path)
     (tmp_path / "Depth").mkdir()
     with pytest.raises(DataError, match="no folder Skeleton in it"):
         find_recordings(tmp_path)
     (tmp_path / "Skeleton").mkdir()
-    with pytest.raises(DataError, match="no recordings; wanted"):
+    with pytest.raises(DataError, match="no recordings; expected"):
         find_recordings(tmp_path)
 
 
@@ -167,7 +167,9 @@ def test_a_folder_that_is_not_the_datasets_is_named_with_the_layout_wanted(tmp_p
 def test_a_file_without_its_partner_is_named_with_the_partner_wanted(tmp_path, kind, other):
     write(write(tmp_path), "a2_s1_t1")
     (tmp_path / other.capitalize() / f"a2_s1_t1_{other}.mat").unlink()
-    with pytest.raises(DataError, match=rf"a2_s1_t1_{kind}.mat: wanted .*a2_s1_t1_{other}.mat too"):
+    with pytest.raises(
+        DataError, match=rf"a2_s1_t1_{kind}.mat: expected .*a2_s1_t1_{other}.mat too"
+    ):
         find_recordings(tmp_path)
 
 
@@ -201,13 +203,22 @@ def test_a_file_without_its_variable_is_named(tmp_path, kind, key):
 @pytest.mark.parametrize(
     "bad, message",
     [
-        ({"depth": body_at(160, 20).astype(float)}, "d_depth is float64; wanted uint16"),
-        ({"depth": body_at(160, 20).astype(np.int16)}, "d_depth is int16; wanted uint16"),
-        ({"depth": body_at(160, 20)[:, :, 0]}, r"d_depth is \[240, 320\]; wanted \[240, 320, T\]"),
-        ({"depth": body_at(160, 20)[:120]}, r"d_depth is \[120, 320, 20\]; wanted \[240, 320, T\]"),
-        ({"skeleton": skeleton_at(160, 20)[:15]}, r"d_skel is \[15, 3, 20\]; wanted \[20, 3, T\]"),
-        ({"skeleton": skeleton_at(160, 20).astype(int)}, "d_skel is int64; wanted float64"),
-        ({"skeleton": np.array("no")}, "d_skel is <U2; wanted float64"),
+        ({"depth": body_at(160, 20).astype(float)}, "d_depth is float64; expected uint16"),
+        ({"depth": body_at(160, 20).astype(np.int16)}, "d_depth is int16; expected uint16"),
+        (
+            {"depth": body_at(160, 20)[:, :, 0]},
+            r"d_depth is \[240, 320\]; expected \[240, 320, T\]",
+        ),
+        (
+            {"depth": body_at(160, 20)[:120]},
+            r"d_depth is \[120, 320, 20\]; expected \[240, 320, T\]",
+        ),
+        (
+            {"skeleton": skeleton_at(160, 20)[:15]},
+            r"d_skel is \[15, 3, 20\]; expected \[20, 3, T\]",
+        ),
+        ({"skeleton": skeleton_at(160, 20).astype(int)}, "d_skel is int64; expected float64"),
+        ({"skeleton": np.array("no")}, "d_skel is <U2; expected float64"),
         ({"depth": np.zeros((240, 320, 20), np.uint16)}, "depth is 0 in every kept frame"),
         ({"depth": np.zeros((240, 320, 20), np.uint8)}, "depth is 0 in every kept frame"),
         ({"depth": np.zeros((240, 320, 0), np.uint16)}, "d_depth has no frames; fetch"),
@@ -296,7 +307,7 @@ def test_a_config_that_keeps_no_frame_is_refused():
     pytest.importorskip("tensorflow_datasets")
     from data_pipeline.utd_mhad.utd_mhad_dataset_builder import UtdMhadConfig
 
-    with pytest.raises(ValueError, match="every is 0; wanted 1"):
+    with pytest.raises(ValueError, match="every is 0; expected 1"):
         UtdMhadConfig(name="every0", every=0)
 
 

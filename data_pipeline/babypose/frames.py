@@ -6,14 +6,13 @@
 A folder that holds one sheet and its images side by side is read too.
 """
 
+import os
 import re
-import struct
-import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt
 
@@ -26,9 +25,10 @@ from data_pipeline.babypose.sheets import (
     read_sheet,
 )
 from data_pipeline.errors import DataError
+from jaxpose.recordings.png import read_depth
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_GREY = 0  # colour type in a PNG's header
+AHEAD = 32
+"""Images that are decoded before the first of them is used."""
 
 
 class Infant(NamedTuple):
@@ -68,55 +68,40 @@ def read_frames(
     Depth is uint16 or uint8, as the infant's `bits` say, and never rescaled.
     """
     size = None
-    for infant in infants:
-        sheet = infant.sheet
-        for index, image in enumerate(infant.images):
+    for infant, index, depth in _decoded(infants):
+        image, sheet = infant.images[index], infant.sheet
+        try:
+            if isinstance(depth, DataError):
+                raise depth
+            size = size or depth.shape
+            if depth.shape != size:
+                expected, actual = (f"{w}x{h}" for h, w in (size, depth.shape))
+                raise DataError(
+                    f"{image}: {actual} pixels, the images before have {expected}; "
+                    "a data set has one size, so resize or remove it"
+                )
+        except DataError as error:
+            report(Problem(str(sheet.path), int(sheet.rows[index]), str(error)))
             depth = None
-            try:
-                depth = read_depth(image, infant.bits)
-                size = size or depth.shape
-                if depth.shape != size:
-                    wanted, given = (f"{w}x{h}" for h, w in (size, depth.shape))
-                    depth = None
-                    raise DataError(
-                        f"{image}: {given} pixels, the images before have {wanted}; "
-                        "a data set has one size, so resize or remove it"
-                    )
-            except DataError as error:
-                report(Problem(str(sheet.path), int(sheet.rows[index]), str(error)))
-            yield infant, index, depth
+        yield infant, index, depth
 
 
-def read_depth(path: Path, bits: int = 16) -> UInt[np.ndarray, "h w"]:
-    """Reads a single-channel PNG bit for bit: uint16 (mm, 0 = no return), or uint8 for `bits=8`.
+def _decoded(infants: list[Infant]) -> Iterator[tuple[Infant, int, np.ndarray | DataError]]:
+    """Every image in order, or what is wrong with it; several are decoded at a time."""
 
-    Raises DataError for anything but a complete PNG of that kind with some value above 0.
-    """
-    remedy = "copy it again from the recording, or remove its row"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    # cv2 fills what a truncated PNG lacks without a word, so its chunks are checked first.
-    header = _png_header(data)
-    if header is None:
-        raise DataError(f"{path}: not a complete PNG (truncated or damaged); {remedy}")
-    given, colour = header
-    if (given, colour) != (bits, _GREY):
-        kind = "one channel" if colour == _GREY else "colour or a palette"
-        raise DataError(
-            f"{path}: PNG of {given} bits with {kind}; wanted {bits} bits, one channel. "
-            "Export the raw depth"
-        )
-    try:
-        depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # a header that asks for more pixels than cv2 takes
-        depth = None
-    if depth is None or depth.dtype != (np.uint16 if bits == 16 else np.uint8) or depth.ndim != 2:
-        raise DataError(f"{path}: not a complete PNG (its pixels do not decode); {remedy}")
-    if not depth.any():
-        raise DataError(f"{path}: every pixel is 0, there is no depth in it; {remedy}")
-    return depth
+    def decode(item: tuple[Infant, int]) -> np.ndarray | DataError:
+        infant, index = item
+        try:
+            return read_depth(infant.images[index], infant.bits)
+        except DataError as error:
+            return error
+
+    items = [(infant, index) for infant in infants for index in range(len(infant.images))]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for first in range(0, len(items), AHEAD):
+            part = items[first : first + AHEAD]
+            for (infant, index), depth in zip(part, pool.map(decode, part), strict=True):
+                yield infant, index, depth
 
 
 def hide_outside(
@@ -150,9 +135,9 @@ def find_sheets(root: Path, report: Report) -> list[Path]:
             "give the folder that holds the sheets and the folders pz<ID>/"
         )
         report(Problem(str(root), None, what))
-    for subject, (kept, *others) in by_subject.items():
+    for subject, (stored, *others) in by_subject.items():
         for other in others:
-            what = f"{kept} is a sheet of the same infant {subject}; remove one of the two"
+            what = f"{stored} is a sheet of the same infant {subject}; remove one of the two"
             report(Problem(str(other), None, what))
     return [by_subject[s][0] for s in sorted(by_subject, key=lambda s: (int(s), s))]
 
@@ -172,34 +157,16 @@ def _find_images(sheet: Sheet, report: Report) -> Infant | None:
         folder = beside
     for bits in (16, 8):
         images = tuple(folder / f"{number}_{bits}bit.png" for number in sheet.numbers)
-        there = [image.is_file() for image in images]
-        if any(there):
+        existing = [image.is_file() for image in images]
+        if any(existing):
             break
     else:
         what = f"none of its images is there; put <number>_16bit.png into {folder}"
         report(Problem(str(sheet.path), None, what))
         return None
-    for image, is_there, row in zip(images, there, sheet.rows, strict=True):
+    for image, is_there, row in zip(images, existing, sheet.rows, strict=True):
         if not is_there:
             what = f"{image} is missing; copy it there or remove the row"
             report(Problem(str(sheet.path), int(row), what))
-    kept = np.flatnonzero(there)
-    return Infant(sheet.take(kept), tuple(images[k] for k in kept), bits)
-
-
-def _png_header(data: bytes) -> tuple[int, int] | None:
-    """(bits, colour type) of a PNG whose chunks are all there and undamaged, else None."""
-    if not data.startswith(_PNG):
-        return None
-    header, at = None, len(_PNG)
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        kind, end = data[at + 4 : at + 8], at + 8 + length
-        if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[at + 4 : end])):
-            return None
-        if kind == b"IHDR" and length == 13:
-            header = data[at + 16], data[at + 17]
-        if kind == b"IEND":
-            return header
-        at = end + 4
-    return None
+    stored = np.flatnonzero(existing)
+    return Infant(sheet.take(stored), tuple(images[k] for k in stored), bits)

@@ -134,7 +134,7 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
     # Rows reported above count here, lest each bad row of a short sheet be reported twice.
     if len(filled) - 1 < FEWEST_FRAMES:
         wrong(
-            f"{len(filled) - 1} annotated frames, at least {FEWEST_FRAMES} (one clip) are wanted; "
+            f"{len(filled) - 1} annotated frames, at least {FEWEST_FRAMES} (one clip) expected; "
             "add frames or remove the sheet"
         )
     if not rows:
@@ -151,18 +151,18 @@ def _columns(header: list[str], wrong: Callable[[str], None]) -> dict[str, int] 
     if len(names) == 1:
         wrong(f"one column only, {header[0][:40]!r}; separate the columns by ';'")
         return None
-    wanted = ("image", *COLUMNS)
+    expected = ("image", *COLUMNS)
     sound = True
-    for name in wanted:
+    for name in expected:
         if names.count(name) != 1:
-            found = "missing" if name not in names else f"there {names.count(name)} times"
-            wrong(f"column {name!r} is {found}; wanted once each: {', '.join(wanted)}")
+            result = "missing" if name not in names else f"there {names.count(name)} times"
+            wrong(f"column {name!r} is {result}; expected once each: {', '.join(expected)}")
             sound = False
     for name in names:
-        if name and name not in (*wanted, *IGNORED):
+        if name and name not in (*expected, *IGNORED):
             wrong(f"unknown column {name!r}; rename or remove it")
             sound = False
-    return {name: names.index(name) for name in wanted} if sound else None
+    return {name: names.index(name) for name in expected} if sound else None
 
 
 def _read_row(
@@ -178,7 +178,7 @@ def _read_row(
     image = _IMAGE_NAME.fullmatch(name)
     if not image:
         raise DataError(
-            f"{name!r} is not an image name; wanted <number>_8bit.png or <number>_16bit.png, "
+            f"{name!r} is not an image name; expected <number>_8bit.png or <number>_16bit.png, "
             "without a folder"
         )
     joints = np.full((len(COLUMNS), 2), -1, np.float32)
@@ -187,7 +187,7 @@ def _read_row(
             xy = _CELL.fullmatch(cell)
             if not xy:
                 raise DataError(
-                    f"{column} is {cell!r}; wanted x,y in pixels such as 280,346, "
+                    f"{column} is {cell!r}; expected x,y in pixels such as 280,346, "
                     "or -1,-1 where missing"
                 )
             joints[joint] = float(xy[1]), float(xy[2])

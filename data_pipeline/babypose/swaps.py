@@ -76,6 +76,6 @@ def _closer_exchanged(
     def distance(a, b):
         return np.linalg.norm(xy[:, a] - expected[:, b], axis=-1)
 
-    kept = distance(RIGHT, RIGHT) + distance(LEFT, LEFT)
+    stored = distance(RIGHT, RIGHT) + distance(LEFT, LEFT)
     exchanged = distance(RIGHT, LEFT) + distance(LEFT, RIGHT)
-    return (kept > 2 * exchanged) & (kept - exchanged > margin)
+    return (stored > 2 * exchanged) & (stored - exchanged > margin)

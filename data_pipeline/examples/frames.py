@@ -99,7 +99,7 @@ def grid_of(text: str) -> tuple[int, int]:
     except ValueError:
         cols = rows = 0
     if rows < 1 or cols < 1:
-        raise DataError(f"--grid={text}: wanted COLUMNSxROWS, such as 64x48")
+        raise DataError(f"--grid={text}: expected COLUMNSxROWS, such as 64x48")
     return rows, cols
 
 
@@ -108,7 +108,7 @@ def usual_step(frame: Int[np.ndarray, " n"]) -> int:
     ahead = np.diff(frame)
     ahead = ahead[ahead > 0]
     if not len(ahead):
-        raise DataError("no two frames follow one another; wanted runs of consecutive frames")
+        raise DataError("no two frames follow one another; expected runs of consecutive frames")
     values, counts = np.unique(ahead, return_counts=True)
     return int(values[counts.argmax()])
 
@@ -124,7 +124,7 @@ def save(frames: Frames, path: Path) -> None:
         recording = " ".join(filter(None, (str(frames.subject[k]), str(frames.sequence[k]))))
         raise DataError(
             f"{frames.dataset}, recording {recording}, frame {frames.frame[k]}: depth runs from "
-            f"{low:.0f} to {high:.0f} mm; wanted 0 to {DEEPEST_MM} mm; is the depth in millimetres?"
+            f"{low:.0f} to {high:.0f} mm; expected 0 to {DEEPEST_MM} mm; is the depth in mm?"
         )
     header = {"format": FORMAT, "dataset": arrays.pop("dataset"), "step": arrays.pop("step")}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,21 +141,25 @@ def save(frames: Frames, path: Path) -> None:
 
 def load(path: Path) -> Frames:
     """Reads what `save` wrote; a `DataError` names the file where it is something else."""
-    wanted = "wanted a file written by `python -m data_pipeline.prepare`"
+    expected_value = "expected a file written by `python -m data_pipeline.prepare`"
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         header = json.loads(str(arrays.pop("header")))
         if header.pop("format") != FORMAT:
-            raise DataError(f"{path}: of another format; {wanted} of this version; write it again")
+            raise DataError(
+                f"{path}: of another format; {expected_value} of this version; write it again"
+            )
         depth_mm = arrays.pop("depth").astype(np.float32) * np.float32(UNIT_MM)
         frames = Frames(**header, depth_mm=depth_mm, **arrays)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; {wanted}") from None
+        raise DataError(f"{path}: no such file; {expected_value}") from None
     except _DAMAGE as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: cannot be read ({error}); {wanted}; write it again") from error
+        raise DataError(
+            f"{path}: cannot be read ({error}); {expected_value}; write it again"
+        ) from error
     _warn_of_grey_levels(frames)
     return frames
 

@@ -48,16 +48,26 @@ class Split:
 
 
 def split_frames(
-    frames: Frames, kind: Kind, ids: dict[str, tuple[str, ...] | None] | None = None
+    frames: Frames,
+    kind: Kind,
+    ids: dict[str, tuple[str, ...] | None] | None = None,
+    fold: tuple[int, int] | None = None,
 ) -> Split:
-    """`ids` names the subjects of each part (`None`: chosen here; nothing is drawn at random).
+    """Divides frames into training, validation and test frames; nothing is drawn at random.
 
-    by_infant: held-out test subjects, validation subjects apart; by default the last fifth of the
-    ids and the fifth's half before it. within_infant: of every subject the first 75.1 % of the
-    frames in time train, their last fifth validates, the rest tests.
+    by_infant: test and validation subjects are apart from those of training. `ids` names the
+    subjects of each part; by default the last fifth of the ids tests and the fifth's half before it
+    validates. `fold` (k, n) divides them by `fold_ids` instead.
+    within_infant: of every subject the first 75.1 % of the frames in time train, their last fifth
+    validates, the rest tests.
+
+    Raises:
+      DataError: ids or a fold that the data cannot serve.
     """
     ids = {part: (ids or {}).get(part) for part in PARTS}
     known = sorted(set(frames.subject.tolist()), key=lambda s: (len(s), s))
+    if fold is not None:
+        ids = fold_ids(known, *fold)
     for part, chosen in ids.items():
         for subject in chosen or ():
             if subject not in known:
@@ -65,6 +75,23 @@ def split_frames(
                     f"--{part}_ids: unknown id {subject!r}; ids here: {', '.join(known)}"
                 )
     return (_by_infant if kind == "by_infant" else _within_infant)(frames, known, ids)
+
+
+def fold_ids(known: list[str], fold: int, folds: int) -> dict[str, tuple[str, ...]]:
+    """Ids of each part in fold `fold` of `folds`, by the sorted ids alone: the fold tests, the next
+    one validates, the others train. Over all folds every id is tested exactly once; with as many
+    folds as ids each is left out once.
+
+    Raises:
+      DataError: more folds than ids.
+    """
+    if folds > len(known):
+        raise DataError(
+            f"--folds={folds}: {len(known)} infants in the data; expected at most as many folds"
+        )
+    test, val = known[fold::folds], known[(fold + 1) % folds :: folds]
+    train = [subject for subject in known if subject not in (*test, *val)]
+    return {"train": tuple(train), "val": tuple(val), "test": tuple(test)}
 
 
 def _by_infant(frames: Frames, known: list[str], ids) -> Split:
@@ -86,7 +113,7 @@ def _by_infant(frames: Frames, known: list[str], ids) -> Split:
         if not chosen:
             raise DataError(
                 f"--{part}_ids: no subject left for it; ids here: {', '.join(known)}; "
-                "wanted at least three, or --split=within_infant"
+                "expected at least three, or --split=within_infant"
             )
     used = {part: np.isin(frames.subject, chosen) for part, chosen in subjects.items()}
     return Split("by_infant", subjects, used)

@@ -93,7 +93,7 @@ class View(Checked):
         super().__post_init__()
         if self.nearest_m > self.farthest_m:
             raise DataError(
-                f"nearest_m is {self.nearest_m:g}; wanted at most farthest_m, {self.farthest_m:g}"
+                f"nearest_m is {self.nearest_m:g}; expected at most farthest_m, {self.farthest_m:g}"
             )
 
 

@@ -8,15 +8,16 @@ lies in the real sheets' interval, see `simulated.reference`. The last line of s
 JSON object; the exit code is 0 whatever the verdict.
 """
 
-import argparse
-import json
+import dataclasses
 import math
 import sys
 import time
 from pathlib import Path
 
+import tyro
+
 from data_pipeline.babypose.statistics import statistics
-from data_pipeline.errors import DataError
+from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated import reference
 from data_pipeline.simulated.reference import Reference
@@ -39,7 +40,7 @@ def share_within(cells: list[dict]) -> float:
 
 def table(cells: list[dict]) -> str:
     """For people: a line per number, the ones that do not hold marked."""
-    lines = [f"{'':40} {'ours':>8} {'real':>8}   wanted"]
+    lines = [f"{'':40} {'ours':>8} {'real':>8}   expected"]
     for cell in cells:
         ours, real, low, high = (
             "-" if cell[k] is None else f"{cell[k]:.3f}" for k in ("ours", "real", "low", "high")
@@ -92,37 +93,40 @@ def _formats() -> list[str]:
     return sorted(FigureCanvasBase.get_supported_filetypes())
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipeline.simulated.fidelity",
-        description="Compares simulated sheets with real ones, number by number.",
-        epilog="The last line of stdout is one JSON object: {cells, share_within, seconds}.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("dir", type=Path, metavar="DIR", help="folder with the simulated sheets")
-    parser.add_argument(
-        "--against", type=Path, metavar="FOLDER", help="real sheets (default: the project's table)"
-    )
-    parser.add_argument("--figure", type=Path, help="picture to draw (default: DIR/fidelity.png)")
-    options = parser.parse_args(argv)
-    start = time.perf_counter()
-    try:
-        if options.figure is not None:
-            check_output(options.figure, _formats())
-        ours = statistics(reference.read_folder(options.dir))
-        if options.against is None:
-            real = reference.read()
-        else:
-            real = reference.derive(reference.read_folder(options.against))
-        cells = compare(ours, real)
-        draw(cells, options.figure or options.dir / "fidelity.png")
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Compares simulated sheets with real ones, number by number.
+
+    The last line of stdout is one JSON object: {cells, share_within, seconds}."""
+
+    dir: tyro.conf.Positional[str]
+    """Folder with the simulated sheets."""
+    against: str | None = None
+    """Folder with real sheets. None: the project's table of them."""
+    figure: str | None = None
+    """Picture to draw. None: fidelity.png in the folder."""
+
+
+def run(options: Options) -> dict:
+    start, folder = time.perf_counter(), expand(options.dir)
+    figure = folder / "fidelity.png" if options.figure is None else expand(options.figure)
+    if options.figure is not None:
+        check_output(figure, _formats())
+    ours = statistics(reference.read_folder(folder))
+    if options.against is None:
+        real = reference.read()
+    else:
+        real = reference.derive(reference.read_folder(expand(options.against)))
+    cells = compare(ours, real)
+    draw(cells, figure)
     print(table(cells), file=sys.stderr)
     seconds = round(time.perf_counter() - start, 2)
-    print(json.dumps({"cells": cells, "share_within": share_within(cells), "seconds": seconds}))
-    return 0
+    return {"cells": cells, "share_within": share_within(cells), "seconds": seconds}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(Options, arguments, "data_pipeline.fidelity")
+    return run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

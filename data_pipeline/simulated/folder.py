@@ -67,10 +67,10 @@ def claim(out: Path, settings: dict, infants: int) -> None:
     settings = json.loads(json.dumps(settings))  # tuples become lists, as in what was written
     if note.exists():
         try:
-            there = json.loads(note.read_text())
+            existing = json.loads(note.read_text())
         except json.JSONDecodeError as error:
             raise DataError(f"{note} is damaged ({error}); delete {out} or name another") from None
-        if differences := _differences(there, settings):
+        if differences := _differences(existing, settings):
             raise DataError(
                 f"{out} holds another simulation: {'; '.join(differences[:5])}; "
                 "name another folder with --out, or delete this one"
@@ -89,13 +89,15 @@ def claim(out: Path, settings: dict, infants: int) -> None:
     write_whole(note, (json.dumps(settings, indent=1) + "\n").encode())
 
 
-def _differences(there, wanted, name: str = "") -> list[str]:
-    """`seed is 3 there, 4 wanted`, for every leaf of two trees that is not the same."""
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        keys = [*there, *(k for k in wanted if k not in there)]
-        parts = (_differences(there.get(k), wanted.get(k), f"{name}.{k}".lstrip(".")) for k in keys)
+def _differences(existing, expected, name: str = "") -> list[str]:
+    """`seed is 3 there, 4 expected`, for every leaf of two trees that is not the same."""
+    if isinstance(existing, dict) and isinstance(expected, dict):
+        keys = [*existing, *(k for k in expected if k not in existing)]
+        parts = (
+            _differences(existing.get(k), expected.get(k), f"{name}.{k}".lstrip(".")) for k in keys
+        )
         return [line for part in parts for line in part]
-    return [] if there == wanted else [f"{name} is {there} there, {wanted} wanted"]
+    return [] if existing == expected else [f"{name} is {existing} there, {expected} expected"]
 
 
 def described(out: Path) -> bool:

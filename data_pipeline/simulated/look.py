@@ -7,7 +7,7 @@ babyPose's layout. What is measured: `simulated.traits`. The sensors differ in m
 distance, so nothing is judged; look, and compare what is said in pixels.
 """
 
-import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tyro
 
 from data_pipeline.babypose.frames import read_depth, read_infants
+from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated import traits
@@ -72,14 +74,14 @@ def _readers(folder: Path, simulated: bool) -> list[Callable[[], np.ndarray]]:
     if simulated or any(folder.glob("result_pz*")) or any(folder.glob("pz*/")):
         infants = read_infants(folder)
         if grey := [i.sheet.path for i in infants if i.bits != 16]:
-            raise DataError(f"{grey[0]}: its images have 8 bits; wanted 16 bits, millimetres")
+            raise DataError(f"{grey[0]}: its images have 8 bits; expected 16 bits, millimetres")
         return [partial(read_depth, image) for infant in infants for image in infant.images]
     if (folder / "Depth").is_dir():
         return [partial(_middle, r) for r in utd_mhad.find_recordings(folder)]
     if images := sorted(folder.glob("*.png")):
         return [partial(read_depth, image) for image in images]
     raise DataError(
-        f"{folder}: no depth images in it; wanted 16-bit PNGs, UTD-MHAD's Depth/*.mat and "
+        f"{folder}: no depth images in it; expected 16-bit PNGs, UTD-MHAD's Depth/*.mat and "
         "Skeleton/*.mat, or babyPose's layout; give the folder that holds them"
     )
 
@@ -187,36 +189,40 @@ def _json(source: Source) -> dict:
     return {"name": source.name, **rounded}
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipeline.simulated.look",
-        description="Draws simulated depth beside real depth and measures holes, noise and edges.",
-        epilog="The last line of stdout is one JSON object: {sources: [{name, ...}], law, out}.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("dir", type=Path, metavar="DIR", help="simulated folder, babyPose's layout")
-    parser.add_argument(
-        "--real", type=Path, metavar="FOLDER", action="append", required=True,
-        help="16-bit depth PNGs, UTD-MHAD or babyPose; can be given more than once",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, help="PNG to draw")
-    parser.add_argument("--frames", type=int, default=24, help="of each, at most (default: 24)")
-    options = parser.parse_args(argv)
-    try:
-        if options.frames < 1:
-            raise DataError(f"frames is {options.frames}; it must be at least 1")
-        check_output(options.out, ["png"])
-        at_1m = law(options.dir)
-        sources = [measure("simulated", read(options.dir, options.frames, simulated=True))]
-        sources += [measure(f.resolve().name, read(f, options.frames)) for f in options.real]
-        draw(sources, at_1m, options.out)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Draws simulated depth beside real depth and measures holes, noise and edges.
+
+    The last line of stdout is one JSON object: {sources: [{name, ...}], law, out}."""
+
+    dir: tyro.conf.Positional[str]
+    """Simulated folder, in babyPose's layout."""
+    real: tyro.conf.UseAppendAction[tuple[str, ...]]
+    """Folder with 16-bit depth PNGs, UTD-MHAD or babyPose; can be given more than once."""
+    out: str
+    """PNG to draw."""
+    frames: int = 24
+    """Most frames of each."""
+
+
+def run(options: Options) -> dict:
+    folder, out, real = expand(options.dir), expand(options.out), [*map(expand, options.real)]
+    if options.frames < 1:
+        raise DataError(f"--frames={options.frames}: expected at least 1")
+    if not real:
+        raise DataError("--real: expected a folder of real depth images")
+    check_output(out, ["png"])
+    at_1m = law(folder)
+    sources = [measure("simulated", read(folder, options.frames, simulated=True))]
+    sources += [measure(f.resolve().name, read(f, options.frames)) for f in real]
+    draw(sources, at_1m, out)
     rounded = None if at_1m is None else round(at_1m, 5)
-    summary = {"sources": [_json(s) for s in sources], "law": rounded, "out": str(options.out)}
-    print(json.dumps(summary))
-    return 0
+    return {"sources": [_json(s) for s in sources], "law": rounded, "out": str(out)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(Options, arguments, "data_pipeline.look")
+    return run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -44,27 +44,27 @@ def read_parameters(path: Path) -> Parameters:
       DataError: not such a file; an unknown name; a value outside of its field's type.
     """
     try:
-        given = json.loads(path.read_text())
+        inputs = json.loads(path.read_text())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error})") from None
-    return _changed(DEFAULT, given, str(path))
+    return _changed(DEFAULT, inputs, str(path))
 
 
-def _changed(default, given, where: str):
+def _changed(default, inputs, where: str):
     """`default` with what `given` says; `where` leads the reader of an error to the place."""
     kinds = typing.get_type_hints(type(default), include_extras=True)
-    if not isinstance(given, dict):
-        raise DataError(f"{where} is {given!r}; wanted an object with {', '.join(kinds)}")
+    if not isinstance(inputs, dict):
+        raise DataError(f"{where} is {inputs!r}; expected an object with {', '.join(kinds)}")
     parts = {}
-    for name, value in given.items():
+    for name, value in inputs.items():
         if name not in kinds:
             raise DataError(f"{where}: unknown {name!r}; one of: {', '.join(kinds)}")
         if dataclasses.is_dataclass(kinds[name]):
             parts[name] = _changed(getattr(default, name), value, f"{where}: {name}")
-        elif wanted := refusal(kinds[name], value):
-            raise DataError(f"{where}: {name} is {value!r}; wanted {wanted}")
+        elif expected := refusal(kinds[name], value):
+            raise DataError(f"{where}: {name} is {value!r}; expected {expected}")
         else:
             parts[name] = tuple(map(float, value)) if isinstance(value, list) else float(value)
     try:

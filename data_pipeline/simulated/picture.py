@@ -6,15 +6,16 @@
 Near is bright, violet is no return, dots are the annotated joints, lines the limbs.
 """
 
-import argparse
-import json
+import dataclasses
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import tyro
 
 from data_pipeline.babypose.frames import Infant, read_depth, read_infants
+from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from jaxpose.body.skeleton import CONNECTIONS, LIMBS
@@ -86,34 +87,36 @@ def write_video(infant: Infant, out: Path, frames_per_s: float = 6.0) -> int:
     return len(infant.images)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipeline.simulated.picture",
-        description="Draws a contact sheet of a babyPose folder, or a video of one infant.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("dir", type=Path, metavar="DIR", help="folder in babyPose's layout")
-    parser.add_argument("--out", type=Path, required=True, help="FILE.png, .mp4 or .avi")
-    parser.add_argument("--infant", help="whose video (default: the first)")
-    options = parser.parse_args(argv)
-    try:
-        if not options.dir.is_dir():
-            raise DataError(f"no such folder: {options.dir}; give one in babyPose's layout")
-        check_output(options.out, ["png", "mp4", "avi"])
-        if options.out.suffix == ".png":
-            options.out.write_bytes(contact_sheet(options.dir))
-            frames = 1
-        else:
-            infants = {i.sheet.subject: i for i in read_infants(options.dir)}
-            subject = options.infant or next(iter(infants))
-            if subject not in infants:
-                raise DataError(f"no infant {subject!r}; one of: {', '.join(infants)}")
-            frames = write_video(infants[subject], options.out)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps({"frames": frames, "out": str(options.out)}))
-    return 0
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Draws a contact sheet of a babyPose folder, or a video of one infant."""
+
+    dir: tyro.conf.Positional[str]
+    """Folder in babyPose's layout."""
+    out: str
+    """FILE.png, .mp4 or .avi."""
+    infant: str | None = None
+    """Id of the infant in the video. None: the first."""
+
+
+def run(options: Options) -> dict:
+    folder, out = expand(options.dir), expand(options.out)
+    if not folder.is_dir():
+        raise DataError(f"no such folder: {folder}; expected one in babyPose's layout")
+    check_output(out, ["png", "mp4", "avi"])
+    if out.suffix == ".png":
+        out.write_bytes(contact_sheet(folder))
+        return {"frames": 1, "out": str(out)}
+    infants = {i.sheet.subject: i for i in read_infants(folder)}
+    subject = options.infant or next(iter(infants))
+    if subject not in infants:
+        raise DataError(f"no infant {subject!r}; one of: {', '.join(infants)}")
+    return {"frames": write_video(infants[subject], out), "out": str(out)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(Options, arguments, "data_pipeline.picture")
+    return run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

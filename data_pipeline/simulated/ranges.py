@@ -49,12 +49,12 @@ class Checked:
     def __post_init__(self):
         for name, kind in typing.get_type_hints(type(self), include_extras=True).items():
             value = getattr(self, name)
-            if wanted := refusal(kind, value):
-                raise DataError(f"{name} is {value!r}; wanted {wanted}")
+            if expected := refusal(kind, value):
+                raise DataError(f"{name} is {value!r}; expected {expected}")
 
 
 def refusal(kind, value) -> str | None:
-    """What is wanted instead of `value`, a number or a list or tuple of them; None if it fits.
+    """What is expected instead of `value`, a number or a list or tuple of them; None if it fits.
 
     `kind` is a number with `Bounds`, or a tuple of such, which may have to be `Ascending`.
     """

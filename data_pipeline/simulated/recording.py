@@ -217,10 +217,10 @@ class Recording:
         """Moves the carer's arms to their places; the geoms of those that are there."""
         geoms = []
         for arm in range(scene.ARMS):
-            there = self.carer.present[raw, arm]
-            where = self.carer.position[raw, arm] if there else scene.AWAY
+            existing = self.carer.present[raw, arm]
+            where = self.carer.position[raw, arm] if existing else scene.AWAY
             self.scene.place_carer(arm, where, self.carer.heading[raw, arm])
-            if there:
+            if existing:
                 self.scene.lift_carer(arm)
                 geoms += list(self.scene.arm_geoms(arm))
         return np.array(geoms, int)

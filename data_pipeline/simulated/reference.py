@@ -7,7 +7,7 @@ The table (`data_pipeline/babypose/statistics.json`) keeps no annotation: per nu
 infants would fall. The last line of stdout is one JSON object.
 """
 
-import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tyro
 
 from data_pipeline.babypose.frames import find_sheets, read_depth
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.statistics import Infant, describe, statistics
+from data_pipeline.commands import expand, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 
-STORED = Path(__file__).parent / "babypose" / "statistics.json"
+STORED = Path(__file__).parents[1] / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640
 """px, of the images that babyPose's sheets belong to, where the images are not there to ask."""
-WANTED = "wanted the image's width, px; mend the file, or simulate the folder again"
+WANTED = "expected the image's width, px; mend the file, or simulate the folder again"
 
 RESAMPLES, SEED = 1000, 0
 INTERVAL = (5, 95)  # percentiles: 90 %
@@ -94,7 +96,7 @@ def derive(infants: list[Infant]) -> dict[str, Reference]:
 def write(table: dict[str, Reference], infants: list[Infant], path: Path) -> None:
     frames = sum(len(infant.missing) for infant in infants)
     origin = {
-        "what": "numbers of babyPose's sheets: real, low, high; see data_pipeline/reference.py",
+        "what": "numbers of babyPose's sheets: real, low, high; see simulated/reference.py",
         "infants": len(infants),
         "frames": frames,
         "interval": f"percentiles {INTERVAL} of {RESAMPLES} resamples of infants, seed {SEED}, "
@@ -118,27 +120,34 @@ def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 4)
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipeline.simulated.reference",
-        description="Derives from real sheets what simulated ones are compared with.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("folder", type=Path, help="folder with result_pz<ID>.csv or .xlsx")
-    parser.add_argument("--out", type=Path, default=STORED, help="table to write (default: ours)")
-    options = parser.parse_args(argv)
-    start = time.perf_counter()
-    try:
-        check_output(options.out, ["json"])
-        infants = read_folder(options.folder)
-        table = derive(infants)
-        write(table, infants, options.out)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Derives from real sheets the numbers that simulated ones are compared with."""
+
+    folder: tyro.conf.Positional[str]
+    """Folder with result_pz<ID>.csv or .xlsx."""
+    out: str = str(STORED)
+    """Table to write, a name in .json; by default the project's own."""
+
+
+def run(options: Options) -> dict:
+    start, out = time.perf_counter(), expand(options.out)
+    check_output(out, ["json"])
+    infants = read_folder(expand(options.folder))
+    table = derive(infants)
+    write(table, infants, out)
     seconds = round(time.perf_counter() - start, 2)
-    print(json.dumps({"infants": len(infants), "cells": len(table), "seconds": seconds}))
-    return 0
+    return {"infants": len(infants), "cells": len(table), "seconds": seconds}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = tyro.cli(
+        Options,
+        args=arguments,
+        prog="python -m data_pipeline.simulated.reference",
+        use_underscores=True,
+    )
+    return run_command(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -114,19 +114,19 @@ def _smooth_squares(depth: np.ndarray) -> Float[np.ndarray, "n pixels"]:
     return squares(depth)[squares(usable).all(1)].astype(np.float64)
 
 
-def noise(found: Patches) -> dict[str, float]:
+def noise(result: Patches) -> dict[str, float]:
     """Medians over patches, which a few wrinkled ones do not move."""
     return {
-        "distance_m": _median(found.metres),
-        "noise_mm": _median(found.noise_mm),
-        "noise_mm_at_1m": _median(found.noise_mm / found.metres**2),
-        "lag_1": correlation(found)[0],
+        "distance_m": _median(result.metres),
+        "noise_mm": _median(result.noise_mm),
+        "noise_mm_at_1m": _median(result.noise_mm / result.metres**2),
+        "lag_1": correlation(result)[0],
     }
 
 
-def correlation(found: Patches) -> list[float]:
+def correlation(result: Patches) -> list[float]:
     """Of the noise with itself `LAGS` px further."""
-    return [_median(column[~np.isnan(column)]) for column in found.correlation.T]
+    return [_median(column[~np.isnan(column)]) for column in result.correlation.T]
 
 
 def edge_widths(frames: list[np.ndarray]) -> dict[str, float]:
@@ -139,9 +139,9 @@ def edge_widths(frames: list[np.ndarray]) -> dict[str, float]:
         step = np.abs(right.mean(1) - left.mean(1))
         known = (left > 0).all(1) & (right > 0).all(1)
         flat = np.maximum(np.ptp(left, axis=1), np.ptp(right, axis=1)) < 0.2 * step
-        kept = known & flat & (step > EDGE * np.minimum(left.mean(1), right.mean(1)))
-        widths.append(step[kept] / steepest[kept])
-        lost.append((profiles[kept] == 0).sum(1))
+        stored = known & flat & (step > EDGE * np.minimum(left.mean(1), right.mean(1)))
+        widths.append(step[stored] / steepest[stored])
+        lost.append((profiles[stored] == 0).sum(1))
     widths, lost = np.concatenate(widths), np.concatenate(lost)
     return {
         "edge_width_px": _median(widths),

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32, Shaped, UInt16
-from scipy import ndimage
-from scipy.io import loadmat
+from jaxtyping import Bool, Float, Int32, UInt16
 
 from data_pipeline.errors import DataError
+from jaxpose.recordings.utd_mhad import HEIGHT, WIDTH, body_crop, read_array, read_depth
 
-HEIGHT, WIDTH = 240, 320
 LAG = 2
 """Raw frames by which the skeleton leads: `skeleton[t]` belongs to `depth[t + LAG]`."""
 MIN_FRAMES = 3
@@ -32,13 +30,8 @@ MIN_FRAMES = 3
 KINECT_JOINTS = (8, 9, 10, 4, 5, 6, 16, 17, 18, 12, 13, 14)
 """Rows of `d_skel` in the order of `jaxpose.body.skeleton.JOINTS`."""
 
-MARGIN = 0.05
-"""Added to each side of the body's box, as a share of the box's longer side."""
-SPECK = 0.01
-"""Connected pixels fewer than this share of a frame's largest piece are not the body."""
-
 LAYOUT = (
-    "wanted Depth/a1_s1_t1_depth.mat ... and Skeleton/a1_s1_t1_skeleton.mat ...; "
+    "expected Depth/a1_s1_t1_depth.mat ... and Skeleton/a1_s1_t1_skeleton.mat ...; "
     "unpack UTD-MHAD's depth and skeleton archives side by side"
 )
 
@@ -87,41 +80,40 @@ def find_recordings(folder: Path) -> list[Recording]:
     a file lacks its partner, or nothing is found.
     """
     folder = Path(folder)
-    found = {kind: _keys(folder, kind) for kind in ("depth", "skeleton")}
-    if not any(found.values()):
+    result = {kind: _keys(folder, kind) for kind in ("depth", "skeleton")}
+    if not any(result.values()):
         raise DataError(f"{folder}: no recordings; {LAYOUT}")
     for kind, other in (("depth", "skeleton"), ("skeleton", "depth")):
-        if alone := sorted(found[kind] - found[other]):
+        if alone := sorted(result[kind] - result[other]):
             raise DataError(
-                f"{_path(folder, kind, alone[0])}: wanted {_path(folder, other, alone[0])} too; "
+                f"{_path(folder, kind, alone[0])}: expected {_path(folder, other, alone[0])} too; "
                 f"{kind} files without one: {len(alone)}; add what is missing or take these away"
             )
     return [
         Recording(*key, _path(folder, "depth", key), _path(folder, "skeleton", key))
-        for key in sorted(found["depth"])
+        for key in sorted(result["depth"])
     ]
 
 
-def usable(recordings: Sequence[Recording], every: int) -> list[Recording]:
-    """The recordings with at least `MIN_FRAMES` kept frames; warns of each that is left out.
+def usable(recordings: Sequence[Recording], every: int) -> dict[Recording, int]:
+    """Returns the recordings with at least `MIN_FRAMES` kept frames, and how many each has; warns
+    of each that is left out.
 
     Reads every file once (0.03 s a pair), so that a damaged one is met before anything is written.
     `DataError` for a damaged file, or if nothing is left.
     """
-    kept = []
+    stored = {}
     for recording in recordings:
         try:
-            read(recording, every)
+            stored[recording] = len(read(recording, every).frame)
         except TooShort as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
-        else:
-            kept.append(recording)
-    if not kept:
+    if not stored:
         raise DataError(
             f"none of the {len(recordings)} recordings has {MIN_FRAMES} kept frames at "
             f"every={every}; keep frames more often or add longer recordings"
         )
-    return kept
+    return stored
 
 
 def read(recording: Recording, every: int) -> Frames:
@@ -130,25 +122,25 @@ def read(recording: Recording, every: int) -> Frames:
     Depth frames that no skeleton belongs to are dropped. `DataError` for a damaged file,
     `TooShort` for fewer than `MIN_FRAMES` frames.
     """
-    depth = _array(recording.depth, "d_depth", (HEIGHT, WIDTH), np.uint16)
-    skeleton = _array(recording.skeleton, "d_skel", (20, 3), np.float64)
-    frame = np.arange(LAG, min(depth.shape[2], skeleton.shape[2] + LAG), every, dtype=np.int32)
+    depth = read_depth(recording.depth)
+    skeleton = read_array(recording.skeleton, "d_skel", (20, 3), np.float64)
+    frame = np.arange(LAG, min(len(depth), skeleton.shape[2] + LAG), every, dtype=np.int32)
     if len(frame) < MIN_FRAMES:
         raise TooShort(
-            f"{recording.depth}: {depth.shape[2]} depth and {skeleton.shape[2]} skeleton frames "
-            f"leave {len(frame)} at every={every}; wanted at least {MIN_FRAMES}"
+            f"{recording.depth}: {len(depth)} depth and {skeleton.shape[2]} skeleton frames "
+            f"leave {len(frame)} at every={every}; expected at least {MIN_FRAMES}"
         )
-    depth = np.ascontiguousarray(np.moveaxis(depth[:, :, frame], 2, 0))
+    depth = np.ascontiguousarray(depth[frame])
     if not depth.any():
         raise DataError(
-            f"{recording.depth}: depth is 0 in every kept frame; wanted millimetres; "
+            f"{recording.depth}: depth is 0 in every kept frame; expected millimetres; "
             "fetch the file again or take the recording away"
         )
     points = np.moveaxis(skeleton[KINECT_JOINTS, :][:, :, frame - LAG], 2, 0)
     joints, visible = project(points)
     if not visible.any():
         raise DataError(
-            f"{recording.skeleton}: no joint falls inside the image in any kept frame; wanted "
+            f"{recording.skeleton}: no joint falls inside the image in any kept frame; expected "
             "metres before the camera; fetch the file again or take the recording away"
         )
     return Frames(depth, joints, visible, frame, body_crop(depth))
@@ -171,32 +163,6 @@ def project(
     return xy, visible
 
 
-def body_crop(depth: UInt16[np.ndarray, "n h w"]) -> Int32[np.ndarray, "4"]:
-    """The smallest 4:3 window (x, y, width, height) around the body in all frames, with a margin.
-
-    Uses depth alone, so that it can be had where no truth is known. Width is 4k and height 3k px;
-    the window is centred on the body, then pushed inside the image, which must be 4:3 and hold a
-    body. Where the image ends, so does the margin. With fewer frames it may be smaller.
-    """
-    image = np.array(depth.shape[:0:-1])
-    ys, xs = np.nonzero(np.any([_largest_pieces(frame > 0) for frame in depth], axis=0))
-    low, high = np.array([xs.min(), ys.min()]), np.array([xs.max(), ys.max()]) + 1
-    margin = int(np.ceil(MARGIN * (high - low).max()))
-    low, high = np.maximum(low - margin, 0), np.minimum(high + margin, image)
-    ratio = np.array([4, 3])
-    size = ratio * np.ceil((high - low) / ratio).max().astype(int)
-    corner = np.clip((low + high - size) // 2, 0, image - size)
-    return np.concatenate([corner, size]).astype(np.int32)
-
-
-def _largest_pieces(occupied: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Drops specks: the floor leaves some up to 23 px off the feet, of 35 px in 5,000 at most."""
-    pieces, _ = ndimage.label(occupied, np.ones((3, 3)))
-    pixels = np.bincount(pieces.ravel())
-    pixels[0] = 0
-    return occupied & (pixels >= SPECK * pixels.max())[pieces]
-
-
 def _path(folder: Path, kind: str, key: tuple[int, int, int]) -> Path:
     subject, action, trial = key
     return folder / kind.capitalize() / f"a{action}_s{subject}_t{trial}_{kind}.mat"
@@ -214,34 +180,6 @@ def _keys(folder: Path, kind: str) -> set[tuple[int, int, int]]:
             action, subject, trial = map(int, match.groups())
             keys.add((subject, action, trial))
         else:
-            wanted = f"a{{action}}_s{{subject}}_t{{trial}}_{kind}.mat"
-            warnings.warn(f"left out: {path}: not named {wanted}", stacklevel=3)
+            expected = f"a{{action}}_s{{subject}}_t{{trial}}_{kind}.mat"
+            warnings.warn(f"left out: {path}: not named {expected}", stacklevel=3)
     return keys
-
-
-def _array(
-    path: Path, key: str, shape: tuple[int, int], dtype: type[np.number]
-) -> Shaped[np.ndarray, "a b t"]:
-    """The variable `key`, of shape `[*shape T]` and of `dtype`, or a `DataError`."""
-    again = "fetch or unpack the file again"
-    try:
-        values = loadmat(path, variable_names=[key]).get(key)
-    except Exception as error:  # scipy meets damage with many kinds, IndexError and zlib.error too
-        raise DataError(
-            f"{path}: cannot be read as a MATLAB 5 file ({error}); it is cut short or of another "
-            f"kind; {again}"
-        ) from error
-    if values is None:
-        raise DataError(f"{path}: no variable {key}; wanted UTD-MHAD's own file; {again}")
-    # MATLAB keeps whole numbers in the narrowest type that holds them, so uint8 is uint16 too
-    if values.dtype.kind != np.dtype(dtype).kind or not np.can_cast(values.dtype, dtype):
-        raise DataError(
-            f"{path}: {key} is {values.dtype}; wanted {np.dtype(dtype)}; {again}, unconverted"
-        )
-    if values.ndim != 3 or values.shape[:2] != shape:
-        raise DataError(
-            f"{path}: {key} is {list(values.shape)}; wanted [{shape[0]}, {shape[1]}, T]; {again}"
-        )
-    if not values.shape[2]:
-        raise DataError(f"{path}: {key} has no frames; {again}")
-    return values.astype(dtype, copy=False)

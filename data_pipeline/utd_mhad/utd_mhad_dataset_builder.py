@@ -6,14 +6,15 @@ DIR holds Depth/ and Skeleton/. 324 recordings take 47 s and 16 MiB at one frame
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipeline.errors import DataError
 from data_pipeline.schema import frame_features
-from data_pipeline.utd_mhad.recordings import Recording, find_recordings, read, usable
+from data_pipeline.sources import Source, utd_mhad
 
 DESCRIPTION = """\
 Kinect v1 depth video of eight standing adults, front view, in 27 actions, with the sensor's own
@@ -40,7 +41,7 @@ class UtdMhadConfig(tfds.core.BuilderConfig):
 
     def __post_init__(self):
         if self.every < 1:
-            raise ValueError(f"every is {self.every}; wanted 1 (all frames) or more")
+            raise ValueError(f"every is {self.every}; expected 1 (all frames) or more")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -75,26 +76,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             folder = dl_manager.manual_dir
         except AssertionError as error:  # an absent or empty folder, which is the user's to mend
             raise DataError(str(error)) from error
-        recordings = usable(find_recordings(folder), self.builder_config.every)
-        return {"train": self._generate_examples(recordings)}
+        source = utd_mhad(folder, self.builder_config.name)
+        return {"train": self._generate_examples(source)}
 
-    def _generate_examples(
-        self, recordings: Sequence[Recording]
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        key = 0
-        for recording in recordings:
-            frames = read(recording, self.builder_config.every)
-            for depth, joints, visible, frame in zip(*frames[:4], strict=True):
-                yield (
-                    key,
-                    {
-                        "depth": depth[..., None],
-                        "joints": joints,
-                        "visible": visible,
-                        "subject": str(recording.subject),
-                        "sequence": recording.sequence,
-                        "frame": frame,
-                        "crop": frames.crop,
-                    },
-                )
-                key += 1
+    def _generate_examples(self, source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
+        for key, frame in enumerate(source.frames()):
+            yield (
+                key,
+                {
+                    "depth": frame.depth_mm[..., None],
+                    "joints": frame.joints,
+                    "visible": frame.visible,
+                    "subject": frame.subject,
+                    "sequence": frame.sequence,
+                    "frame": frame.number,
+                    "crop": np.array(frame.crop, np.int32),
+                },
+            )

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Literal
 
-import tyro
 from tqdm import tqdm
 
+from data_pipeline.commands import parse_options
 from experiments.account import parse_clip
 from experiments.bench import cases, machine, plots, report, written
 from experiments.bench.processes import PROTOCOLS, Measured, Refused, WorkerDied, measure
@@ -92,7 +92,7 @@ def selection(options: Options) -> tuple[cases.Choice, dict[str, str]]:
                 f"unknown {option} {getattr(options, option)!r}; one of: {', '.join(known)}"
             )
     if options.minutes is not None and not 0 < options.minutes < 1e5:
-        raise ConfigError(f"--minutes={options.minutes:g}: wanted more than 0")
+        raise ConfigError(f"--minutes={options.minutes:g}: expected more than 0")
     paper = options.size == "paper"
     batches = (1,) if paper and options.protocol == "default" else (1, 16)
     if options.batches is not None:
@@ -100,20 +100,20 @@ def selection(options: Options) -> tuple[cases.Choice, dict[str, str]]:
             batches = tuple(int(n) for n in options.batches.split(","))
         except ValueError:
             raise ConfigError(
-                f"--batches={options.batches}: wanted numbers, such as 1,16"
+                f"--batches={options.batches}: expected numbers, such as 1,16"
             ) from None
         if min(batches) < 1:
-            raise ConfigError(f"--batches={options.batches}: wanted 1 or more")
+            raise ConfigError(f"--batches={options.batches}: expected 1 or more")
     ours = ("jaxpose", "jax_conv3d")
     default = cases.IMPLEMENTATIONS if options.peers else ours
-    wanted = chosen("implementation", options.implementations, cases.IMPLEMENTATIONS, default)
+    expected = chosen("implementation", options.implementations, cases.IMPLEMENTATIONS, default)
     missing = {}
     for kind, packages in NEEDED.items():
         absent = [p for p in packages if importlib.util.find_spec(p) is None]
         for name in cases.WORKERS[kind]:
-            if name in wanted and absent:
+            if name in expected and absent:
                 missing[name] = f"{absent[0]} is not installed: pip install -e '.[peers]'"
-            elif name in wanted and options.device == "gpu":
+            elif name in expected and options.device == "gpu":
                 missing[name] = "peers are timed on a CPU alone"
     both = options.protocol == "full" or options.size == "tiny"
     precisions = ("float32", "bfloat16") if both else ("float32",)
@@ -124,7 +124,7 @@ def selection(options: Options) -> tuple[cases.Choice, dict[str, str]]:
         lowerings=chosen("lowering", options.lowerings, cases.LOWERINGS, cases.LOWERINGS),
         precisions=chosen("precision", options.precisions, cases.PRECISIONS, precisions),
         batches=batches,
-        implementations=tuple(name for name in wanted if name not in missing),
+        implementations=tuple(name for name in expected if name not in missing),
     ), missing
 
 
@@ -157,20 +157,20 @@ def bench(options: Options) -> dict:
         left = max(0, total - bar.n) // 60 + 1
         bar.set_description_str(f"about {left} min left; {text}")
 
-    def result_of(found: Measured) -> dict:
+    def result_of(results: Measured) -> dict:
         facts = {"size": label, "protocol": options.protocol, "seed": options.seed}
-        facts |= {"load_before": before, "processes": found.processes}
+        facts |= {"load_before": before, "processes": results.processes}
         facts["seconds"] = round(time.perf_counter() - began, 1)
-        return report.result(todo, found, size, facts, missing)
+        return report.result(todo, results, size, facts, missing)
 
-    def keep(found: Measured) -> None:
-        result = result_of(found)
+    def keep(results: Measured) -> None:
+        result = result_of(results)
         stem = Path(options.out) / written.stem(result)
         stem.parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(f"{stem}.json"), result)
         write_text(Path(f"{stem}.csv"), written.as_csv(result["rows"]))
 
-    found = measure(
+    results = measure(
         todo,
         protocol,
         size=size,
@@ -180,29 +180,27 @@ def bench(options: Options) -> dict:
         on_process=keep,
     )
     bar.close()
-    keep(found)  # with the load after the last process
-    result = result_of(found)
-    warn(max(found.loads, key=lambda load: load["busy_cores"]))
+    keep(results)  # with the load after the last process
+    result = result_of(results)
+    warn(max(results.loads, key=lambda load: load["busy_cores"]))
     stem = Path(options.out) / written.stem(result)
     write_text(Path(f"{stem}.md"), written.as_markdown(result))
     plots.draw(result, size, Path(f"{stem}.png"))
     return result
 
 
-def warn(found: dict) -> None:
-    if found["busy_cores"] > machine.LOADED:
+def warn(results: dict) -> None:
+    if results["busy_cores"] > machine.LOADED:
         print(
-            f"warning: the machine is busy: {found['busy_cores']} cores in use by others, load "
-            f"{found['load_1min']}; times will be too long, and the result is marked. Stop what "
+            f"warning: the machine is busy: {results['busy_cores']} cores in use by others, load "
+            f"{results['load_1min']}; times will be too long, and the result is marked. Stop what "
             "runs there and start again.",
             file=sys.stderr,
         )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(
-        Options, args=arguments, prog="python -m experiments.bench", use_underscores=True
-    )
+    options = parse_options(Options, arguments, "experiments.bench")
     try:
         result = bench(options)
     except ConfigError as error:

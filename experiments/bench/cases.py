@@ -4,11 +4,11 @@ precision, at three sizes."""
 import dataclasses
 from collections.abc import Iterator
 
-from experiments.config import PRESETS, Config
-from jaxpose import lowering as lowerings
+from experiments.config import PRESETS, Recipe
+from jaxpose.lowering import LOWERINGS as KNOWN
 from jaxpose.nets.factorise import VARIANTS
 
-LOWERINGS: tuple[str, ...] = tuple(lowerings.LOWERINGS)
+LOWERINGS: tuple[str, ...] = tuple(KNOWN)
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
 """torch_onednn calls PyTorch's oneDNN operator by hand, forward: for a single clip PyTorch itself
 prefers a slower convolution of its own."""
@@ -41,7 +41,7 @@ class Size:
     regression_batch: int
 
     @property
-    def config(self) -> Config:
+    def config(self) -> Recipe:
         return PRESETS[self.preset]
 
     def train_batch(self, net: str) -> int:
@@ -105,14 +105,14 @@ COMPARED = ("asy", "full")
 def cases(size: Size, choice: Choice) -> list[Case]:
     """All that the choice allows, in the order of the tables. The first of every kind of worker is
     its control: one clip forward through asy, unless that is left out."""
-    found = [*_nets(size, choice), *_rest(choice)]
+    result = [*_nets(size, choice), *_rest(choice)]
     allowed = {
         "net": choice.nets,
         "variant": (*choice.variants, ""),
         "what": choice.whats,
         "implementation": choice.implementations,
     }
-    return [c for c in found if all(getattr(c, k) in values for k, values in allowed.items())]
+    return [c for c in result if all(getattr(c, k) in values for k, values in allowed.items())]
 
 
 def _nets(size: Size, choice: Choice) -> Iterator[Case]:

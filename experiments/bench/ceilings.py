@@ -11,7 +11,7 @@ import numpy as np
 def ceilings(device: jax.Device, *, tiny: bool = False) -> dict[str, float]:
     """Products of square matrices in FLOP/s by precision, copying in bytes/s read and written: the
     better of XLA and, on a CPU, numpy; best of 5 tries. `tiny`: to see that it works."""
-    found = {}
+    result = {}
     side = 512 if tiny else 2048 if device.platform == "cpu" else 8192
     for dtype, precision in (
         ("float32", "highest"),
@@ -22,16 +22,16 @@ def ceilings(device: jax.Device, *, tiny: bool = False) -> dict[str, float]:
         a = jax.random.normal(jax.random.key(0), (side, side), kind)
         with jax.default_matmul_precision(precision):
             multiply = jax.jit(jnp.matmul).lower(a, a).compile()
-        found[dtype] = 2 * side**3 / _best_s(lambda: jax.block_until_ready(multiply(a, a)))  # noqa: B023
+        result[dtype] = 2 * side**3 / _best_s(lambda: jax.block_until_ready(multiply(a, a)))  # noqa: B023
     x = jax.random.normal(jax.random.key(1), ((1 if tiny else 64) * 2**20,), jnp.float32)
     copy = jax.jit(lambda x: x + 1).lower(x).compile()
-    found["bytes"] = 2 * x.nbytes / _best_s(lambda: jax.block_until_ready(copy(x)))
+    result["bytes"] = 2 * x.nbytes / _best_s(lambda: jax.block_until_ready(copy(x)))
     if device.platform == "cpu":
         a = np.random.default_rng(0).standard_normal((side, side), np.float32)
         out = np.empty_like(a)
         best = 2 * side**3 / _best_s(lambda: np.matmul(a, a, out=out))
-        found["float32"] = found["tf32"] = max(best, found["float32"])
-    return found
+        result["float32"] = result["tf32"] = max(best, result["float32"])
+    return result
 
 
 def _best_s(call: Callable[[], object], tries: int = 5) -> float:

@@ -56,8 +56,8 @@ class Side:
         )
         if self.implementation is not None:
             return same and case.implementation == self.implementation and not lowering
-        wanted = self.lowering or lowering
-        return same and bool(lowering) and case.lowering == wanted == lowering
+        expected = self.lowering or lowering
+        return same and bool(lowering) and case.lowering == expected == lowering
 
 
 @dataclasses.dataclass(frozen=True)

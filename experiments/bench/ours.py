@@ -15,17 +15,15 @@ from flax import nnx
 
 from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
-from experiments.bench.weights import NEEDS, LayerWeights, draw, inputs, layers_of
+from experiments.bench.weights import NEEDS, draw, inputs, net_of
 from jaxpose.body import geometry
 from jaxpose.body.masks import Target
 from jaxpose.cost.timing import POOL
 from jaxpose.decoding import linking
 from jaxpose.decoding.peaks import Decoding
 from jaxpose.lowering import lowering_named
-from jaxpose.nets.detection import DetectionNet
-from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Conv, Numerics
-from jaxpose.nets.regression import RegressionNet
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.modules import ConvNet
 from jaxpose.training import losses
 from jaxpose.training.loop import initial_state, make_step, run_net, split_net
 
@@ -42,8 +40,8 @@ class Ours:
         try:
             self.device = jax.devices(None if device == "auto" else device)[0]
         except RuntimeError:
-            there = ", ".join(sorted({d.platform for d in jax.devices()}))
-            raise NoDevice(f"--device={device}: not there; JAX sees: {there}") from None
+            existing = ", ".join(sorted({d.platform for d in jax.devices()}))
+            raise NoDevice(f"--device={device}: not there; JAX sees: {existing}") from None
         jax.config.update("jax_default_device", self.device)
         self.pools: dict[tuple, list] = {}
         self.compiled: dict[tuple, tuple] = {}
@@ -53,24 +51,26 @@ class Ours:
 
     # ---- nets ----
 
-    def net(self, net: str, variant: str, numerics: Numerics, *, folded: bool):
-        """Graph and weights, batch norm folded into the kernels where `folded`."""
-        options = {"width": self.size.width, "numerics": numerics}
+    def net(self, net: str, variant: str, numerics: Numerics):
+        """Graph and weights of a net, to be trained."""
+        description = net_of(net, variant, self.size.width)
 
         def build():
-            rngs = nnx.Rngs(0)
-            if net == "detection":
-                return DetectionNet(**options, rngs=rngs)
-            return RegressionNet(VARIANTS[variant], **options, rngs=rngs)
+            return ConvNet(description, numerics=numerics, rngs=nnx.Rngs(0))
 
         module = nnx.eval_shape(build)  # the weights come from elsewhere
-        convs = module.convs.values() if net == "detection" else module.convs
-        weights = draw(layers_of(net, variant, self.size.width))
-        for conv in convs:
-            _fill(conv, weights[conv.layer.name])
-            if folded:
-                conv.fold_norm()
+        module.set_weights(draw(description.layers))
         return split_net(module)
+
+    def forward(self, net: str, variant: str, numerics: Numerics):
+        """(weights, *inputs) -> maps of a net whose batch norms are folded, and its weights."""
+        description = net_of(net, variant, self.size.width)
+        weights = fold_net(draw(description.layers), numerics.bn_epsilon)
+
+        def forward(weights, *inputs):
+            return apply_folded(description, weights, numerics, *inputs)
+
+        return forward, jax.tree.map(jnp.asarray, weights)
 
     def pool(self, case: Case) -> list[tuple[jax.Array, ...]]:
         names = NEEDS[case.net, case.what]
@@ -85,8 +85,7 @@ class Ours:
     def numerics(self, case: Case) -> Numerics:
         dtype = "bfloat16" if case.dtype == "bfloat16" else "float32"
         config = self.size.config
-        lowering = lowering_named(case.lowering)
-        return Numerics(lowering, dtype, config.bn_momentum, config.bn_epsilon)
+        return Numerics(lowering_named(case.lowering), dtype, config.bn_momentum, config.bn_epsilon)
 
     def prepare(self, case: Case) -> Prepared:
         if case.net not in ("detection", "regression"):
@@ -94,15 +93,11 @@ class Ours:
         self.write_reference(case)
         if case.what == "train_step":
             return self.step(case)
-        graph, weights = self.net(case.net, case.variant, self.numerics(case), folded=True)
-
-        def forward(weights, *arrays):
-            return run_net(graph, weights, *arrays, train=False)[0]
-
+        forward, weights = self.forward(case.net, case.variant, self.numerics(case))
         pool = self.pool(case)
         compiled, facts = self.compile(jax.jit(forward), case.dtype, weights, *pool[0])
-        found = np.asarray(compiled(weights, *pool[0]), np.float32)
-        facts["deviation"] = self.reference.check(case, found)
+        result = np.asarray(compiled(weights, *pool[0]), np.float32)
+        facts["deviation"] = self.reference.check(case, result)
         return Prepared(lambda k: jax.block_until_ready(compiled(weights, *pool[k])), facts)
 
     def loss(self, case: Case, graph):
@@ -124,7 +119,7 @@ class Ours:
 
     def step(self, case: Case) -> Prepared:
         """One training step, which takes over the state of the one before."""
-        graph, weights = self.net(case.net, case.variant, self.numerics(case), folded=False)
+        graph, weights = self.net(case.net, case.variant, self.numerics(case))
         transform = self.optimiser(case)
         names = NEEDS[case.net, case.what]
         pool = [dict(zip(names, arrays, strict=True)) for arrays in self.pool(case)]
@@ -138,9 +133,9 @@ class Ours:
             return loss
 
         began = time.perf_counter()
-        found = np.asarray(call(0))
+        result = np.asarray(call(0))
         facts["checked_s"] = time.perf_counter() - began
-        facts["deviation"] = self.reference.check(case, found[None])
+        facts["deviation"] = self.reference.check(case, result[None])
         return Prepared(call, facts)
 
     def compile(self, jitted, dtype: str, *arguments):
@@ -159,19 +154,19 @@ class Ours:
             return
         numerics = self.numerics(dataclasses.replace(case, lowering="conv3d", dtype="float32"))
         train = case.what == "train_step"
-        graph, weights = self.net(case.net, case.variant, numerics, folded=False)
+        graph, weights = self.net(case.net, case.variant, numerics)
         names = NEEDS[case.net, case.what]
         batch = inputs(names, case.batch if train else 1, self.size.clip, 1)[0]
         with jax.default_matmul_precision("highest"):
             if train:
                 value = jax.jit(lambda *a: self.loss(case, graph)(*a)[0])(weights, None, batch)
-                found = np.asarray(value)[None]
+                result = np.asarray(value)[None]
             else:
                 run = jax.jit(run_net, static_argnums=0, static_argnames="train")
-                found = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
+                result = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
         # complete or not there, should this process be killed meanwhile
         part = path.with_name(f"part-{path.name}")
-        np.save(part, found)
+        np.save(part, result)
         os.replace(part, path)
 
     # ---- what is not a net ----
@@ -200,12 +195,11 @@ class Ours:
         """forward: depth on the device -> both nets' maps there; clip_to_pose: depth on the host
         -> poses there, on maps as an untrained net makes them, which take longest to decode."""
         numerics = self.numerics(case)
-        first, detector = self.net("detection", "", numerics, folded=True)
-        second, regressor = self.net("regression", case.variant, numerics, folded=True)
+        detect, detector = self.forward("detection", "", numerics)
+        regress, regressor = self.forward("regression", case.variant, numerics)
 
         def forward(detector, regressor, depth):
-            maps = jax.nn.sigmoid(run_net(first, detector, depth, train=False)[0])
-            return run_net(second, regressor, depth, maps, train=False)[0]
+            return regress(regressor, depth, jax.nn.sigmoid(detect(detector, depth)))
 
         host = [a["depth"] for a in inputs(("depth",), case.batch, self.size.clip, POOL)]
         key = (case.variant, case.lowering, case.dtype)
@@ -237,15 +231,6 @@ def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
     first, second = (draw_maps(np, p.astype(np.float32), seen, grid) for p in xy)
     noise = 0.03 * rng.standard_normal(first.shape)
     return (np.maximum(first, 0.7 * second) + noise).astype(np.float32)
-
-
-def _fill(conv: Conv, weights: LayerWeights) -> None:
-    """Writes weights into a layer."""
-    pairs = [(conv.kernel, weights.kernel), (conv.bias, weights.bias)]
-    if (norm := conv.norm) is not None:
-        pairs += zip((norm.scale, norm.bias, norm.mean, norm.var), weights[2:], strict=True)
-    for variable, value in pairs:
-        variable.set_value(jnp.asarray(value))
 
 
 def _compiled_facts(compiled) -> dict:

@@ -35,13 +35,13 @@ class Reference(NamedTuple):
         batch = case.batch if case.what == "train_step" else 1  # a batch begins with the first clip
         return self.folder / f"{case.net}-{case.variant}-{case.what}-{batch}.npy"
 
-    def check(self, case: Case, found: np.ndarray) -> float:
+    def check(self, case: Case, result: np.ndarray) -> float:
         """The deviation of a forward pass's output, or of a training step's loss."""
-        wanted = np.load(self.path(case))
-        wrong = deviation(np.asarray(found, np.float32)[: len(wanted)], wanted)
+        expected = np.load(self.path(case))
+        wrong = deviation(np.asarray(result, np.float32)[: len(expected)], expected)
         if not wrong <= TOLERANCE[case.dtype]:
             raise WrongResult(
-                f"deviates from JAX's own 3-D convolution by {wrong:.1e}, wanted at most "
+                f"deviates from JAX's own 3-D convolution by {wrong:.1e}, expected at most "
                 f"{TOLERANCE[case.dtype]:.0e}"
             )
         return wrong

@@ -58,8 +58,8 @@ class Worker:
         if code == -signal.SIGKILL:  # nobody asked it: it said nothing of this
             return "was killed by SIGKILL, as the system does where memory runs out"
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        said = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-        return f"{how}: {said[0]}" if said else how
+        output_text = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+        return f"{how}: {output_text[0]}" if output_text else how
 
     def end(self) -> None:
         self.process.kill()
@@ -144,16 +144,16 @@ def measure(
     Raises `Refused` where the device is not there, and `WorkerDied` where JAX's first worker ends
     before it says what the machine can do; another worker's end costs its cases of that process.
     """
-    found, rng = Measured(), np.random.default_rng(seed)
+    result, rng = Measured(), np.random.default_rng(seed)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for process in range(protocol.processes):
-            found.loads.append(load(0.1 if protocol.minutes <= 1 else 2.0))
-            chosen = [c for c in cases if c.name not in found.notes]
+            result.loads.append(load(0.1 if protocol.minutes <= 1 else 2.0))
+            chosen = [c for c in cases if c.name not in result.notes]
             if process:
-                chosen = _without_slow(chosen, found, protocol)
+                chosen = _without_slow(chosen, result, protocol)
             ends = began + 60 * protocol.minutes * (process + 1) / protocol.processes
-            run = _Process(chosen, protocol, Path(folder), found, process, say)
+            run = _Process(chosen, protocol, Path(folder), result, process, say)
             try:
                 run.start(size, device)
                 run.prepare()
@@ -161,27 +161,27 @@ def measure(
                 run.blocks(rng, ends)
             finally:
                 run.end()
-            found.processes = process + 1
-            on_process(found)
-        found.loads.append(load(0.1 if protocol.minutes <= 1 else 2.0))
-    return found
+            result.processes = process + 1
+            on_process(result)
+        result.loads.append(load(0.1 if protocol.minutes <= 1 else 2.0))
+    return result
 
 
-def _without_slow(cases: list[Case], found: Measured, protocol: Protocol) -> list[Case]:
+def _without_slow(cases: list[Case], result: Measured, protocol: Protocol) -> list[Case]:
     """Without our lowerings that were timed and were much slower than the best of them."""
     best: dict[tuple, float] = {}
-    timed = {visit.subject for visit in found.visits}
+    timed = {visit.subject for visit in result.visits}
     for case in cases:
         if case.lowering and case.name in timed:
             key = (*case.task, case.dtype)
-            seconds = found.facts[case.name]["call_s"]
+            seconds = result.facts[case.name]["call_s"]
             best[key] = min(best.get(key, seconds), seconds)
 
     def fast(case: Case) -> bool:
         if not case.lowering or case.name not in timed:
             return True
         least = best[(*case.task, case.dtype)]
-        return found.facts[case.name]["call_s"] <= max(protocol.slow_once_s, 1.3 * least)
+        return result.facts[case.name]["call_s"] <= max(protocol.slow_once_s, 1.3 * least)
 
     return [case for case in cases if fast(case)]
 
@@ -189,9 +189,9 @@ def _without_slow(cases: list[Case], found: Measured, protocol: Protocol) -> lis
 class _Process:
     """One process of every kind that is needed, side by side; one call at a time."""
 
-    def __init__(self, cases, protocol, folder, found, number, say):
+    def __init__(self, cases, protocol, folder, result, number, say):
         self.cases, self.protocol, self.folder = cases, protocol, folder
-        self.found, self.number, self.say = found, number, say
+        self.found, self.number, self.say = result, number, say
         self.workers: dict[str, Worker] = {}
         self.call_s: dict[str, float] = {}
         self.where: dict[str, str] = {}
@@ -228,11 +228,11 @@ class _Process:
                 f"preparing {number}/{len(self.cases)} {case.name}"
             )
             described = dataclasses.asdict(case)
-            kept = Reference(self.folder).path(case)
-            if case.worker != "jax" and case.worker in self.workers and not kept.exists():
+            stored = Reference(self.folder).path(case)
+            if case.worker != "jax" and case.worker in self.workers and not stored.exists():
                 self.ask("jax", case.name, "reference", case=described)
             answer = None
-            if case.worker == "jax" or kept.exists():
+            if case.worker == "jax" or stored.exists():
                 asked = {"case": described, "warm_s": self.protocol.warm_s}
                 answer = self.ask(case.worker, case.name, "prepare", **asked)
             if answer is None:

@@ -1,4 +1,4 @@
-"""Visits -> rows, ratios, what was predicted and what was wanted beside what was found."""
+"""Visits -> rows, ratios, what was predicted and what was expected beside what was found."""
 
 import dataclasses
 import statistics
@@ -18,14 +18,14 @@ MISS = 0.2
 
 
 def result(
-    cases: Sequence[Case], found: Measured, size: Size, facts: dict, missing: dict[str, str]
+    cases: Sequence[Case], results: Measured, size: Size, facts: dict, missing: dict[str, str]
 ) -> dict:
     """What the result file holds."""
     visits: dict[str, list[Visit]] = {}
-    for visit in found.visits:
+    for visit in results.visits:
         visits.setdefault(visit.subject, []).append(visit)
     timed = [case for case in cases if case.name in visits]
-    rows = [row(case, visits[case.name], found, size) for case in timed]
+    rows = [row(case, visits[case.name], results, size) for case in timed]
     ratios = [r for of, over in pairs(timed, rows) if (r := ratio(of, over, visits))]
     spreads = {
         name: spread
@@ -33,34 +33,34 @@ def result(
         if (spread := control_spread(values)) is not None
     }
     never = {c.name: "left out with a worker that ended: see deaths"
-             for c in cases if found.deaths and c.name not in visits}  # fmt: skip
-    others = [facts["load_before"], *found.loads]
+             for c in cases if results.deaths and c.name not in visits}  # fmt: skip
+    others = [facts["load_before"], *results.loads]
     busy = max(load["busy_cores"] for load in others)
     return {
         **facts,
-        "device": found.device.get("device"),
-        "platform": found.device.get("platform"),
+        "device": results.device.get("device"),
+        "platform": results.device.get("platform"),
         **environment(),
-        "settings": found.settings,
-        "load": {"before": facts["load_before"], "between_processes": found.loads},
+        "settings": results.settings,
+        "load": {"before": facts["load_before"], "between_processes": results.loads},
         "loaded": busy > LOADED,
-        "ceilings": found.ceilings,
+        "ceilings": results.ceilings,
         "control_spread": spreads,
         "rows": rows,
         "ratios": ratios,
         "bars": bars(timed, rows, visits, facts["size"]),
-        "predictions": predictions(timed, visits, facts["size"], found.device.get("platform")),
-        "skipped": {**missing, **never, **found.notes},
-        "deaths": [{**dataclasses.asdict(death), "said": str(death)} for death in found.deaths],
+        "predictions": predictions(timed, visits, facts["size"], results.device.get("platform")),
+        "skipped": {**missing, **never, **results.notes},
+        "deaths": [{**dataclasses.asdict(death), "said": str(death)} for death in results.deaths],
         "visits": [[v.subject, *v[1:5], [round(1e3 * s, 4) for s in v.seconds],
-                    round(1e3 * v.after_pause, 4)] for v in found.visits],
+                    round(1e3 * v.after_pause, 4)] for v in results.visits],
     }  # fmt: skip
 
 
-def row(case: Case, visits: list[Visit], found: Measured, size: Size) -> dict:
+def row(case: Case, visits: list[Visit], results: Measured, size: Size) -> dict:
     """One line of the table; `roofline_share` is the least time over the median: 1 would be as
     fast as multiplying large matrices and copying large arrays allows."""
-    facts = found.facts[case.name]
+    facts = results.facts[case.name]
     summary = summarise(visits)
     values = {
         **dataclasses.asdict(case),
@@ -79,7 +79,7 @@ def row(case: Case, visits: list[Visit], found: Measured, size: Size) -> dict:
         values["macs_nominal"] = macs
         values["gflop_per_s"] = round(2 * macs / summary.median_ms / 1e6, 1)
         values["roofline_share"] = round(
-            1e3 * least_s(case, layers, size, found.ceilings) / summary.median_ms, 3
+            1e3 * least_s(case, layers, size, results.ceilings) / summary.median_ms, 3
         )
         if train:
             values["epoch_s"] = round(summary.median_ms / 1e3 * epoch_steps(case, size), 1)
@@ -125,14 +125,14 @@ def least_s(case: Case, layers, size: Size, ceilings: dict[str, float]) -> float
 
 
 def ratio(of: Case, over: Case, visits: dict[str, list[Visit]]) -> dict | None:
-    found = compare(
+    results = compare(
         [v for v in visits[of.name] if not v.twin], [v for v in visits[over.name] if not v.twin]
     )
-    if found is None:
+    if results is None:
         return None
     rounded = {
         key: [round(x, 4) for x in value] if isinstance(value, tuple) else value and round(value, 4)
-        for key, value in found._asdict().items()
+        for key, value in results._asdict().items()
     }
     return {"of": of.name, "over": over.name, **rounded}
 
@@ -143,23 +143,23 @@ def pairs(cases: Sequence[Case], rows: Sequence[dict]) -> list[tuple[Case, Case]
     by_task: dict[tuple, list[Case]] = {}
     for case in cases:
         by_task.setdefault(case.task, []).append(case)
-    found = []
+    results = []
     for (net, variant, what, batch), same in by_task.items():
         full = by_task.get((net, "full", what, batch), [])
         if variant not in ("", "full"):
-            found += [
+            results += [
                 (a, b) for a in same for b in full if how(a) == how(b)
             ]  # within a lowering, or within a peer
             if ours(same) and ours(full):
-                found.append((best(ours(same), rows), best(ours(full), rows)))
-        found += [
+                results.append((best(ours(same), rows), best(ours(full), rows)))
+        results += [
             (a, b)
             for a in same
             for b in same
             if b.lowering == "conv3d" and a.lowering != "conv3d" and a.lowering
             and a.dtype == b.dtype
         ]  # fmt: skip
-        found += [
+        results += [
             (a, b)
             for a in same
             for b in same
@@ -167,8 +167,8 @@ def pairs(cases: Sequence[Case], rows: Sequence[dict]) -> list[tuple[Case, Case]
         ]
         if ours(same):
             first = best([c for c in ours(same) if c.dtype == "float32"] or ours(same), rows)
-            found += [(first, peer) for peer in same if peer.implementation in PEERS]
-    return list(dict.fromkeys((a, b) for a, b in found if a != b))
+            results += [(first, peer) for peer in same if peer.implementation in PEERS]
+    return list(dict.fromkeys((a, b) for a, b in results if a != b))
 
 
 FASTER = (("bfloat16", "float32"), ("tf32", "float32"))
@@ -191,7 +191,7 @@ def best(cases: Sequence[Case], rows: Sequence[dict]) -> Case:
 def bars(cases, rows, visits, size: str) -> list[dict]:
     """What the study wants to reach, beside what it reached: our best over PyTorch, the better of
     eager and compiled as they come."""
-    found = []
+    results = []
     for bar in BARS.get(size, ()):
         same = [c for c in cases if c.task == bar.task and c.dtype == "float32"]
         mine = [c for c in ours(same) if c.lowering != "conv3d"]
@@ -202,12 +202,12 @@ def bars(cases, rows, visits, size: str) -> list[dict]:
         if reached is not None:
             met = "aim" if reached["speedup"] >= bar.aim else "must"
             met = met if reached["speedup"] >= bar.must else "missed"
-            found.append({"must": bar.must, "aim": bar.aim, "met": met, **reached})
-    return found
+            results.append({"must": bar.must, "aim": bar.aim, "met": met, **reached})
+    return results
 
 
 def predictions(cases, visits, size: str, platform: str | None) -> list[dict]:
-    found = []
+    results = []
     for p in PREDICTIONS:
         if size not in p.sizes or platform != p.platform:
             continue
@@ -225,7 +225,7 @@ def predictions(cases, visits, size: str, platform: str | None) -> list[dict]:
                     continue
                 measured = compared["speedup"]
             error = measured / p.value - 1
-            found.append(
+            results.append(
                 {
                     "what": p.what,
                     "lowering": lowering,
@@ -236,4 +236,4 @@ def predictions(cases, visits, size: str, platform: str | None) -> list[dict]:
                     "explanation": p.explanation if abs(error) > MISS else "",
                 }
             )
-    return found
+    return results

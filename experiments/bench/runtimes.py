@@ -9,9 +9,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
-from experiments.bench.weights import NEEDS, detection_flow, draw, fold, inputs, layers_of
+from experiments.bench.weights import NEEDS, draw, inputs, net_of
 from jaxpose.body.skeleton import MAPS
 from jaxpose.cost.timing import POOL
+from jaxpose.nets.compute import fold
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for every runtime of the last years."""
@@ -19,8 +20,9 @@ OPSET, IR_VERSION = 17, 8
 
 def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
     """depth [b 1 t h w] and, for the regression net, maps [b 20 t h w] -> out [b 20 t h w]."""
-    layers = {layer.name: layer for layer in layers_of(net, variant, size.width)}
-    weights, epsilon = draw(layers.values()), size.config.bn_epsilon
+    description = net_of(net, variant, size.width)
+    layers = {layer.name: layer for layer in description.layers}
+    weights, epsilon = draw(description.layers), size.config.bn_epsilon
     nodes, initialisers = [], []
 
     def run(name: str, x: str) -> str:
@@ -53,12 +55,7 @@ def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
         return joined
 
     names = NEEDS[net, "forward"]
-    if net == "detection":
-        out = detection_flow(run, join, "depth")
-    else:
-        out = join(["depth", "maps"])
-        for name in layers:
-            out = run(name, out)
+    out = description.walk(run, join, *names)
     nodes.append(helper.make_node("Identity", [out], ["out"]))
     graph = helper.make_graph(
         nodes,
@@ -67,10 +64,10 @@ def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
         [_array("out", batch, MAPS, size)],
         initialisers,
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-    made.ir_version = IR_VERSION
-    onnx.checker.check_model(made)
-    return made
+    outputs = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    outputs.ir_version = IR_VERSION
+    onnx.checker.check_model(outputs)
+    return outputs
 
 
 def _array(name: str, batch: int, channels: int, size: Size):

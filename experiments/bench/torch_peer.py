@@ -13,14 +13,12 @@ from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import (
     NEEDS,
-    LayerWeights,
-    detection_flow,
     draw,
-    fold,
     inputs,
-    layers_of,
+    net_of,
 )
 from jaxpose.cost.timing import POOL
+from jaxpose.nets.compute import LayerWeights, fold
 from jaxpose.nets.layers import Layer
 from jaxpose.training.loop import Optimisation
 
@@ -55,18 +53,18 @@ class Torch:
             settings += ", mkldnn._convolution_pointwise with ReLU"
         if train:
             call = training_step(net, run, case.net, getattr(config, case.net))
-            found = call(*pool[0])[None].numpy()
+            result = call(*pool[0])[None].numpy()
         else:
 
             @torch.inference_mode()
             def call(*arrays):
                 return run(*arrays)
 
-            found = call(*pool[0]).movedim(1, -1).numpy()
+            result = call(*pool[0]).movedim(1, -1).numpy()
         # compilation happens in the first call
         seconds = time.perf_counter() - began
         compiled = {"compile_s" if run is not net else "checked_s": seconds}
-        deviation = self.reference.check(case, found)
+        deviation = self.reference.check(case, result)
         return Prepared(
             lambda k: call(*pool[k]), {**compiled, "deviation": deviation, "settings": settings}
         )
@@ -83,24 +81,21 @@ class Net(nn.Module):
     def __init__(self, net: str, variant: str, width: float, numerics, *, folded: bool):
         """`numerics` has bn_momentum, the share that is kept, and bn_epsilon."""
         super().__init__()
-        layers = layers_of(net, variant, width)
-        weights = draw(layers)
-        self.is_detection = net == "detection"
+        self.net = net_of(net, variant, width)
+        weights = draw(self.net.layers)
         # a module's name may not hold a dot, and ours hold slashes
         self.convs = nn.ModuleDict(
-            {layer.name: conv(layer, weights[layer.name], numerics, folded) for layer in layers}
+            {
+                layer.name: conv(layer, weights[layer.name], numerics, folded)
+                for layer in self.net.layers
+            }
         )
 
-    def forward(self, depth: torch.Tensor, maps: torch.Tensor | None = None) -> torch.Tensor:
-        if self.is_detection:
-            return detection_flow(lambda name, x: self.convs[name](x), torch_join, depth)
-        x = torch.cat([depth, maps], 1)
-        for module in self.convs.values():
-            x = module(x)
-        return x
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.net.walk(lambda name, x: self.convs[name](x), concatenate, *inputs)
 
 
-def torch_join(parts: list[torch.Tensor]) -> torch.Tensor:
+def concatenate(parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(parts, 1)
 
 
@@ -170,9 +165,9 @@ def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
     )
 
     def step(*arrays):
-        *given, masks = arrays
+        *arguments_, masks = arrays
         optimiser.zero_grad()
-        loss = loss_of(run(*given), masks)
+        loss = loss_of(run(*arguments_), masks)
         loss.backward()
         optimiser.step()
         return loss.detach()

@@ -1,41 +1,34 @@
 """The nets' layers -> weights and inputs as numpy arrays, the same for us and for every peer."""
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable
 
 import numpy as np
 
 from jaxpose.body.skeleton import MAPS
 from jaxpose.nets import detection, regression
+from jaxpose.nets.compute import LayerWeights
 from jaxpose.nets.factorise import VARIANTS
-from jaxpose.nets.layers import Layer
-
-X = TypeVar("X")
+from jaxpose.nets.layers import Layer, Net
 
 
-class LayerWeights(NamedTuple):
-    """Of one `Layer`; the last four are None where no batch norm follows."""
-
-    kernel: np.ndarray  # [kt kh kw ci/groups co]
-    bias: np.ndarray  # [co], and so all others
-    scale: np.ndarray | None
-    shift: np.ndarray | None
-    mean: np.ndarray | None
-    variance: np.ndarray | None
-
-
-def layers_of(net: str, variant: str, width: float) -> list[Layer]:
+def net_of(net: str, variant: str, width: float) -> Net:
+    """Describes the detection net, or the regression net of a variant."""
     if net == "detection":
-        return list(detection.layers(width).values())
-    if net == "regression":
-        return list(regression.layers(VARIANTS[variant], width))
-    return layers_of("detection", "", width) + layers_of("regression", variant, width)
+        return detection.net(width)
+    return regression.net(VARIANTS[variant], width)
+
+
+def layers_of(net: str, variant: str, width: float) -> tuple[Layer, ...]:
+    """The layers of one net, or of both for `pipeline`."""
+    if net in ("detection", "regression"):
+        return net_of(net, variant, width).layers
+    return net_of("detection", "", width).layers + net_of("regression", variant, width).layers
 
 
 def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
     """As after some training: every statistic its own value, outputs of the order of 1."""
     rng = np.random.default_rng(seed)
-    found = {}
+    result = {}
     for layer in layers:
         c, cin = layer.cout, layer.cin // layer.groups
         # He's scale, over the taps that meet one output pixel
@@ -46,33 +39,8 @@ def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
             arrays += [rng.uniform(0.5, 1.5, c), 0.1 * rng.normal(size=c)]
             arrays += [0.1 * rng.normal(size=c), rng.uniform(0.5, 1.5, c)]
         arrays = [a.astype(np.float32) for a in arrays]
-        found[layer.name] = LayerWeights(*arrays, *[None] * (6 - len(arrays)))
-    return found
-
-
-def fold(weights: LayerWeights, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of the one convolution that equals it with its batch norm in prediction."""
-    if weights.scale is None:
-        return weights.kernel, weights.bias
-    factor = weights.scale / np.sqrt(weights.variance + epsilon)
-    return weights.kernel * factor, (weights.bias - weights.mean) * factor + weights.shift
-
-
-def detection_flow(run: Callable[[str, X], X], join: Callable[[list[X]], X], depth: X) -> X:
-    """`DetectionNet.__call__` for whoever computes: `run` one layer, `join` channels."""
-
-    def both(level, resize, x):
-        return [
-            run(f"{level}/{b}/conv", run(f"{level}/{b}/{resize}", x)) for b in detection.BRANCHES
-        ]
-
-    x, merged = run("stem", depth), {}
-    for level in range(1, len(detection.DOWN) + 1):
-        x = merged[level] = run(f"down{level}/merge", join(both(f"down{level}", "halve", x)))
-    for level in range(len(detection.UP), 0, -1):
-        skip = [merged[level - 1]] if level - 1 in detection.SKIPS else []
-        x = run(f"up{level}/merge", join(both(f"up{level}", "double", x) + skip))
-    return join([run(f"out/{b}", x) for b in detection.BRANCHES])
+        result[layer.name] = LayerWeights(*arrays, *[None] * (6 - len(arrays)))
+    return result
 
 
 NEEDS = {
@@ -104,6 +72,6 @@ def inputs(
     ]
 
 
-def deviation(found: np.ndarray, wanted: np.ndarray) -> float:
+def deviation(result: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference, as a share of the largest value."""
-    return float(np.max(np.abs(found - wanted)) / np.max(np.abs(wanted)))
+    return float(np.max(np.abs(result - expected)) / np.max(np.abs(expected)))

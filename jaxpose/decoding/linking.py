@@ -86,6 +86,9 @@ def bipartite(candidates: Candidates, links: Links) -> Int[np.ndarray, "12"]:
     return chosen
 
 
+LINKERS: dict[str, Linker] = {"chain": chain, "bipartite": bipartite}
+
+
 def match(link: Float[np.ndarray, "a b"]) -> list[tuple[int, int]]:
     """The one-to-one pairs with the largest sum of link scores; only pairs above 0."""
     rows, columns = linear_sum_assignment(np.maximum(link, 0), maximize=True)

@@ -86,12 +86,12 @@ def suppress(peaks: Float[np.ndarray, "k 3"], decoding: Decoding) -> Float[np.nd
     peaks = peaks[np.argsort(-peaks[:, 2], kind="stable")]
     apart = peaks[:, None, :2] - peaks[:, :2]
     near = (apart**2).sum(axis=2) <= decoding.radius_px**2
-    kept, taken = [], np.zeros(len(peaks), bool)
+    stored, taken = [], np.zeros(len(peaks), bool)
     for number in range(len(peaks)):
-        if not taken[number] and len(kept) < decoding.max_candidates:
-            kept.append(number)
+        if not taken[number] and len(stored) < decoding.max_candidates:
+            stored.append(number)
             taken |= near[number]
-    return peaks[kept]
+    return peaks[stored]
 
 
 def _smoothed_maxima(

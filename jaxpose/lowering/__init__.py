@@ -1,20 +1,62 @@
-"""How a convolution is computed.
+"""How a 3-D convolution is computed: several exact ways, the *lowerings*, and a choice of one.
 
-Weights are always stored as [kt kh kw ci/groups co]. A *lowering* is a separate, exact choice: it
-changes the time more than the factorisation of a net does, so the two are never mixed, and by test
-every lowering gives the same values and gradients.
+    conv3d    XLA's own 3-D convolution, forward and backward
+    folded    axes that the kernel does not span become batch, so that XLA sees 2-D convolutions
+    onednn    the library behind PyTorch's convolutions on a CPU, called from inside XLA
 
-    conv3d    XLA's own 3-D convolution
-    folded    2-D convolutions and matrix products by XLA
-    onednn    the library behind PyTorch's convolutions on a CPU
-
-    lowering = lowering_named("folded")    # or fastest("float32")
-    y = convolve(x, kernel, bias, relu=True, lowering=lowering)
-
-Nets take the object in `Numerics.lowering`.
+Weights always have the shape [kt kh kw ci/groups co]. Every lowering gives the same values and
+gradients, by test: the lowering changes time more than the factorisation does, so the two are
+never mixed. A new lowering is one module that defines a `Lowering`, and its name in `LOWERINGS`.
 """
 
-from jaxpose.lowering.choice import LOWERINGS, fastest, lowering_named
-from jaxpose.lowering.lowering import Lowering, convolve, upsample
+import sys
 
-__all__ = ["LOWERINGS", "Lowering", "convolve", "fastest", "lowering_named", "upsample"]
+from jaxpose.lowering import conv3d, folded
+from jaxpose.lowering.lowering import Lowering, convolve, platform, upsample
+from jaxpose.lowering.onednn import lowering as onednn
+from jaxpose.lowering.onednn.dnnl import instruction_set
+from jaxpose.lowering.onednn.ffi import interrupts
+
+__all__ = [
+    "LOWERINGS",
+    "Lowering",
+    "convolve",
+    "fastest",
+    "instruction_set",
+    "interrupts",
+    "lowering_named",
+    "platform",
+    "upsample",
+]
+
+LOWERINGS: dict[str, Lowering] = {
+    lowering.name: lowering for lowering in (conv3d.LOWERING, folded.LOWERING, onednn.LOWERING)
+}
+
+
+def lowering_named(name: str) -> Lowering:
+    """Returns the lowering of a name in a configuration or on the command line.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    if name not in LOWERINGS:
+        raise ValueError(f"unknown lowering {name!r}; one of: {', '.join(LOWERINGS)}")
+    return LOWERINGS[name]
+
+
+def fastest(dtype: str) -> Lowering:
+    """Returns the fastest lowering on JAX's default device: oneDNN on a CPU where it is installed
+    and can compute `dtype`, folded on any other CPU. Nothing was measured on a GPU yet: conv3d,
+    which is cuDNN there.
+
+    The shape plays no part: oneDNN was the fastest of the three in every forward pass and step of
+    experiments/results/bench-*.json. A library that is installed but does not work costs one line
+    of warning."""
+    if platform() != "cpu":
+        return conv3d.LOWERING
+    if not onednn.LOWERING.unavailable(dtype):
+        return onednn.LOWERING
+    if reason := onednn.failure():
+        print(f"warning: oneDNN is not used: {reason}", file=sys.stderr)
+    return folded.LOWERING

@@ -1,46 +1,26 @@
-"""The lowering `folded`: axes that a kernel does not span become batch, so that XLA sees 2-D
-convolutions, which it runs several times faster than 3-D ones on a CPU.
+"""3-D convolutions as 2-D convolutions and matrix products.
 
-Kernels along time and space are a sum of 2-D convolutions, one per temporal tap. Weight gradients
-of kernels along one axis are matrix products.
+Axes that the kernel does not span become batch, so that XLA sees 2-D convolutions, which it runs
+several times faster on a CPU than 3-D ones. Weight gradients of one-directional kernels are matrix
+products.
 """
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
 
-from jaxpose.lowering.lowering import Extent, Lowering, add_bias_and_relu
+from jaxpose.lowering.lowering import Extent, Lowering
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
-def convolve(
-    x: Float[Array, "b t h w ci"],
-    kernel: Float[Array, "kt kh kw cig co"],
-    bias: Float[Array, "co"] | None,
-    *,
-    stride: Extent,
-    groups: int,
-    relu: bool,
-) -> Float[Array, "b t2 h2 w2 co"]:
-    """See `jaxpose.lowering.convolve`."""
-    extent = kernel.shape[:3]
-    if stride != (1, 1, 1):
-        y = _tiles(x, kernel)
-    elif extent == (1, 1, 1) and groups == 1:
-        y = x @ kernel[0, 0, 0]
-    elif sorted(extent)[:2] == [1, 1] and groups == 1:
-        y = _line(x, kernel)
-    else:
-        y = _planes(x, kernel, groups)
-    return add_bias_and_relu(y, bias, relu)
+def convolve(x, kernel, bias, stride, groups, relu):
+    y = _fold(x, kernel, groups) if stride == (1, 1, 1) else _tiles(x, kernel, stride, groups)
+    y = y if bias is None else y + bias
+    return jax.nn.relu(y) if relu else y
 
 
-def upsample(
-    x: Float[Array, "b t h w ci"], kernel: Float[Array, "1 kh kw ci co"]
-) -> Float[Array, "b t h2 w2 co"]:
-    """See `jaxpose.lowering.upsample`."""
+def upsample(x, kernel):
     b, t, h, w, _ = x.shape
     _, kh, kw, ci, co = kernel.shape
     tiles = x @ kernel.transpose(3, 0, 1, 2, 4).reshape(ci, kh * kw * co)
@@ -48,33 +28,51 @@ def upsample(
     return tiles.reshape(b, t, h * kh, w * kw, co)
 
 
-def _tiles(x, kernel):
-    """Stride = kernel extent: each tile of the input is one row of a matrix product."""
+def _tiles(x, kernel, stride, groups):
+    """Kernel = stride (1, s, s): each tile of pixels is one row of a matrix product."""
     b, t, h, w, ci = x.shape
-    kt, kh, kw, _, co = kernel.shape
-    size = (t // kt, h // kh, w // kw)
-    tiles = x.reshape(b, size[0], kt, size[1], kh, size[2], kw, ci)
-    tiles = tiles.transpose(0, 1, 3, 5, 2, 4, 6, 7)
-    return tiles.reshape(b, *size, kt * kh * kw * ci) @ kernel.reshape(kt * kh * kw * ci, co)
+    _, kh, kw = stride
+    if groups > 1:
+        x = x.reshape(b * t, h, w, ci)
+        y = lax.conv_general_dilated(
+            x,
+            kernel[0],
+            stride[1:],
+            "VALID",
+            dimension_numbers=_NHWC,
+            feature_group_count=groups,
+        )
+        return y.reshape(b, t, h // kh, w // kw, -1)
+    tiles = x.reshape(b, t, h // kh, kh, w // kw, kw, ci).transpose(0, 1, 2, 4, 3, 5, 6)
+    return tiles.reshape(b, t, h // kh, w // kw, kh * kw * ci) @ kernel.reshape(kh * kw * ci, -1)
+
+
+def _fold(x, kernel, groups):
+    extent = kernel.shape[:3]
+    if groups == 1 and extent == (1, 1, 1):
+        return x @ kernel[0, 0, 0]
+    if groups == 1 and sorted(extent)[:2] == [1, 1]:
+        return _line(x, kernel)
+    return _planes(x, kernel, groups)
 
 
 def _planes(x, kernel, groups=1):
-    """A sum of 2-D convolutions over frames, one per temporal tap. Each tap leaves out the frames
-    that it would multiply with padding only."""
+    """A sum of 2-D convolutions over frames, one per temporal tap; each tap skips the frames
+    that it would only multiply with padding. One- and two-directional kernels are one of them."""
     b, t, h, w, ci = x.shape
     kt, kh, kw, _, co = kernel.shape
-    if kh == kw == 1:  # time takes the place of rows; rows and columns fold into columns
+    if kh == kw == 1:  # time takes the place of rows, rows and columns fold into columns
         x = x.reshape(b, t, h * w, ci)
         return _conv2d(x, kernel[:, :, 0], groups).reshape(b, t, h, w, co)
-    out = None
+    y = None
     for tap in range(kt):
         lag = tap - kt // 2
         first, last = max(0, lag), min(t, t + lag)
         frames = x[:, first:last].reshape(b * (last - first), h, w, ci)
         part = _conv2d(frames, kernel[tap], groups).reshape(b, last - first, h, w, co)
         part = jnp.pad(part, [(0, 0), (max(0, -lag), max(0, lag)), (0, 0), (0, 0), (0, 0)])
-        out = part if out is None else out + part
-    return out
+        y = part if y is None else y + part
+    return y
 
 
 def _conv2d(x, kernel, groups):
@@ -86,8 +84,8 @@ def _conv2d(x, kernel, groups):
 
 @jax.custom_vjp
 def _line(x, kernel):
-    """A kernel along one axis. XLA would compute its weight gradient as a convolution with a
-    window as large as the image; `_line_backward` computes it as matrix products."""
+    """A kernel that spans one axis only. XLA would turn its weight gradient into a convolution
+    with a window as large as the image."""
     return _planes(x, kernel)
 
 
@@ -95,9 +93,10 @@ def _line_forward(x, kernel):
     return _line(x, kernel), (x, kernel)
 
 
-def _line_backward(saved, dy):
-    """The weight gradient of a tap is x transposed times the shifted output gradients."""
-    x, kernel = saved
+def _line_backward(residuals, dy):
+    """The weight gradient is one product per tap: x transposed times the shifted gradients of the
+    output."""
+    x, kernel = residuals
     axis = 1 + max(range(3), key=lambda a: kernel.shape[a])
     rows = x.reshape(-1, x.shape[-1]).T
     gradients = []
@@ -113,13 +112,10 @@ def _line_backward(saved, dy):
 _line.defvjp(_line_forward, _line_backward)
 
 
-def step_factor(kernel: Extent) -> float:
-    """3.5, or 7.8 for kernels along time and space, whose parts are summed tap by tap.
-
-    Measured on a CPU, all nets, width 1/4 and 1: 3.1 where no kernel is along time and space; of
-    whole nets with such kernels 4.2 (dwsep), 4.6 to 5.1 (detection), 5.2 to 5.4 (full and thin).
-    """
-    return 7.8 if kernel[0] > 1 and max(kernel[1:]) > 1 else 3.5
+def _memory_factor(extent: Extent) -> float:
+    """Measured on a CPU: 3.1 where no kernel spans time and space at once, else tap by tap, of
+    whole nets: 4.2 (dwsep), 4.6 to 5.1 (detection), 5.2 to 5.4 (full and thin)."""
+    return 7.8 if extent[0] > 1 and max(extent[1:]) > 1 else 3.5
 
 
-FOLDED = Lowering("folded", convolve, upsample, step_factor)
+LOWERING = Lowering("folded", convolve=convolve, upsample=upsample, memory_factor=_memory_factor)

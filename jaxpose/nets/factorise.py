@@ -1,8 +1,9 @@
-"""What a 3x3x3 convolution may be replaced by, as data.
+"""What may replace a 3x3x3 convolution, as data.
 
 A factorisation turns (input channels, output channels) into the cascade of convolutions that
-stands for one 3x3x3 convolution. Nets are built from it, weights and MACs are counted from it,
-tables are printed from it: a new one costs four lines and one golden number.
+replaces one 3x3x3 convolution. Nets are built from it, weights and MACs are counted from it,
+tables are printed from it. A new one is one line in `FACTORISATIONS` and one golden number in
+`tests/test_factorise.py`.
 """
 
 import dataclasses
@@ -11,61 +12,69 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One convolution of a cascade; batch norm follows it."""
+    """One convolution of a cascade; batch norm follows it.
+
+    Attributes:
+      kernel: extent (t, y, x) in frames, pixels, pixels.
+      features: number of output channels.
+      groups: number of channel groups.
+      relu: whether ReLU follows; False keeps a cascade linear.
+    """
 
     kernel: tuple[int, int, int]
-    """(t, y, x) extent in frames, pixels, pixels."""
     features: int
-    """Output channels."""
     groups: int = 1
     relu: bool = True
-    """False keeps a cascade linear."""
 
 
 Factorisation = Callable[[int, int], tuple[Stage, ...]]
+"""(input channels, output channels) -> the convolutions that replace one of 3x3x3."""
 
 
-def full(cin: int, cout: int):
-    """The 3-D convolution itself."""
-    return (Stage((3, 3, 3), cout),)
+def cascade(*kernels: tuple[int, int, int]) -> Factorisation:
+    """One convolution per kernel; the first one changes the number of channels."""
+    return lambda cin, cout: tuple(Stage(kernel, cout) for kernel in kernels)
 
 
-def asy(cin: int, cout: int):
-    """Three cascaded one-directional convolutions, in the order of the paper's Table I."""
-    return Stage((1, 3, 1), cout), Stage((1, 1, 3), cout), Stage((3, 1, 1), cout)
-
-
-def r2plus1d(cin: int, cout: int):
-    """Space, then time, through as many channels as 3x3x3 has weights (Tran et al. 2018)."""
+def r2plus1d(cin: int, cout: int) -> tuple[Stage, ...]:
+    """Space, then time; between them as many channels as give the weights of 3x3x3 (Tran 2018)."""
     between = 27 * cin * cout // (9 * cin + 3 * cout)
     return Stage((1, 3, 3), between), Stage((3, 1, 1), cout)
 
 
-def dwsep(cin: int, cout: int):
-    """Depth-wise 3x3x3, then point-wise: as in MobileNet, with time."""
+def dwsep(cin: int, cout: int) -> tuple[Stage, ...]:
+    """Depth-wise 3x3x3, then point-wise: MobileNet's convolution with time."""
     return Stage((3, 3, 3), cin, groups=cin), Stage((1, 1, 1), cout)
+
+
+FACTORISATIONS: dict[str, Factorisation] = {
+    "full": cascade((3, 3, 3)),
+    "asy": cascade((1, 3, 1), (1, 1, 3), (3, 1, 1)),  # the paper's Table I
+    "r2plus1d": r2plus1d,
+    "dwsep": dwsep,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A regression net of the study: how its layers 1 to 4 are factorised, and how wide each is."""
+    """A regression net of the study.
+
+    Attributes:
+      factorise: what replaces the 3x3x3 convolutions of layers 1 to 4.
+      widths: channels of layers 1 to 5 at width multiplier 1; layer 5 is 1x1x1.
+    """
 
     factorise: Factorisation
-    widths: tuple[int, ...] = (64, 128, 256, 256, 256)
-    """Channels of layers 1 to 5 at width multiplier 1; layer 5 is 1x1x1."""
+    widths: tuple[int, int, int, int, int] = (64, 128, 256, 256, 256)
 
 
-VARIANTS = {
-    "full": Variant(full),
-    "asy": Variant(asy),
-    "r2plus1d": Variant(r2plus1d),
-    "dwsep": Variant(dwsep),
-    # The control: 3x3x3 kernels, but only as many weights and MACs as asy (within 3 % from a
-    # width multiplier of 1/4 up; below that rounding to whole channels takes it further away).
-    "thin": Variant(full, (42, 84, 169, 169, 169)),
+VARIANTS = {name: Variant(factorise) for name, factorise in FACTORISATIONS.items()} | {
+    # The control: 3x3x3 kernels with the weights and MACs of asy (within 3 % from a width
+    # multiplier of 1/4 up; below that, rounding to whole channels takes it further away).
+    "thin": Variant(FACTORISATIONS["full"], (42, 84, 169, 169, 169)),
 }
 
 
 def scaled(widths: tuple[int, ...], width: float) -> tuple[int, ...]:
-    """Channel counts times the width multiplier, rounded, at least one."""
+    """Returns the channel counts times the width multiplier, rounded, at least 1 each."""
     return tuple(max(1, round(w * width)) for w in widths)

@@ -1,70 +1,35 @@
 """Depth and detection maps -> confidence maps: the regression CNN, Table I, in any variant."""
 
-from string import ascii_lowercase
-
-import jax.numpy as jnp
-from flax import nnx
-from jaxtyping import Array, Float
-
 from jaxpose.body.skeleton import MAPS
 from jaxpose.nets.factorise import Variant, scaled
-from jaxpose.nets.layers import Conv, Layer, Numerics
+from jaxpose.nets.layers import Concat, Layer, Net, Run, X, factorised
+
+BODY = ("layer1", "layer2", "layer3", "layer4")
+"""Blocks that the variant factorises."""
+BLOCKS = (*BODY, "layer5", "output")
 
 
-def layers(variant: Variant, width: float = 1.0) -> tuple[Layer, ...]:
-    """Table I, top to bottom. Layers 1 to 4 are cascades, layer 5 and the output 1x1x1; the
-    output is linear.
+def net(variant: Variant, width: float = 1.0) -> Net:
+    """Describes the regression net: Table I, top to bottom.
 
+    Layers 1 to 4 are cascades, layer 5 and the output are 1x1x1. The output is linear.
     paper: unclear, "batch normalization and ReLU after each convolutional layer" would clip the
-    regressed maps and is taken not to mean the output (as in Du et al. 2018).
+    regressed maps, so it is taken not to include the output (as in Du et al. 2018).
     """
-    cin, found = 1 + MAPS, []
-    widths = scaled(variant.widths, width)
-    for number, cout in enumerate(widths[:-1], 1):
-        for part, stage in enumerate(variant.factorise(cin, cout)):
-            found.append(
-                Layer(
-                    f"layer{number}{ascii_lowercase[part]}",
-                    cin,
-                    stage.features,
-                    stage.kernel,
-                    groups=stage.groups,
-                    relu=stage.relu,
-                )
-            )
-            cin = stage.features
-    found.append(Layer("layer5", cin, widths[-1]))
-    found.append(Layer("output", widths[-1], MAPS, norm=False, relu=False))
-    return tuple(found)
+    cin, blocks = 1 + MAPS, {}
+    *widths, last = scaled(variant.widths, width)
+    for block, cout in zip(BODY, widths, strict=True):
+        blocks[block] = factorised(block, cin, cout, variant.factorise)
+        cin = cout
+    blocks["layer5"] = (Layer("layer5", cin, last),)
+    blocks["output"] = (Layer("output", last, MAPS, norm=False, relu=False),)
+    return Net(blocks, flow)
 
 
-class RegressionNet(nnx.Module):
-    """Refines detection maps into confidence maps; one residual-free chain of convolutions."""
-
-    def __init__(
-        self,
-        variant: Variant,
-        *,
-        width: float = 1.0,
-        zero_output: bool = False,
-        numerics: Numerics = Numerics(),  # noqa: B008 (frozen)
-        rngs: nnx.Rngs,
-    ):
-        """`zero_output` starts from all-zero maps, so that no step is spent unlearning noise."""
-        self.convs = nnx.List(
-            Conv(layer, numerics, rngs=rngs, zero=zero_output and layer.name == "output")
-            for layer in layers(variant, width)
-        )
-
-    def __call__(
-        self,
-        depth: Float[Array, "b t h w 1"],
-        maps: Float[Array, "b t h w maps"],
-        *,
-        train: bool,
-    ) -> Float[Array, "b t h w maps"]:
-        """`maps` are probabilities, the sigmoid of the detection net's logits."""
-        x = jnp.concatenate([depth, maps], axis=-1)
-        for conv in self.convs:
-            x = conv(x, train=train)
-        return x.astype(jnp.float32)
+def flow(run: Run, concat: Concat, depth: X, maps: X) -> X:
+    """The topology: depth [b t h w 1] and detection probabilities [b t h w 20] -> confidence maps
+    [b t h w 20]. One chain of convolutions; `run(block, x)` executes one block."""
+    x = concat([depth, maps])
+    for block in BLOCKS:
+        x = run(block, x)
+    return x

@@ -1,9 +1,10 @@
-"""Training state <-> disk, whole or not at all: orbax, one checkpoint an epoch.
+"""Training state <-> disk, whole or not at all: orbax, one checkpoint per epoch.
 
-The newest is kept to resume from and the best to use. The rows of measures travel inside the
+The newest checkpoint serves to resume, the best one to use. The rows of measures are inside the
 checkpoint, so weights and history cannot disagree after a kill.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 
+class CheckpointError(RuntimeError):
+    """No checkpoint can be read: the message names the folder to delete."""
+
+
 class Checkpoints:
-    """The checkpoints of one training in one folder."""
+    """The checkpoints of one training in one folder; to be closed, or used in a `with`."""
 
     def __init__(self, folder: Path, *, highest: bool):
         """`highest`: whether the best checkpoint is the one with the highest measure."""
-        kept = [
+        policies = [
             preservation_policy.LatestN(1),
             preservation_policy.BestN(
                 get_metric_fn=lambda measures: measures["rank"],
@@ -26,15 +31,25 @@ class Checkpoints:
             ),
         ]
         self._sign = 1.0 if highest else -1.0
+        self._folder = Path(folder).absolute()
         self._manager = ocp.CheckpointManager(
-            Path(folder).absolute(),
+            self._folder,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=preservation_policy.AnyPreservationPolicy(kept),
+                preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
                 best_fn=lambda measures: measures["rank"],
                 enable_async_checkpointing=False,
                 cleanup_tmp_directories=True,
             ),
         )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._manager.close()
 
     def latest(self) -> int | None:
         """Epochs trained, or None before the first checkpoint."""
@@ -50,17 +65,53 @@ class Checkpoints:
         rank = self._sign * measure
         self._manager.save(epoch, args=items, metrics={"rank": rank}, force=True)
 
-    def restore_latest(self, like: Any) -> tuple[Any, list[dict]]:
-        """State and history; `like` has the shapes and types of the state."""
+    def restore_latest(self, like: Any) -> tuple[int, Any, list[dict]]:
+        """Reads the newest checkpoint: epochs trained, state, history.
+
+        `like` has the shapes and types of the state. A damaged checkpoint is deleted with a
+        warning, and the one before is read: the training repeats the epochs between.
+
+        Raises:
+          CheckpointError: none of the checkpoints can be read.
+        """
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(_abstract(like)), history=ocp.args.JsonRestore()
         )
-        found = self._manager.restore(self.latest(), args=items)
-        return found["state"], found["history"]
+        for epoch in sorted(self._manager.all_steps(), reverse=True):
+            restored = self._restore(epoch, items)
+            if restored is not None:
+                return epoch, restored["state"], restored["history"]
+            self._manager.delete(epoch)
+        raise CheckpointError(
+            f"{self._folder}: no checkpoint can be read; delete this folder to train this net again"
+        )
 
     def restore_best(self, like: Any) -> Any:
+        """Reads the state of the best checkpoint.
+
+        Raises:
+          CheckpointError: it is damaged.
+        """
         items = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(like)))
-        return self._manager.restore(self.best(), args=items)["state"]
+        restored = self._restore(self.best(), items)
+        if restored is None:
+            raise CheckpointError(
+                f"{self._folder / str(self.best())}: the best checkpoint is damaged; delete "
+                f"{self._folder} to train this net again"
+            )
+        return restored["state"]
+
+    def _restore(self, epoch: int, items) -> Any | None:
+        """A checkpoint's items, or None with a warning if it is damaged."""
+        try:
+            return self._manager.restore(epoch, args=items)
+        except Exception as error:  # what a damaged file raises depends on where it was cut
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            print(
+                f"warning: {self._folder / str(epoch)}: this checkpoint is damaged ({reason})",
+                file=sys.stderr,
+            )
+            return None
 
 
 def _abstract(tree: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Batches -> a trained net: one loop, read top to bottom, for both stages.
+"""Batches -> a trained net: one loop for both stages.
 
 state, batch -> step -> state, loss          jitted, plain pytrees
-epoch: steps, then validation, then checkpoint, so that a killed run goes on bit for bit
+epoch: steps, then validation, then a checkpoint, so that a killed run goes on bit for bit
 """
 
 import dataclasses
@@ -17,13 +17,14 @@ import optax
 from flax import nnx
 from tqdm import tqdm
 
+from jaxpose.lowering import interrupts
 from jaxpose.training.checkpoints import Checkpoints
 
 Batch = dict[str, np.ndarray | jax.Array]
 
 
 class DivergedError(ArithmeticError):
-    """The loss is not finite; the last checkpoint is still good."""
+    """A loss, a measure or a weight is not finite; the last checkpoint is still good."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +38,11 @@ class Optimisation:
     epochs: int
     batch_size: int = 16
     steps_per_epoch: int | None = None
-    """An epoch ends in validation and a checkpoint; None: when every clip was seen once."""
+    """An epoch ends with validation and a checkpoint. None: when every clip was seen once."""
     momentum: float = 0.98
-    """Of sgd."""
+    """Momentum of sgd."""
     warmup_steps: int = 0
     """The learning rate rises linearly over these."""
-    micro_batches: int | None = None
-    """Equal parts of a batch that a step works through one after another, in as much less memory,
-    adding up their gradients. Batch norm sees one part at a time: its statistics are a part's,
-    and its running statistics move once a part. None: as few as fit into the machine's memory."""
 
     def transform(self, steps_per_epoch: int) -> optax.GradientTransformation:
         total = self.epochs * steps_per_epoch
@@ -89,8 +86,8 @@ def split_net(net: nnx.Module) -> tuple[nnx.GraphDef, Weights]:
 
 
 def run_net(graph, weights: Weights, *inputs, train: bool):
-    """Outputs, and the batch-norm statistics after them."""
-    # copy: batch norm writes its statistics, which a trace may not do to what it was given
+    """Returns a net's output, and its batch-norm statistics afterwards."""
+    # copy: batch norm writes its statistics, which a trace must not do to its arguments
     net = nnx.merge(graph, weights.params, weights.stats, copy=True)
     out = net(*inputs, train=train)
     return out, nnx.state(net, nnx.Not(nnx.Param))
@@ -103,8 +100,8 @@ Score = Callable[[Weights, Any, Batch], dict[str, jax.Array]]
 
 
 def make_step(loss: Loss, transform: optax.GradientTransformation, parts: int = 1):
-    """(state, frozen, batch) -> (state, loss), jitted; the old state's memory is taken over. The
-    batch is worked through in `parts`."""
+    """Returns the jitted step (state, frozen, batch) -> (state, loss), which takes over the memory
+    of the old state and processes the batch in `parts`."""
 
     def gradients_of(weights: Weights, frozen, batch: Batch):
         def of(params):
@@ -113,21 +110,21 @@ def make_step(loss: Loss, transform: optax.GradientTransformation, parts: int = 
         (value, stats), gradients = jax.value_and_grad(of, has_aux=True)(weights.params)
         return value, stats, gradients
 
-    def one_by_one(weights: Weights, frozen, batch: Batch):
-        def work(carried, part):
-            stats, total = carried
+    def in_parts(weights: Weights, frozen, batch: Batch):
+        def add_part(carry, part):
+            stats, total = carry
             value, stats, gradients = gradients_of(weights._replace(stats=stats), frozen, part)
             return (stats, jax.tree.map(jnp.add, total, gradients)), value
 
         split = jax.tree.map(lambda v: v.reshape(parts, -1, *v.shape[1:]), batch)
         start = weights.stats, jax.tree.map(jnp.zeros_like, weights.params)
-        (stats, total), values = jax.lax.scan(work, start, split)
+        (stats, total), values = jax.lax.scan(add_part, start, split)
         return values.mean(), stats, jax.tree.map(lambda g: g / parts, total)
 
     def step(state: TrainState, frozen, batch: Batch) -> tuple[TrainState, jax.Array]:
-        take = gradients_of if parts == 1 else one_by_one
-        value, stats, gradients = take(Weights(state.params, state.stats), frozen, batch)
-        # ReLU may turn NaN into 0, but no statistic of it stays finite: let the loss tell
+        compute = gradients_of if parts == 1 else in_parts
+        value, stats, gradients = compute(Weights(state.params, state.stats), frozen, batch)
+        # ReLU may turn NaN into 0, but no statistic of it stays finite: the loss shows it
         value += sum(0 * jnp.sum(leaf) for leaf in jax.tree.leaves(stats))
         updates, opt = transform.update(gradients, state.opt, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -142,15 +139,25 @@ def initial_state(weights: Weights, transform: optax.GradientTransformation) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One of the two trainings."""
+    """One of the two trainings: its loss, its validation measures, and the one that counts."""
 
     name: str
     loss: Loss
     score: Score
     best: str
-    """The validation measure that picks the epoch."""
+    """The validation measure that selects the epoch."""
     highest: bool
     """Whether more of it is better."""
+
+
+class Batches(NamedTuple):
+    """The data of one training."""
+
+    train: Callable[[int], Iterator[Batch]]
+    """Epoch, from 0 -> its batches; the same for every call, so that a resumed epoch repeats what
+    was lost."""
+    validation: Callable[[], Iterator[Batch]]
+    steps_per_epoch: int
 
 
 def fit(
@@ -158,62 +165,61 @@ def fit(
     weights: Weights,
     frozen: Any,
     optimisation: Optimisation,
-    steps_per_epoch: int,
-    train_batches: Callable[[int], Iterator[Batch]],
-    val_batches: Callable[[], Iterator[Batch]],
+    batches: Batches,
     checkpoints: Checkpoints,
+    *,
     on_epoch: Callable[[list[dict]], None] = lambda history: None,
+    micro_batches: int = 1,
 ) -> tuple[Weights, list[dict], float]:
-    """Trains to the last epoch, or goes on from the last checkpoint: the best epoch's weights,
-    one row of measures an epoch, and the seconds that this call spent on training.
+    """Trains to the last epoch, or goes on from the last checkpoint.
 
-    `train_batches(epoch)` yields the epoch's batches from 0; the same for every call, so that a
-    resumed epoch repeats what was lost. `on_epoch` is given all rows so far after each checkpoint.
-    Raises `DivergedError` when a loss is not finite.
+    `frozen` is what the stage's functions get as their second argument. `on_epoch` gets all rows of
+    measures so far after each checkpoint. `micro_batches` is the number of equal parts of a batch
+    that a step processes one after another, adding up their gradients, in as much less memory;
+    batch norm sees one part at a time, and its running statistics move once per part.
+
+    Returns:
+      The best epoch's weights, one row of measures per epoch, and the seconds that this call spent
+      on training.
+
+    Raises:
+      DivergedError: a loss, a measure or a weight is not finite; the last checkpoint is kept.
+      CheckpointError: damaged checkpoints.
     """
     began = time.perf_counter()
-    transform = optimisation.transform(steps_per_epoch)
-    # Copied, because the first step takes over the memory of what it is given; committed to the
-    # device as restored arrays are, or the second step would be compiled anew.
+    transform = optimisation.transform(batches.steps_per_epoch)
+    # Copied, because the first step takes over the memory of its argument; committed to the device
+    # as restored arrays are, or the second step would be compiled anew.
     state = initial_state(jax.tree.map(jnp.copy, weights), transform)
-    state = jax.device_put(state, jax.devices()[0])
-    step = make_step(stage.loss, transform, optimisation.micro_batches or 1)
+    state = jax.device_put(state, jax.config.jax_default_device or jax.devices()[0])
+    step = make_step(stage.loss, transform, micro_batches)
     score = jax.jit(stage.score)
 
     # ---- where an earlier process stopped ----
     done, history = 0, []
     if checkpoints.latest() is not None:
-        done, (state, history) = checkpoints.latest(), checkpoints.restore_latest(state)
+        done, state, history = checkpoints.restore_latest(state)
         on_epoch(history)
-    with tqdm(
-        desc=stage.name,
-        total=optimisation.epochs * steps_per_epoch,
-        initial=done * steps_per_epoch,
-        unit="step",
-        disable=done >= optimisation.epochs,
-    ) as bar:
+    with interrupts(), _progress(stage, optimisation, batches, done) as bar:
         for epoch in range(done, optimisation.epochs):
             # ---- train ----
             epoch_began, losses = time.perf_counter(), []
-            for batch in train_batches(epoch):
+            for batch in batches.train(epoch):
                 state, loss = step(state, frozen, batch)
                 losses.append(loss)
-                if len(losses) > 1:  # the step before: the device need not wait for this look
+                if len(losses) > 1:  # of the step before, so that the device need not wait
                     _check_finite(stage.name, epoch, losses, len(losses) - 2)
                 bar.update()
             _check_finite(stage.name, epoch, losses, len(losses) - 1)
             seconds = time.perf_counter() - epoch_began
 
-            # ---- validate, keep ----
-            measures = mean_over_clips(
-                score, Weights(state.params, state.stats), frozen, val_batches()
-            )
-            if not all(map(math.isfinite, measures.values())):
-                raise DivergedError(_diverged(stage.name, measures, epoch, len(losses)))
-            size = float(optax.tree.norm(state.params))
-            if not math.isfinite(size):  # the last update may wreck them after a good loss
-                told = {"weights' norm": size}
-                raise DivergedError(_diverged(stage.name, told, epoch, len(losses)))
+            # ---- validate, save ----
+            now = Weights(state.params, state.stats)
+            measures = mean_over_clips(score, now, frozen, batches.validation())
+            # The last update may destroy the weights after a good loss.
+            norm = {"weights' norm": float(optax.tree.norm(state.params))}
+            if not all(map(math.isfinite, (measures | norm).values())):
+                raise DivergedError(_diverged(stage.name, measures | norm, epoch, len(losses)))
             row = {"stage": stage.name, "epoch": epoch + 1, "step": int(state.step)}
             row |= {"loss": float(np.mean([float(v) for v in losses])), **measures}
             history = [*history, row | {"seconds": round(seconds, 3)}]
@@ -225,6 +231,17 @@ def fit(
     return Weights(best.params, best.stats), history, seconds
 
 
+def _progress(stage: Stage, optimisation: Optimisation, batches: Batches, done: int) -> tqdm:
+    """A progress bar in steps; none for a training that is complete."""
+    return tqdm(
+        desc=stage.name,
+        total=optimisation.epochs * batches.steps_per_epoch,
+        initial=done * batches.steps_per_epoch,
+        unit="step",
+        disable=done >= optimisation.epochs,
+    )
+
+
 def _check_finite(stage: str, epoch: int, losses: list[jax.Array], index: int) -> None:
     loss = float(losses[index])
     if not math.isfinite(loss):
@@ -232,26 +249,27 @@ def _check_finite(stage: str, epoch: int, losses: list[jax.Array], index: int) -
 
 
 def _diverged(stage: str, measures: dict[str, float], epoch: int, step: int) -> str:
-    told = ", ".join(f"the {name} is {value}" for name, value in measures.items())
-    kept = "the checkpoint of the epoch before is kept" if epoch else "nothing was kept yet"
+    bad = {name: value for name, value in measures.items() if not math.isfinite(value)}
+    values = ", ".join(f"the {name} is {value}" for name, value in bad.items())
+    stored = "the checkpoint of the epoch before is kept" if epoch else "there is no checkpoint yet"
     where = f"at epoch {epoch + 1}, step {step} of it"
-    return f"{stage}: {told} {where}; {kept}; try a lower learning rate"
+    return f"{stage}: {values} {where}; {stored}; try a lower learning rate"
 
 
 def mean_over_clips(score, weights: Weights, frozen, batches: Iterator[Batch]) -> dict[str, float]:
-    """Every clip counts once; a smaller last batch is filled up, so that one shape is compiled."""
+    """Averages measures over clips; a smaller last batch is filled up to compile one shape only."""
     values, size = [], 0
     for batch in batches:
         count = len(batch["depth"])
         size = max(size, count)
-        found = score(weights, frozen, fill_up(batch, size))
-        values.append({name: np.asarray(value)[:count] for name, value in found.items()})
+        scores = score(weights, frozen, fill_up(batch, size))
+        values.append({name: np.asarray(value)[:count] for name, value in scores.items()})
     joined = {name: np.concatenate([v[name] for v in values]) for name in values[0]}
     return {name: float(np.mean(value, dtype=np.float64)) for name, value in joined.items()}
 
 
 def fill_up(batch: Batch, size: int) -> Batch:
-    """Repeats the last clip until there are `size`."""
+    """Repeats the last clip until a batch has `size` clips."""
     missing = size - len(batch["depth"])
     if not missing:
         return batch

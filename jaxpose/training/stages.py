@@ -1,23 +1,23 @@
-"""The two nets in a row: what each stage is trained to do, and clip -> confidence maps.
+"""What each of the two stages is trained to do: losses, targets and validation measures.
 
-depth -> detection logits -> sigmoid, beside the depth -> regression -> confidence maps
+detection    depth -> logits, against binary masks
+regression   depth, sigmoid of the frozen detection net -> maps, against Gaussian masks
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxpose.body.masks import Target
-from jaxpose.nets.layers import Conv
 from jaxpose.training import losses
-from jaxpose.training.loop import Batch, Stage, Weights, run_net, split_net
+from jaxpose.training.loop import Batch, Stage, Weights, run_net
 
 
-def targets(batch: Batch, target: Target):
-    """The input pipeline's masks, or the same drawn here, inside the jitted step: [b t h w 20]."""
+def targets(batch: Batch, target: Target) -> Float[Array, "b t h w maps"]:
+    """Returns the input pipeline's masks, or draws the same here, inside the jitted step."""
     if "masks" in batch:
         return batch["masks"]
     grid = batch["depth"].shape[2:4]
@@ -25,7 +25,7 @@ def targets(batch: Batch, target: Target):
 
 
 def detection_stage(graph, target: Target) -> Stage:
-    """Binary masks by cross-entropy; the best epoch has the highest pixel accuracy."""
+    """Trains on binary masks by cross-entropy; the best epoch has the highest pixel accuracy."""
 
     def loss(weights: Weights, frozen, batch: Batch):
         logits, stats = run_net(graph, weights, batch["depth"], train=True)
@@ -38,56 +38,31 @@ def detection_stage(graph, target: Target) -> Stage:
     return Stage("detection", loss, score, best="val_accuracy", highest=True)
 
 
-def regression_stage(graph, detector, target: Target, scale: float) -> Stage:
-    """Gaussian masks times `scale` by squared error, on top of the frozen detector in eval mode;
+Detect = Callable[[Any, Float[Array, "b t h w 1"]], Float[Array, "b t h w maps"]]
+"""(frozen weights, depth) -> probabilities of the detection net in evaluation mode."""
+
+
+def regression_stage(graph, detect: Detect, target: Target, scale: float) -> Stage:
+    """Trains on Gaussian masks times `scale` by squared error, on top of the frozen detection net;
     the best epoch has the lowest absolute error, in units of a peak of 1."""
 
-    def forward(weights: Weights, frozen: Weights, batch: Batch, train: bool):
-        logits, _ = run_net(detector, frozen, batch["depth"], train=False)
-        maps = jax.lax.stop_gradient(jax.nn.sigmoid(logits))
+    def forward(weights: Weights, frozen: Any, batch: Batch, train: bool):
+        maps = jax.lax.stop_gradient(detect(frozen, batch["depth"]))
         return run_net(graph, weights, batch["depth"], maps, train=train)
 
-    def loss(weights: Weights, frozen: Weights, batch: Batch):
+    def loss(weights: Weights, frozen: Any, batch: Batch):
         maps, stats = forward(weights, frozen, batch, train=True)
         return losses.squared_error(maps, scale * targets(batch, target)), stats
 
-    def score(weights: Weights, frozen: Weights, batch: Batch):
+    def score(weights: Weights, frozen: Any, batch: Batch):
         maps, _ = forward(weights, frozen, batch, train=False)
-        wanted = targets(batch, target)
-        # a loss that is all of the target's square is no better than all-zero maps
-        power = jnp.mean(wanted**2, axis=(1, 2, 3, 4)) + 1e-12
-        left = jnp.mean((maps / scale - wanted) ** 2, axis=(1, 2, 3, 4))
+        expected = targets(batch, target)
+        # A loss that equals the target's mean square is no better than all-zero maps.
+        power = jnp.mean(expected**2, axis=(1, 2, 3, 4)) + 1e-12
+        residual = jnp.mean((maps / scale - expected) ** 2, axis=(1, 2, 3, 4))
         return {
-            "val_error": losses.absolute_error(maps / scale, wanted),
-            "val_unexplained": left / power,
+            "val_error": losses.absolute_error(maps / scale, expected),
+            "val_unexplained": residual / power,
         }
 
     return Stage("regression", loss, score, best="val_error", highest=False)
-
-
-def for_prediction(graph: nnx.GraphDef, weights: Weights) -> tuple[nnx.GraphDef, Weights]:
-    """The same net in eval mode, its batch norms folded into the kernels."""
-    net = nnx.merge(graph, *weights, copy=True)
-    for _, module in nnx.iter_modules(net):
-        if isinstance(module, Conv):
-            module.fold_norm()
-    return split_net(net)
-
-
-Predict = Callable[[Float[Array, "b t h w 1"]], tuple[jax.Array, jax.Array]]
-
-
-def make_predict(detector, detection: Weights, graph, regression: Weights, scale: float) -> Predict:
-    """depth [b t h w 1] -> detection probabilities and confidence maps, both [b t h w 20], peaks
-    near 1; jitted, batch norms folded."""
-    detector, detection = for_prediction(detector, detection)
-    graph, regression = for_prediction(graph, regression)
-
-    @jax.jit
-    def predict(detection: Weights, regression: Weights, depth):
-        logits, _ = run_net(detector, detection, depth, train=False)
-        maps = jax.nn.sigmoid(logits)
-        confidence, _ = run_net(graph, regression, depth, maps, train=False)
-        return maps, confidence / scale
-
-    return lambda depth: predict(detection, regression, depth)

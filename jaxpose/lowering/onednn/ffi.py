@@ -1,28 +1,30 @@
-"""Python functions that XLA calls with the addresses of its buffers: `jax.ffi` without a compiler.
+"""A Python function that XLA calls with the addresses of its buffers: `jax.ffi` without a compiler.
 
-The structures below are those of XLA's C interface for foreign functions (`xla/ffi/api/c_api.h`,
-which jaxlib ships), as far as a handler on a CPU needs them. A handler runs in a thread of XLA's
-choice. It holds the GIL while it looks at the addresses, and a library that is called through
-ctypes computes without it.
+The structures are those of XLA's C interface for foreign functions (`xla/ffi/api/c_api.h`, which
+jaxlib ships; a test compares the two), as far as a handler on a CPU needs them. The handler runs in
+XLA's thread, holds the GIL for the few microseconds in which it reads the addresses, and releases
+it while a library called through ctypes computes.
 """
 
+import contextlib
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 from typing import NamedTuple
 
 import jax
 
-from jaxpose.lowering.onednn import interrupts
-
 VERSION = (0, 3)
-"""Of the C interface. XLA refuses a handler of another major version, and a newer minor one."""
-EXECUTE, METADATA, INTERNAL_ERROR, SCALAR = 3, 1, 13, 3
+"""Of the C interface. XLA refuses a handler of another major or a newer minor version."""
+EXECUTE = 3
+METADATA = 1
+SCALAR = 3
+INTERNAL_ERROR = 13
+
 DTYPES = {6: "uint8", 11: "float32", 16: "bfloat16"}
-"""Element types of the buffers that a handler can be called with."""
-_SCALARS = {1: ctypes.c_bool, 4: ctypes.c_int32, 5: ctypes.c_int64, 11: ctypes.c_float}
-"""Types of attributes."""
+"""Codes of the element types that a handler may receive."""
+FLOAT32 = 11
 
 
 class Buffer(NamedTuple):
@@ -33,43 +35,40 @@ class Buffer(NamedTuple):
     shape: tuple[int, ...]
 
 
-Function = Callable[..., None]
-"""(list of arguments, list of results, **attributes); fills the results in place."""
+Function = Callable[[list[Buffer], list[Buffer], dict[str, float]], None]
+"""(arguments, results, attributes): fills the results in place."""
 
 
-# ---- c_api.h, in its order of fields ----
-
-
-class Extension(Structure):
+class ExtensionBase(Structure):
     pass
 
 
-Extension._fields_ = [
+ExtensionBase._fields_ = [
     ("struct_size", c_size_t),
     ("type", c_int32),
-    ("next", POINTER(Extension)),
+    ("next", POINTER(ExtensionBase)),
 ]
 
 
-class Header(Structure):
-    """The beginning of most structures."""
+class Head(Structure):
+    """The beginning of almost every structure of the interface."""
 
-    _fields_ = [("struct_size", c_size_t), ("extension_start", POINTER(Extension))]
+    _fields_ = [("struct_size", c_size_t), ("extension_start", POINTER(ExtensionBase))]
 
 
-class Version(Header):
+class ApiVersion(Head):
     _fields_ = [("major_version", c_int32), ("minor_version", c_int32)]
 
 
 class Metadata(Structure):
-    _fields_ = [("struct_size", c_size_t), ("api_version", Version), ("traits", c_uint32)]
+    _fields_ = [("struct_size", c_size_t), ("api_version", ApiVersion), ("traits", c_uint32)]
 
 
 class MetadataExtension(Structure):
-    _fields_ = [("extension_base", Extension), ("metadata", POINTER(Metadata))]
+    _fields_ = [("extension_base", ExtensionBase), ("metadata", POINTER(Metadata))]
 
 
-class BufferStruct(Header):
+class BufferStruct(Head):
     _fields_ = [
         ("dtype", c_int32),
         ("data", c_void_p),
@@ -78,7 +77,7 @@ class BufferStruct(Header):
     ]
 
 
-class Arguments(Header):
+class Args(Head):
     _fields_ = [
         ("size", c_int64),
         ("types", POINTER(c_int32)),
@@ -86,7 +85,7 @@ class Arguments(Header):
     ]
 
 
-class Results(Header):
+class Rets(Head):
     _fields_ = [
         ("size", c_int64),
         ("types", POINTER(c_int32)),
@@ -102,7 +101,7 @@ class Scalar(Structure):
     _fields_ = [("dtype", c_int32), ("value", c_void_p)]
 
 
-class Attributes(Header):
+class Attrs(Head):
     _fields_ = [
         ("size", c_int64),
         ("types", POINTER(c_int32)),
@@ -111,98 +110,105 @@ class Attributes(Header):
     ]
 
 
-class ErrorCreate(Header):
+class ErrorCreateArgs(Head):
     _fields_ = [("message", c_char_p), ("errc", c_int32)]
 
 
-class Api(Header):
+class Api(Head):
     _fields_ = [
-        ("api_version", Version),
+        ("api_version", ApiVersion),
         ("internal_api", c_void_p),
-        ("XLA_FFI_Error_Create", ctypes.CFUNCTYPE(c_void_p, POINTER(ErrorCreate))),
+        ("XLA_FFI_Error_Create", ctypes.CFUNCTYPE(c_void_p, POINTER(ErrorCreateArgs))),
     ]
 
 
-class CallFrame(Header):
+class CallFrame(Head):
     _fields_ = [
         ("api", POINTER(Api)),
         ("ctx", c_void_p),
         ("stage", c_int32),
-        ("args", Arguments),
-        ("rets", Results),
-        ("attrs", Attributes),
+        ("args", Args),
+        ("rets", Rets),
+        ("attrs", Attrs),
     ]
 
 
 STRUCTURES = {
-    "XLA_FFI_Extension_Base": Extension,
-    "XLA_FFI_Api_Version": Version,
+    "XLA_FFI_Extension_Base": ExtensionBase,
+    "XLA_FFI_Api_Version": ApiVersion,
     "XLA_FFI_Metadata": Metadata,
     "XLA_FFI_Metadata_Extension": MetadataExtension,
     "XLA_FFI_Buffer": BufferStruct,
-    "XLA_FFI_Args": Arguments,
-    "XLA_FFI_Rets": Results,
+    "XLA_FFI_Args": Args,
+    "XLA_FFI_Rets": Rets,
     "XLA_FFI_ByteSpan": ByteSpan,
     "XLA_FFI_Scalar": Scalar,
-    "XLA_FFI_Attrs": Attributes,
-    "XLA_FFI_Error_Create_Args": ErrorCreate,
+    "XLA_FFI_Attrs": Attrs,
+    "XLA_FFI_Error_Create_Args": ErrorCreateArgs,
     "XLA_FFI_Api": Api,
     "XLA_FFI_CallFrame": CallFrame,
 }
-"""Name in `c_api.h` -> structure. Fields at the end that are not used are left out."""
-
-
-# ---- declaring and calling ----
+"""Name in c_api.h -> the structure here, whose fields are the first ones there."""
 
 _Handler = ctypes.CFUNCTYPE(c_void_p, POINTER(CallFrame))
 _handlers: list = []
-"""They must outlive every program that calls them."""
-_declared: dict[str, Function] = {}
+"""Handlers must outlive every program that calls them."""
+_pending: dict[str, Function] = {}
 _registering = threading.Lock()
 
 
-def declare(name: str, function: Function) -> None:
-    """Makes `call(name, ...)` possible. The function is registered at the first call, so that an
-    import costs nothing and cannot fail for those who never call."""
-    _declared[name] = function
+def define(name: str, function: Function) -> None:
+    """Defines a function that XLA learns of at its first `call`: importing costs nothing, and
+    cannot fail for those who never call."""
+    _pending[name] = function
 
 
 def call(name: str, result, **options) -> Callable:
-    """`jax.ffi.ffi_call` of a declared function."""
-    interrupts.install()
+    """Returns `jax.ffi.ffi_call` of a defined function."""
     with _registering:
-        if name in _declared:
-            register(name, _declared[name])
-            del _declared[name]  # not before: after a failure the next call tries again
+        if name in _pending:
+            register(name, _pending[name])
+            del _pending[name]  # not before: a failed registration is tried again
     return jax.ffi.ffi_call(name, result, **options)
 
 
 def register(name: str, function: Function) -> None:
-    """Makes `jax.ffi.ffi_call(name, ...)` call `function` on a CPU. An exception in it becomes the
-    error of the XLA program. Signal handlers run after it."""
+    """Makes `jax.ffi.ffi_call(name, ...)` call `function` on a CPU.
 
-    def handle(pointer):
-        frame = pointer.contents
-        if _write_version(frame.extension_start) or frame.stage != EXECUTE:
-            return None
+    An exception becomes the error of the XLA program; see `interrupts` for Ctrl-C.
+    """
+
+    def handle(frame_pointer):
         try:
+            frame = frame_pointer.contents
+            if _answer_metadata(frame.extension_start) or frame.stage != EXECUTE:
+                return None
             arguments = _buffers(frame.args.size, frame.args.args)
             results = _buffers(frame.rets.size, frame.rets.rets)
-            function(arguments, results, **_attributes(frame.attrs))
-        except BaseException as error:  # the results are not valid
-            return _create_error(
-                frame.api.contents, f"{name}: {str(error) or type(error).__name__}"
-            )
-        return None
+            function(arguments, results, _attributes(frame.attrs))
+            return None
+        except BaseException as error:  # whatever it is, the result does not exist
+            message = str(error) or type(error).__name__
+            return _create_error(frame_pointer.contents.api.contents, f"{name}: {message}")
 
-    interrupts.protect(handle)
     handler = _Handler(handle)
     _handlers.append(handler)
     jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform="cpu")
 
 
-def _write_version(extension) -> bool:
-    """At registration XLA asks once which version the handler was written for."""
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Ctrl-C stays Ctrl-C: where it stopped a handler, XLA's error becomes `KeyboardInterrupt`."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if KeyboardInterrupt.__name__ in str(error):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _answer_metadata(extension) -> bool:
+    """XLA asks once, at registration, which version the handler was written for."""
     if not extension or extension.contents.type != METADATA:
         return False
     metadata = ctypes.cast(extension, POINTER(MetadataExtension)).contents.metadata.contents
@@ -211,30 +217,28 @@ def _write_version(extension) -> bool:
     return True
 
 
-def _buffers(size: int, pointers) -> list[Buffer]:
+def _buffers(size: int, items) -> list[Buffer]:
     buffers = []
     for i in range(size):
-        buffer = pointers[i].contents
-        shape = tuple(buffer.dims[: buffer.rank])
-        buffers.append(Buffer(buffer.data, DTYPES[buffer.dtype], shape))
+        item = items[i].contents
+        buffers.append(Buffer(item.data, DTYPES[item.dtype], tuple(item.dims[: item.rank])))
     return buffers
 
 
-def _attributes(attributes: Attributes) -> dict[str, bool | int | float]:
-    """Scalars by name."""
+def _attributes(attrs: Attrs) -> dict[str, float]:
     values = {}
-    for i in range(attributes.size):
-        span = attributes.names[i].contents
+    for i in range(attrs.size):
+        span = attrs.names[i].contents
         name = ctypes.string_at(span.ptr, span.len).decode()
-        if attributes.types[i] != SCALAR:
-            raise TypeError(f"attribute {name}: expected a scalar")
-        scalar = ctypes.cast(attributes.attrs[i], POINTER(Scalar)).contents
-        values[name] = _SCALARS[scalar.dtype].from_address(scalar.value).value
+        scalar = ctypes.cast(attrs.attrs[i], POINTER(Scalar)).contents
+        if attrs.types[i] != SCALAR or scalar.dtype != FLOAT32:
+            raise TypeError(f"attribute {name!r}: expected a float32 scalar")
+        values[name] = ctypes.c_float.from_address(scalar.value).value
     return values
 
 
 def _create_error(api: Api, message: str) -> int:
-    arguments = ErrorCreate(
-        struct_size=ctypes.sizeof(ErrorCreate), message=message.encode(), errc=INTERNAL_ERROR
+    args = ErrorCreateArgs(
+        struct_size=ctypes.sizeof(ErrorCreateArgs), message=message.encode(), errc=INTERNAL_ERROR
     )
-    return api.XLA_FFI_Error_Create(ctypes.byref(arguments))
+    return api.XLA_FFI_Error_Create(ctypes.byref(args))

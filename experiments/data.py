@@ -1,0 +1,41 @@
+"""A configuration -> frames on the net's grid, from the data set's own files or a prepared file."""
+
+from pathlib import Path
+
+from data_pipeline.errors import DataError
+from data_pipeline.examples.frames import Frames, load
+from data_pipeline.load import load_frames
+from experiments.config import Config
+
+DEFAULT_SIMULATION = {"infants": 240, "frames": 16, "seed": 0, "size": (320, 240)}
+
+
+def read_frames(config: Config) -> Frames:
+    """Reads the data set; simulated data is created where there is none yet.
+
+    Raises:
+      DataError: unusable files, or a prepared file of another data set or grid.
+    """
+    recipe, place = config.recipe, config.place
+    if place.data_dir and place.data_dir.endswith(".npz"):
+        return read_prepared(Path(place.data_dir), recipe.dataset, recipe.rows_cols)
+    data_dir = Path(place.data_dir or "data/simulated")
+    if recipe.dataset == "simulated" and (place.data_dir is None or not data_dir.exists()):
+        from data_pipeline.simulate import simulate  # MuJoCo, only where it is needed
+
+        simulate(data_dir, **DEFAULT_SIMULATION)
+    return load_frames(
+        recipe.dataset, data_dir, recipe.rows_cols, Path(place.cache_dir), recipe.builder
+    )
+
+
+def read_prepared(path: Path, dataset: str, grid: tuple[int, int]) -> Frames:
+    """Reads a file that `data_pipeline.prepare` wrote, of this data set on this grid."""
+    frames = load(path)
+    if frames.grid != grid or frames.dataset != dataset:
+        raise DataError(
+            f"{path}: holds {frames.dataset} on {frames.grid[1]}x{frames.grid[0]}, expected "
+            f"--dataset={dataset} --grid={grid[1]}x{grid[0]}; change the options or prepare the "
+            "data again"
+        )
+    return frames

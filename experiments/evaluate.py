@@ -1,0 +1,149 @@
+"""A model and a data set -> the errors of the model's poses, as `experiments.run` reports them.
+
+    python -m experiments.evaluate runs/simulated-asy-seed0/model.safetensors
+    python -m experiments.evaluate MODEL --dataset=babypose --data_dir=DIR [--test_ids=1,2]
+
+On the data that the model was trained on, the infants that its training held out are tested; on any
+other data all infants are, or those of --test_ids.
+"""
+
+import dataclasses
+import sys
+from typing import Literal
+
+import jax
+import numpy as np
+import tyro
+
+import jaxpose
+from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.errors import DataError
+from data_pipeline.examples.frames import Frames
+from data_pipeline.examples.splits import PARTS, Split, split_frames
+from experiments import evaluation, machines, rundir, tables
+from experiments.config import Config, ConfigError, Place, Recipe
+from experiments.data import read_frames
+from jaxpose.lowering import fastest, lowering_named
+from jaxpose.model import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Tests a model; the last line of stdout is the result as JSON."""
+
+    model: tyro.conf.Positional[str]
+    """A model.safetensors."""
+    dataset: str | None = None
+    """simulated, utd_mhad or babypose. None: what the model was trained on."""
+    data_dir: str | None = None
+    """Folder with the data set's own files, or a file written by `data_pipeline.prepare`."""
+    test_ids: str | None = None
+    """Infants or subjects to test: 1,2,3. None: see above."""
+    builder: str | None = None
+    """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad)."""
+    cache_dir: str = "data/cache"
+    """Folder of data that was read once."""
+    lowering: str = "auto"
+    """How convolutions are computed: auto, conv3d, folded, onednn."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of activations."""
+    out: str | None = None
+    """File to write the result to, as well: a name in .json."""
+
+
+def evaluate(options: Options) -> dict:
+    """Everything; returns the result."""
+    model = load(options)
+    frames = frames_of(model, options)
+    split = split_of(model, frames, options)
+    tested = evaluation.test_model(model, frames, split)
+    errors = evaluation.limb_errors(model, frames, split, tested)
+    specification = model.specification
+    result = {
+        "variant": specification.variant,
+        "dataset": frames.dataset,
+        "seed": specification.provenance.get("seed"),
+        "width": specification.regression_width,
+        "grid": [*specification.grid],
+        "subjects": split.subjects,
+        "device": jax.devices()[0].device_kind,
+        "lowering": model.lowering.name,
+        "precision": model.precision,
+        "versions": {"jaxpose": jaxpose.__version__, "jax": jax.__version__},
+        **machines.facts(),
+        **evaluation.report(frames, tested, errors),
+        "model": model.digest,
+        "provenance": specification.provenance,
+        "infants": evaluation.infant_rows(frames, tested, errors),
+    }
+    if options.out is not None:
+        rundir.write_json(expand(options.out), result)
+    return result
+
+
+def load(options: Options) -> Model:
+    try:
+        if options.lowering == "auto":
+            lowering = fastest(options.precision)
+        else:
+            lowering = lowering_named(options.lowering)
+    except ValueError as error:
+        raise ConfigError(f"--lowering: {error}") from None
+    if reason := lowering.unavailable(options.precision):
+        raise ConfigError(f"--lowering={lowering.name} --precision={options.precision}: {reason}")
+    return Model.load(expand(options.model), lowering=lowering, precision=options.precision)
+
+
+def frames_of(model: Model, options: Options) -> Frames:
+    """The data on the model's grid."""
+    provenance, (rows, cols) = model.specification.provenance, model.specification.grid
+    dataset = options.dataset or provenance.get("dataset")
+    if dataset is None:
+        raise ConfigError("--dataset: the model does not say what it was trained on; name one")
+    data_dir = None if options.data_dir is None else str(expand(options.data_dir))
+    recipe = Recipe(dataset=dataset, grid=f"{cols}x{rows}", builder=options.builder)
+    place = Place(data_dir=data_dir, cache_dir=str(expand(options.cache_dir)))
+    if dataset != "simulated" and data_dir is None:
+        raise ConfigError(f"--dataset={dataset} needs --data_dir, the folder with its files")
+    return read_frames(Config(recipe=recipe, place=place))
+
+
+def split_of(model: Model, frames: Frames, options: Options) -> Split:
+    """The frames to test, and those that the model was trained on, if they are among the data."""
+    provenance = model.specification.provenance
+    trained = provenance.get("subjects", {}) if same_data(provenance, frames) else {}
+    everybody = list(dict.fromkeys(frames.subject.tolist()))
+    if trained and provenance["split_kind"] == "within_infant":
+        return split_frames(frames, "within_infant", {"train": tuple(trained["train"])})
+    subjects = {part: list(trained.get(part, [])) for part in PARTS}
+    if options.test_ids is not None:
+        subjects["test"] = [s.strip() for s in options.test_ids.split(",") if s.strip()]
+        if unknown := [s for s in subjects["test"] if s not in everybody]:
+            raise DataError(
+                f"--test_ids: unknown id {unknown[0]!r}; ids here: {', '.join(everybody)}"
+            )
+        if seen := sorted({*subjects["test"]} & {*subjects["train"], *subjects["val"]}):
+            print(f"warning: the model was trained on {', '.join(seen)}", file=sys.stderr)
+    elif not trained:
+        subjects["test"] = everybody
+    used = {part: np.isin(frames.subject, subjects[part]) for part in PARTS}
+    return Split("by_infant", subjects, used)
+
+
+def same_data(provenance: dict, frames: Frames) -> bool:
+    return provenance.get("data") == frames.digest()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(Options, arguments, "experiments.evaluate")
+
+    def body() -> dict:
+        result = evaluate(options)
+        print(tables.errors_of(result), file=sys.stderr)
+        return result
+
+    return run_command(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Trained weights and the run's settings -> a `Model`, which is evaluated, saved and used."""
+
+import jax
+import numpy as np
+from flax import nnx
+
+import jaxpose
+from data_pipeline.datasets import DATASETS
+from data_pipeline.examples.clips import CLIP
+from data_pipeline.examples.frames import Frames
+from data_pipeline.examples.splits import Split
+from experiments.config import Config, short_hash
+from experiments.machines import commit
+from experiments.numerics import NUMERICS
+from jaxpose.decoding import metrics
+from jaxpose.decoding.peaks import Decoding
+from jaxpose.lowering import lowering_named
+from jaxpose.model import Model
+from jaxpose.nets.compute import LayerWeights
+from jaxpose.specification import Specification
+from jaxpose.training.loop import Weights
+
+NetWeights = dict[str, LayerWeights]
+
+
+def layer_weights(graph: nnx.GraphDef, weights: Weights) -> NetWeights:
+    """Returns the arrays of a trained net, by layer."""
+    return jax.tree.map(np.asarray, nnx.merge(graph, *weights).weights())
+
+
+def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, NetWeights]) -> Model:
+    """Joins both trained nets and everything around them into a model."""
+    recipe = config.recipe
+    known = DATASETS[recipe.dataset]
+    train = split.used["train"]
+    mean_pose = metrics.mean_pose(frames.xy[train], frames.visible[train])
+    specification = Specification(
+        grid=recipe.rows_cols,
+        depth_scale_mm=known.scale_mm,
+        background_mm=known.background_mm,
+        clip_frames=CLIP,
+        variant=recipe.variant,
+        detection_factorise=recipe.detection.factorise,
+        detection_width=recipe.detection.width,
+        regression_width=recipe.regression.width,
+        bn_epsilon=recipe.bn_epsilon,
+        target_scale=recipe.regression.target_scale,
+        decoding=Decoding(recipe.radius, recipe.min_score),
+        maps=recipe.maps,
+        mean_pose=tuple((float(x), float(y)) for x, y in mean_pose),
+        provenance={
+            "jaxpose": jaxpose.__version__,
+            "commit": commit(),
+            "numerics": NUMERICS,
+            "recipe_hash": recipe.hash,
+            "dataset": frames.dataset,
+            "data": frames.digest(),
+            "split_kind": split.kind,
+            "split": short_hash(split.as_json(frames)),
+            "subjects": split.subjects,
+            "seed": recipe.seed,
+        },
+    )
+    lowering = lowering_named(config.machine.lowering)
+    return Model(specification, weights, lowering=lowering, precision=recipe.precision)

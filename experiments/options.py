@@ -1,0 +1,41 @@
+"""Command line -> a checked configuration."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import tyro
+
+from experiments.checks import check
+from experiments.config import PRESETS, Config, ConfigError, Recipe, settle
+
+
+def parse(arguments: list[str] | None = None) -> Config:
+    """Command line -> a checked `Config`; unknown options end the program with tyro's message."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    preset = Recipe.preset
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            preset = arguments[position + 1]
+        elif argument.startswith("--preset="):
+            preset = argument.removeprefix("--preset=")
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset {preset!r}; one of: {', '.join(PRESETS)}")
+    config = tyro.cli(
+        Config,
+        default=Config(recipe=PRESETS[preset]),
+        args=arguments,
+        prog="python -m experiments.run",
+        use_underscores=True,
+    )
+    check(config)
+    place = config.place
+    folders = ("data_dir", "runs_dir", "cache_dir")
+    expanded = {name: _expand(getattr(place, name)) for name in folders}
+    return dataclasses.replace(
+        config, recipe=settle(config.recipe), place=dataclasses.replace(place, **expanded)
+    )
+
+
+def _expand(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser())

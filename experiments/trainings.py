@@ -1,0 +1,182 @@
+"""A configuration and split frames -> the weights of both nets, trained one after the other."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+
+from data_pipeline.datasets import DATASETS
+from data_pipeline.examples import clips
+from data_pipeline.examples.feed import Feed
+from data_pipeline.examples.feed import feed as numpy_feed
+from data_pipeline.examples.frames import Frames
+from data_pipeline.examples.splits import Split
+from data_pipeline.locks import locked
+from experiments import choices, rundir
+from experiments.config import Config, Recipe, short_hash
+from experiments.models import NetWeights, layer_weights
+from experiments.numerics import NUMERICS
+from jaxpose.body.masks import Target
+from jaxpose.cost.accounting import net_cost
+from jaxpose.lowering import lowering_named
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
+from jaxpose.nets.modules import DetectionNet, RegressionNet
+from jaxpose.training import stages
+from jaxpose.training.checkpoints import Checkpoints
+from jaxpose.training.loop import Batches, Optimisation, fit, split_net
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained net.
+
+    Attributes:
+      weights: arrays by layer, of the best epoch.
+      rows: one row of measures per epoch.
+      seconds: time that this process spent on training; 0 if there was nothing left to do.
+      folder: where its checkpoints are.
+    """
+
+    weights: NetWeights
+    rows: list[dict]
+    seconds: float
+    folder: Path
+
+
+def numerics_of(config: Config) -> Numerics:
+    """How the nets of a run are computed."""
+    recipe = config.recipe
+    return Numerics(
+        lowering=lowering_named(config.machine.lowering),
+        dtype=recipe.precision,
+        bn_momentum=recipe.bn_momentum,
+        bn_epsilon=recipe.bn_epsilon,
+    )
+
+
+def train_detection(
+    config: Config, frames: Frames, split: Split, history: rundir.History
+) -> Trained:
+    """Trains the detection net, or reads the one that a run with the same facts trained."""
+    recipe = config.recipe
+    net = DetectionNet(
+        width=recipe.detection.width,
+        factorise=FACTORISATIONS[recipe.detection.factorise],
+        output_bias=recipe.detection.output_bias,
+        numerics=numerics_of(config),
+        rngs=nnx.Rngs(recipe.seed),
+    )
+    graph, weights = split_net(net)
+    target = Target(recipe.radius)
+    facts = detector_facts(config, frames, split)
+    folder = Path(config.place.runs_dir) / "detectors" / short_hash(facts)
+    parameters = net_cost(net.net.layers, (clips.CLIP, *recipe.rows_cols)).parameters
+    rundir.claim(folder, 9 * 4 * parameters)
+    with locked(folder), Checkpoints(folder / "checkpoints", highest=True) as checkpoints:
+        rundir.settle(folder, "config.json", facts, "configuration")
+        best, rows, seconds = fit(
+            stages.detection_stage(graph, target),
+            weights,
+            None,
+            recipe.detection,
+            make_batches(config, frames, split, "detection", target),
+            checkpoints,
+            on_epoch=history.write,
+            micro_batches=config.machine.detection_micro_batches,
+        )
+    return Trained(layer_weights(graph, best), rows, seconds, folder)
+
+
+def train_regression(
+    config: Config, frames: Frames, split: Split, history: rundir.History, detector: Trained
+) -> Trained:
+    """Trains the regression net on top of the frozen detection net."""
+    recipe, numerics = config.recipe, numerics_of(config)
+    net = RegressionNet(
+        VARIANTS[recipe.variant],
+        width=recipe.regression.width,
+        zero_output=recipe.regression.zero_output,
+        numerics=numerics,
+        rngs=nnx.Rngs(recipe.seed + 1),
+    )
+    graph, weights = split_net(net)
+    target = Target(recipe.radius, recipe.radius * recipe.regression.std_over_radius)
+    detection_net = choices.nets(recipe)["detection"]
+
+    def detect(weights, depth):
+        return jax.nn.sigmoid(apply_folded(detection_net, weights, numerics, depth))
+
+    folder = config.run_dir
+    with Checkpoints(folder / "checkpoints", highest=False) as checkpoints:
+        best, rows, seconds = fit(
+            stages.regression_stage(graph, detect, target, recipe.regression.target_scale),
+            weights,
+            fold_net(detector.weights, recipe.bn_epsilon),
+            recipe.regression,
+            make_batches(config, frames, split, "regression", target),
+            checkpoints,
+            on_epoch=lambda rows: history.write(detector.rows + rows),
+            micro_batches=config.machine.regression_micro_batches,
+        )
+    return Trained(layer_weights(graph, best), rows, seconds, folder)
+
+
+def make_batches(
+    config: Config, frames: Frames, split: Split, stage: str, target: Target
+) -> Batches:
+    """Batches of one stage: every frame starts a training clip, every third a validation clip."""
+    recipe = config.recipe
+    optimisation: Optimisation = getattr(recipe, stage)
+    batch, number = optimisation.batch_size, ("detection", "regression").index(stage)
+    starts = clips.clip_starts(frames, split.used["train"], shift=1)
+    validation = clips.clip_starts(frames, split.used["val"], shift=clips.CLIP)
+    shown = frames
+    if recipe.mirror:  # the mirror image of frame i is frame i + n
+        starts = np.concatenate([starts, starts + len(frames)])
+        shown = frames.with_mirror_images()
+    steps = optimisation.steps_per_epoch or max(1, len(starts) // batch)
+    feed = make_feed(config, shown, target)
+
+    def train(epoch: int):
+        # The epoch's clips follow from the seed alone, so a resumed epoch sees the same.
+        order = clips.order(starts, (recipe.seed, number, epoch), steps * batch)
+        return feed(order, batch)
+
+    return Batches(train, lambda: feed(validation, batch), steps)
+
+
+def make_feed(config: Config, frames: Frames, target: Target) -> Feed:
+    """The input pipeline of a run: tf.data or numpy."""
+    scale_mm = DATASETS[config.recipe.dataset].scale_mm
+    drawn = target if config.machine.masks == "pipeline" else None
+    if config.machine.feed == "numpy":
+        return numpy_feed(frames, scale_mm, drawn)
+    from data_pipeline.examples.batches import feed  # TensorFlow, only where it is needed
+
+    return feed(frames, scale_mm, drawn)
+
+
+LATER = {"variant", "preset", "regression", "min_score", "maps", "builder"}
+"""Options of the recipe that do not touch the detection net."""
+SPLIT = {"split", "folds", "fold", "train_ids", "val_ids", "test_ids"}
+"""Options that the split's training and validation frames stand for."""
+
+
+def detector_facts(config: Config, frames: Frames, split: Split) -> dict:
+    """All that determines the detection net, and nothing else."""
+    recipe: Recipe = config.recipe
+    options = {name: v for name, v in recipe.facts().items() if name not in LATER | SPLIT}
+    known = split.as_json(frames)
+    return {
+        **options,
+        "lowering": config.machine.lowering,
+        "masks": config.machine.masks,
+        "micro_batches": config.machine.detection_micro_batches,
+        "data": known["data"],
+        "scale_mm": DATASETS[recipe.dataset].scale_mm,
+        "split": {part: known["parts"][part] for part in ("train", "val")},
+        "numerics": NUMERICS,
+    }

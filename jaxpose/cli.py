@@ -1,0 +1,97 @@
+"""The console command `jaxpose`, for those who use a model.
+
+jaxpose info MODEL      what the model is, and what it was trained and tested on
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import jaxpose
+from jaxpose.cost.accounting import net_cost
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """Prints what a model is: its specification as text, then one line of JSON."""
+
+    model: tyro.conf.Positional[str]
+    """A model.safetensors."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """Prints the version of jaxpose."""
+
+
+Command = (
+    Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Version, tyro.conf.subcommand("version")]
+)
+
+
+def info(path: Path) -> dict:
+    """Describes a model file.
+
+    Raises:
+      ModelError: an unusable file.
+    """
+    model = jaxpose.Model.load(path)
+    specification = model.specification
+    clip = (specification.clip_frames, *specification.grid)
+    costs = {name: net_cost(net.layers, clip) for name, net in specification.nets().items()}
+    return {
+        "digest": model.digest,
+        "bytes": path.stat().st_size,
+        "parameters": {name: cost.parameters for name, cost in costs.items()},
+        "macs_nominal": {name: cost.macs_nominal for name, cost in costs.items()},
+        **specification.as_json(),
+    }
+
+
+def text(values: dict) -> str:
+    """The description for people."""
+    rows, columns = values["grid"]
+    decoding, provenance = values["decoding"], values["provenance"]
+    parameters = values["parameters"]
+    lines = [
+        f"model        {values['digest'][:12]}, {values['bytes'] / 1e6:.1f} MB",
+        f"detection    {values['detection_factorise']}, width {values['detection_width']:g}, "
+        f"{parameters['detection']:,} parameters",
+        f"regression   {values['variant']}, width {values['regression_width']:g}, "
+        f"{parameters['regression']:,} parameters",
+        f"input        clips of {values['clip_frames']} frames, "
+        f"{1e3 * values['frame_interval_s']:.0f} ms apart, {columns}x{rows} px; depth in mm",
+        f"decoding     {values['maps']} maps, {values['linking']} linking, a joint is missing "
+        f"below {decoding['min_score']:g}",
+        f"joints       {', '.join(values['joints'])}",
+    ]
+    for name, value in provenance.items():
+        if name == "subjects":
+            value = ", ".join(f"{len(ids)} {part}" for part, ids in value.items())
+        lines.append(f"{name:<12} {value if isinstance(value, str) else json.dumps(value)}")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 = done, 2 = an unusable file."""
+    command = tyro.cli(Command, args=arguments, prog="jaxpose", description=__doc__.splitlines()[0])
+    if isinstance(command, Version):
+        print(jaxpose.__version__)
+        return 0
+    try:
+        values = info(Path(command.model).expanduser())
+    except jaxpose.ModelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text(values), file=sys.stderr)
+    print(json.dumps(values))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""A trained model as one file: `Model.load(path).poses(frames_mm)`.
+
+The file is in the safetensors format. Its header holds the specification as JSON, its tensors the
+weights of both nets with their batch norms, so that training can go on from it; batch norms are
+folded when the model computes. Loading executes nothing from the file. See docs/model-format.md.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt16
+
+from jaxpose import model_file
+from jaxpose.body import geometry
+from jaxpose.decoding.combine import combine
+from jaxpose.decoding.linking import LINKERS, Poses, poses
+from jaxpose.errors import ModelError
+from jaxpose.lowering import Lowering, fastest
+from jaxpose.model_file import NetWeights
+from jaxpose.nets.compute import LayerWeights, Numerics, apply_folded, fold_net
+from jaxpose.nets.layers import Layer
+from jaxpose.specification import Specification
+
+BATCH = 8
+"""Clips computed at a time by default."""
+
+
+class Maps(NamedTuple):
+    """The output of both nets, float32 [... h w 20]: 12 joint maps, then 8 connection maps."""
+
+    detection: Float[np.ndarray, "*n h w maps"]
+    """Probabilities of the detection net."""
+    regression: Float[np.ndarray, "*n h w maps"]
+    """Confidence maps of the regression net; a perfect peak is about 1."""
+
+
+class Model:
+    """Both nets and everything around them: depth in mm -> poses.
+
+    Attributes:
+      specification: what lies between raw depth and a pose.
+      weights: name of a net ("detection", "regression") -> its weights by layer.
+    """
+
+    def __init__(
+        self,
+        specification: Specification,
+        weights: Mapping[str, NetWeights],
+        *,
+        lowering: Lowering | None = None,
+        precision: str = "float32",
+    ):
+        """`lowering` says how convolutions are computed; by default the fastest one that is
+        available. `precision` is that of activations, "float32" or "bfloat16".
+
+        Raises:
+          ModelError: weights that do not fit the specification.
+        """
+        specification.check()
+        self.specification, self.weights = specification, weights
+        self.lowering, self.precision = lowering or fastest(precision), precision
+        for net, description in specification.nets().items():
+            for layer in description.layers:
+                _check_weights(f"{net}/{layer.name}", layer, weights[net][layer.name])
+
+    # ---- from depth to poses ----
+
+    def poses(
+        self,
+        frames_mm: UInt16[np.ndarray, "n rows columns"],
+        *,
+        stride: int = 1,
+        crop: tuple[int, int, int, int] | None = None,
+        batch_size: int = BATCH,
+    ) -> Poses:
+        """Estimates the pose in every frame of a recording.
+
+        Args:
+          frames_mm: depth in mm, 0 where there is no return, in time order. Neighbours are
+            `specification.frame_interval_s` apart.
+          stride: frames from one clip to the next. With 1, clips overlap, and a frame's pose is
+            that of the clip in whose middle it stands; the first and the last frame take theirs
+            from the first and the last clip. With 3, clips do not overlap; the last clip is moved
+            back if the number of frames is not divisible by 3.
+          crop: part of the image that the nets see, (x, y, width, height) px; by default all.
+          batch_size: clips that are computed at a time.
+
+        Returns:
+          Joints (x, y) in px of the camera's image, float32 [n 12 2]; (0, 0) is the centre of the
+          top-left pixel. A joint that was not found is at its map's maximum, with `found` False.
+
+        Raises:
+          ValueError: fewer frames than a clip has, or an unknown stride.
+        """
+        clip = self.specification.clip_frames
+        if len(frames_mm) < clip:
+            raise ValueError(f"{len(frames_mm)} frames, expected at least {clip}, one clip")
+        if stride not in (1, clip):
+            raise ValueError(f"stride={stride}, expected 1 or {clip}")
+        crop = crop or (0, 0, frames_mm.shape[2], frames_mm.shape[1])
+        depth = self.to_grid(frames_mm, crop)
+        starts, clip_of, position = clip_plan(len(depth), clip, stride)
+        parts = []
+        for first in range(0, len(starts), batch_size):
+            index = starts[first : first + batch_size, None] + np.arange(clip)
+            maps = self.decoded_maps(self.maps(self.clips(depth[index]), batch_size))
+            frames = np.flatnonzero((clip_of >= first) & (clip_of < first + batch_size))
+            parts.append(self.decode(maps[clip_of[frames] - first, position[frames]]))
+        poses = Poses(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        xy = geometry.joints_from_grid(poses.xy, np.array(crop), self.specification.grid)
+        return poses._replace(xy=xy)
+
+    def to_grid(
+        self, frames_mm: UInt16[np.ndarray, "n rows columns"], crop: tuple[int, int, int, int]
+    ) -> Float[np.ndarray, "n h w"]:
+        """Reduces camera images to the nets' grid, in mm."""
+        specification = self.specification
+        return geometry.depth_to_grid(
+            frames_mm, crop, specification.grid, specification.background_mm
+        )
+
+    def clips(self, grid_mm: Float[np.ndarray, "b t h w"]) -> Float[np.ndarray, "b t h w 1"]:
+        """Makes the nets' input: each image minus its mean, in units of `depth_scale_mm`."""
+        images = grid_mm.reshape(-1, *grid_mm.shape[2:])
+        images = geometry.standardise(images, self.specification.depth_scale_mm)
+        return images.reshape(*grid_mm.shape, 1)
+
+    def maps(self, clips: Float[np.ndarray, "b t h w 1"], batch_size: int = BATCH) -> Maps:
+        """Computes both nets' maps of any number of clips, `batch_size` at a time."""
+        parts = []
+        for first in range(0, len(clips), batch_size):
+            batch = clips[first : first + batch_size]
+            missing = batch_size - len(batch)  # filled up, so that one shape is compiled
+            if missing:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+            detection, regression = self._predict(self._folded, batch)
+            size = batch_size - missing
+            parts.append((np.asarray(detection)[:size], np.asarray(regression)[:size]))
+        return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def decoded_maps(self, maps: Maps) -> Float[np.ndarray, "*n h w maps"]:
+        """Selects the maps that are decoded, as the specification says."""
+        if self.specification.maps == "combined":
+            return combine(maps.detection, maps.regression)
+        return maps.regression
+
+    def decode(self, maps: Float[np.ndarray, "n h w maps"], linking: str | None = None) -> Poses:
+        """Decodes the maps of n >= 1 frames; positions are px of the grid."""
+        linker = LINKERS[linking or self.specification.linking]
+        return poses(maps, self.specification.decoding, linker)
+
+    @functools.cached_property
+    def _folded(self):
+        epsilon = self.specification.bn_epsilon
+        return {net: fold_net(weights, epsilon) for net, weights in self.weights.items()}
+
+    @functools.cached_property
+    def _predict(self):
+        nets, scale = self.specification.nets(), self.specification.target_scale
+        numerics = Numerics(self.lowering, self.precision)
+
+        @jax.jit
+        def predict(weights, depth):
+            logits = apply_folded(nets["detection"], weights["detection"], numerics, depth)
+            maps = jax.nn.sigmoid(logits)
+            confidence = apply_folded(
+                nets["regression"], weights["regression"], numerics, depth, maps
+            )
+            return maps, confidence / scale
+
+        return predict
+
+    # ---- from and to a file ----
+
+    def save(self, path: Path) -> None:
+        """Writes the model to one file: beside `path` first, so that `path` is never half a file.
+
+        Raises:
+          OSError: `path` cannot be written.
+        """
+        model_file.write(path, self.specification, self.weights)
+
+    @classmethod
+    def load(
+        cls, path: Path | str, *, lowering: Lowering | None = None, precision: str = "float32"
+    ) -> "Model":
+        """Reads a file that `save` wrote; `lowering` and `precision` as in `Model`.
+
+        Raises:
+          ModelError: no such file, or one that is damaged, foreign, or of a newer version.
+        """
+        specification, weights = model_file.read(path)
+        try:
+            return cls(specification, weights, lowering=lowering, precision=precision)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+
+    def with_provenance(self, **facts) -> "Model":
+        """Returns the model with more facts in its specification's provenance."""
+        provenance = {**self.specification.provenance, **facts}
+        specification = dataclasses.replace(self.specification, provenance=provenance)
+        return Model(specification, self.weights, lowering=self.lowering, precision=self.precision)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash of the specification and the weights, 64 hexadecimal digits."""
+        return model_file.digest(self.specification, self.weights)
+
+
+def clip_plan(
+    frames: int, clip: int, stride: int
+) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Returns the first frame of each clip, and for each frame its clip and its position there.
+
+    With a stride of 1 a frame stands in the middle of its clip, except at both ends. Otherwise
+    clips do not overlap, except the last one, which ends with the last frame.
+    """
+    frame = np.arange(frames)
+    if stride == 1:
+        starts = np.arange(frames - clip + 1)
+        clip_of = np.clip(frame - clip // 2, 0, len(starts) - 1)
+    else:
+        starts = np.minimum(np.arange(0, frames, clip), frames - clip)
+        clip_of = frame // clip
+    return starts, clip_of, frame - starts[clip_of]
+
+
+def _check_weights(name: str, layer: Layer, weights: LayerWeights) -> None:
+    """Raises `ModelError` unless all arrays are there, of the layer's shape, and finite."""
+    for field, array in weights._asdict().items():
+        expected = layer.kernel_shape if field == "kernel" else (layer.cout,)
+        if not layer.norm and field not in ("kernel", "bias"):
+            expected = None
+        shape = None if array is None else tuple(array.shape)
+        if shape != expected:
+            raise ModelError(f"{name}: {field} has shape {shape}, expected {expected}")
+        if array is not None and not np.isfinite(np.asarray(array)).all():
+            raise ModelError(f"{name}: {field} holds values that are not finite")

@@ -1,0 +1,111 @@
+"""Descriptions and weights -> maps: how a layer is computed, and a whole net for prediction.
+
+Prediction needs no flax: batch norms are folded into the kernels, and the net's topology is walked
+over plain arrays.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxpose.lowering import LOWERINGS, Lowering, convolve, upsample
+from jaxpose.nets.layers import Layer, Net
+
+
+@dataclasses.dataclass(frozen=True)
+class Numerics:
+    """How a net is computed, as opposed to what it is.
+
+    Attributes:
+      lowering: how its convolutions are computed.
+      dtype: type of activations and products; parameters and statistics are always float32.
+      bn_momentum: share of the running mean and variance that a training step keeps.
+      bn_epsilon: summand of the variance in batch norm.
+    """
+
+    lowering: Lowering = LOWERINGS["folded"]
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    bn_momentum: float = 0.99
+    bn_epsilon: float = 1e-3
+
+
+class LayerWeights(NamedTuple):
+    """The arrays of one `Layer`: numpy or JAX. The last four are None without batch norm."""
+
+    kernel: Any  # float32 [kt kh kw ci/groups co]
+    bias: Any  # float32 [co], and so are the others
+    scale: Any = None
+    shift: Any = None
+    mean: Any = None
+    variance: Any = None
+
+
+class Folded(NamedTuple):
+    """The one convolution that equals a layer with its batch norm in prediction."""
+
+    kernel: Any  # float32 [kt kh kw ci/groups co]
+    bias: Any  # float32 [co]
+
+
+def fold(weights: LayerWeights, epsilon: float) -> Folded:
+    """Folds batch norm in evaluation mode, one factor and one summand per channel, into kernel and
+    bias."""
+    if weights.scale is None:
+        return Folded(weights.kernel, weights.bias)
+    factor = weights.scale / (weights.variance + epsilon) ** 0.5
+    bias = (weights.bias - weights.mean) * factor + weights.shift
+    return Folded(weights.kernel * factor, bias)
+
+
+def fold_net(weights: Mapping[str, LayerWeights], epsilon: float) -> dict[str, Folded]:
+    """`fold` for every layer, by name."""
+    return {name: fold(layer, epsilon) for name, layer in weights.items()}
+
+
+def convolve_layer(
+    layer: Layer,
+    numerics: Numerics,
+    x: Float[Array, "b t h w ci"],
+    kernel: Float[Array, "kt kh kw cig co"],
+    bias: Float[Array, "co"] | None,
+    *,
+    relu: bool,
+) -> Float[Array, "b t2 h2 w2 co"]:
+    """Computes a layer's convolution, then bias and ReLU; x, kernel and bias have one type."""
+    if layer.transposed:
+        y = upsample(x, kernel, lowering=numerics.lowering)
+        y = y if bias is None else y + bias
+        return jax.nn.relu(y) if relu else y
+    return convolve(
+        x,
+        kernel,
+        bias,
+        stride=layer.stride,
+        groups=layer.groups,
+        relu=relu,
+        lowering=numerics.lowering,
+    )
+
+
+def concatenate(parts: list[Float[Array, "b t h w _"]]) -> Float[Array, "b t h w c"]:
+    """Joins activations along their channels."""
+    return jnp.concatenate(parts, axis=-1)
+
+
+def apply_folded(
+    net: Net, weights: Mapping[str, Folded], numerics: Numerics, *inputs: Float[Array, "b t h w _"]
+) -> Float[Array, "b t h w maps"]:
+    """Computes a net whose batch norms are folded: its inputs -> its output, in float32."""
+    layers = {layer.name: layer for layer in net.layers}
+    dtype = jnp.dtype(numerics.dtype)
+
+    def run(name: str, x: Float[Array, "b t h w _"]) -> Float[Array, "b t2 h2 w2 _"]:
+        kernel, bias = (jnp.asarray(array, dtype) for array in weights[name])
+        layer = layers[name]
+        return convolve_layer(layer, numerics, x.astype(dtype), kernel, bias, relu=layer.relu)
+
+    return net.walk(run, concatenate, *inputs).astype(jnp.float32)

@@ -1,0 +1,178 @@
+"""Descriptions -> flax modules that can be trained: convolution, batch norm, ReLU."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxpose.nets import detection, regression
+from jaxpose.nets.compute import LayerWeights, Numerics, concatenate, convolve_layer
+from jaxpose.nets.factorise import FACTORISATIONS, Factorisation, Variant
+from jaxpose.nets.layers import Layer, Net
+
+
+class Conv(nnx.Module):
+    """A `Layer` with its weights: kernel [kt kh kw ci/groups co], bias [co], batch norm."""
+
+    def __init__(self, layer: Layer, numerics: Numerics, *, rngs: nnx.Rngs, zero: bool = False):
+        self.layer, self.numerics = layer, numerics
+        init = nnx.initializers.zeros if zero else nnx.initializers.glorot_uniform()
+        self.kernel = nnx.Param(init(rngs.params(), layer.kernel_shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(layer.cout, jnp.float32))
+        self.norm = (
+            nnx.BatchNorm(
+                layer.cout,
+                momentum=numerics.bn_momentum,
+                epsilon=numerics.bn_epsilon,
+                dtype=jnp.dtype(numerics.dtype),
+                rngs=rngs,
+            )
+            if layer.norm
+            else None
+        )
+
+    def __call__(self, x: Float[Array, "b t h w ci"], *, train: bool):
+        layer, dtype = self.layer, jnp.dtype(self.numerics.dtype)
+        x, bias = x.astype(dtype), self.bias[...].astype(dtype)
+        if self.norm is None:
+            return self._convolve(x, bias, relu=layer.relu)
+        if train and self.numerics.lowering.norm_relu:
+            return self._norm_relu(self._convolve(x, None))
+        # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam would
+        # scale up to full steps.
+        x = self._convolve(x, jax.lax.stop_gradient(bias))
+        x = self.norm(x, use_running_average=not train)
+        return nnx.relu(x) if layer.relu else x
+
+    def _convolve(self, x, bias, relu: bool = False) -> Float[Array, "b t2 h2 w2 co"]:
+        kernel = self.kernel[...].astype(x.dtype)
+        return convolve_layer(self.layer, self.numerics, x, kernel, bias, relu=relu)
+
+    def _norm_relu(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+        """Batch norm in training mode and ReLU by the lowering, in fewer passes over memory than
+        `nnx.BatchNorm`. x lacks the convolution's bias, which only the running mean includes."""
+        norm = self.norm
+        y, mean, variance = self.numerics.lowering.norm_relu(
+            x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu
+        )
+        mean = mean + jax.lax.stop_gradient(self.bias[...])
+        for running, value in ((norm.mean, mean), (norm.var, variance)):
+            running[...] = norm.momentum * running[...] + (1 - norm.momentum) * value
+        return y
+
+    def weights(self) -> LayerWeights:
+        """Returns the layer's arrays."""
+        kernel, bias, norm = self.kernel[...], self.bias[...], self.norm
+        if norm is None:
+            return LayerWeights(kernel, bias)
+        return LayerWeights(
+            kernel, bias, norm.scale[...], norm.bias[...], norm.mean[...], norm.var[...]
+        )
+
+    def set_weights(self, weights: LayerWeights) -> None:
+        """Replaces the layer's arrays.
+
+        Raises:
+          ValueError: an array of another shape.
+        """
+        norm = self.norm
+        variables = [self.kernel, self.bias]
+        if norm is not None:
+            variables += [norm.scale, norm.bias, norm.mean, norm.var]
+        for variable, field in zip(variables, LayerWeights._fields, strict=False):
+            value = jnp.asarray(getattr(weights, field))
+            expected = variable.get_value().shape
+            if value.shape != expected:
+                raise ValueError(
+                    f"{self.layer.name}: {field} of shape {value.shape}, expected {expected}"
+                )
+            variable.set_value(value)
+
+
+class ConvNet(nnx.Module):
+    """A `Net` with its weights: one `Conv` per layer, executed as the net's topology says."""
+
+    def __init__(
+        self, net: Net, *, numerics: Numerics, rngs: nnx.Rngs, zero: frozenset[str] = frozenset()
+    ):
+        """`zero` names the layers whose kernels start at zero."""
+        self.net = net
+        self.convs = nnx.Dict(
+            {
+                layer.name: Conv(layer, numerics, rngs=rngs, zero=layer.name in zero)
+                for layer in net.layers
+            }
+        )
+
+    def __call__(
+        self, *inputs: Float[Array, "b t h w _"], train: bool
+    ) -> Float[Array, "b t h w maps"]:
+        """Computes the net's output in float32."""
+
+        def run_layer(name, x):
+            return self.convs[name](x, train=train)
+
+        return self.net.walk(run_layer, concatenate, *inputs).astype(jnp.float32)
+
+    def weights(self) -> dict[str, LayerWeights]:
+        """Returns the arrays of every layer, by name."""
+        return {name: conv.weights() for name, conv in self.convs.items()}
+
+    def set_weights(self, weights: Mapping[str, LayerWeights]) -> None:
+        """Replaces the arrays of every layer. Errors as in `Conv.set_weights`."""
+        for name, conv in self.convs.items():
+            conv.set_weights(weights[name])
+
+
+class DetectionNet(ConvNet):
+    """Logits of 12 joint maps, then 8 connection maps."""
+
+    def __init__(
+        self,
+        *,
+        width: float = 1.0,
+        factorise: Factorisation = FACTORISATIONS["full"],
+        output_bias: float = 0.0,
+        numerics: Numerics = Numerics(),  # noqa: B008 (frozen)
+        rngs: nnx.Rngs,
+    ):
+        """`output_bias` is the initial log-odds of every pixel: about 1 % of pixels are positive,
+        and a net that starts at even odds spends its first epochs on learning that."""
+        super().__init__(detection.net(width, factorise), numerics=numerics, rngs=rngs)
+        bias = self.convs["out"].bias
+        bias[...] = jnp.full_like(bias[...], output_bias)
+
+    def __call__(
+        self, depth: Float[Array, "b t h w 1"], *, train: bool
+    ) -> Float[Array, "b t h w maps"]:
+        """Returns logits [b t h w 20]; h and w must be divisible by `detection.SHRINK`."""
+        return super().__call__(depth, train=train)
+
+
+class RegressionNet(ConvNet):
+    """Refines detection maps into confidence maps; one residual-free chain of convolutions."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        *,
+        width: float = 1.0,
+        zero_output: bool = False,
+        numerics: Numerics = Numerics(),  # noqa: B008 (frozen)
+        rngs: nnx.Rngs,
+    ):
+        """`zero_output` starts from all-zero maps, so that no step is spent unlearning noise."""
+        zero = frozenset({"output"} if zero_output else ())
+        super().__init__(regression.net(variant, width), numerics=numerics, rngs=rngs, zero=zero)
+
+    def __call__(
+        self,
+        depth: Float[Array, "b t h w 1"],
+        maps: Float[Array, "b t h w maps"],
+        *,
+        train: bool,
+    ) -> Float[Array, "b t h w maps"]:
+        """`maps` are probabilities, the sigmoid of the detection net's logits."""
+        return super().__call__(depth, maps, train=train)

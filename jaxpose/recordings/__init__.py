@@ -1,0 +1,9 @@
+"""Depth recordings as files have them: frames with their number, time and millimetres.
+
+    recording    what a recording is: an iterator of frames, and what holds for all of them
+    png          one depth image, read bit for bit
+    folder       a folder of numbered depth images
+    utd_mhad     UTD-MHAD's depth files
+
+NumPy, SciPy and OpenCV alone. Annotations are added in `data_pipeline`.
+"""
