@@ -3,11 +3,9 @@
 import pytest
 
 from jaxpose import lowering
-from jaxpose.lowering.onednn import dnnl
+from jaxpose.lowering.onednn import library
 
-NEEDS_ONEDNN = pytest.mark.skipif(
-    not dnnl.available(), reason="oneDNN is not installed: pip install -e '.[onednn]'"
-)
+NEEDS_ONEDNN = pytest.mark.skipif(library.missing() is not None, reason=str(library.missing()))
 CONV3D, FOLDED, ONEDNN = (lowering.LOWERINGS[name] for name in ("conv3d", "folded", "onednn"))
 LOWERINGS = [
     pytest.param(one, id=name, marks=[NEEDS_ONEDNN] if one is ONEDNN else [])

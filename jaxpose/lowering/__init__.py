@@ -14,8 +14,7 @@ import sys
 from jaxpose.lowering import conv3d, folded
 from jaxpose.lowering.lowering import Lowering, convolve, platform, upsample
 from jaxpose.lowering.onednn import lowering as onednn
-from jaxpose.lowering.onednn.dnnl import instruction_set
-from jaxpose.lowering.onednn.ffi import interrupts
+from jaxpose.lowering.onednn.library import instruction_set
 
 __all__ = [
     "LOWERINGS",
@@ -23,7 +22,6 @@ __all__ = [
     "convolve",
     "fastest",
     "instruction_set",
-    "interrupts",
     "lowering_named",
     "platform",
     "upsample",

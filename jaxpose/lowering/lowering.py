@@ -59,9 +59,11 @@ def convolve(
 
     Raises:
       ValueError: shapes, groups or strides that do not fit together.
+      TypeError: x, kernel and bias of different types.
       ModuleNotFoundError: the lowering's library is not installed.
       NotImplementedError: the lowering cannot compute x's type on this CPU.
     """
+    _check_types(x=x, kernel=kernel, **({} if bias is None else {"bias": bias}))
     extent, (per_group, cout), cin = kernel.shape[:3], kernel.shape[3:], x.shape[4]
     if stride == (1, 1, 1):
         if not all(size % 2 for size in extent):
@@ -89,4 +91,12 @@ def upsample(
         raise ValueError(
             f"kernel {kernel.shape}: expected (1, rows, columns, {x.shape[4]}, channels)"
         )
+    _check_types(x=x, kernel=kernel)
     return lowering.upsample(x, kernel)
+
+
+def _check_types(**arrays: Array) -> None:
+    types = {name: str(array.dtype) for name, array in arrays.items()}
+    if len(set(types.values())) > 1:
+        listed = ", ".join(f"{name} {dtype}" for name, dtype in types.items())
+        raise TypeError(f"{listed}: expected one type; convert with .astype")

@@ -17,7 +17,6 @@ import optax
 from flax import nnx
 from tqdm import tqdm
 
-from jaxpose.lowering import interrupts
 from jaxpose.training.checkpoints import Checkpoints
 
 Batch = dict[str, np.ndarray | jax.Array]
@@ -200,7 +199,7 @@ def fit(
     if checkpoints.latest() is not None:
         done, state, history = checkpoints.restore_latest(state)
         on_epoch(history)
-    with interrupts(), _progress(stage, optimisation, batches, done) as bar:
+    with _progress(stage, optimisation, batches, done) as bar:
         for epoch in range(done, optimisation.epochs):
             # ---- train ----
             epoch_began, losses = time.perf_counter(), []

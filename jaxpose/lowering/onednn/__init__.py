@@ -1,8 +1,12 @@
-"""The lowering `onednn`: convolutions and batch norm by the library behind PyTorch's on a CPU.
+"""The lowering `onednn`: the library behind PyTorch's convolutions on a CPU, called by XLA.
 
-dnnl           the library's C interface
-ffi            a Python function under XLA
-convolution    convolutions, forward and backward
-products       some of their weight gradients, as matrix products
-norm           batch norm in training mode, with ReLU
+lowering      the `Lowering` object, and whether it can be used on this machine
+convolution   convolutions and transposed convolutions with their gradients
+primitives    the library's convolutions, on addresses
+products      the weight gradients that are computed as matrix products
+norm          batch norm in training mode with ReLU
+library       the shared object, and the instructions that it uses
+dnnl          its C interface through ctypes; nothing is compiled
+ffi           Python functions that XLA calls with the addresses of its buffers
+interrupts    signals that arrive while XLA runs such a function
 """

@@ -1,19 +1,21 @@
 """A Python function that XLA calls with the addresses of its buffers: `jax.ffi` without a compiler.
 
 The structures are those of XLA's C interface for foreign functions (`xla/ffi/api/c_api.h`, which
-jaxlib ships; a test compares the two), as far as a handler on a CPU needs them. The handler runs in
-XLA's thread, holds the GIL for the few microseconds in which it reads the addresses, and releases
-it while a library called through ctypes computes.
+jaxlib ships; a test compares the two), as far as a handler on a CPU needs them. XLA chooses the
+thread in which a handler runs, Python's main thread too. The handler holds the GIL for the few
+microseconds in which it reads the addresses, and releases it while a library called through ctypes
+computes.
 """
 
-import contextlib
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
 from typing import NamedTuple
 
 import jax
+
+from jaxpose.lowering.onednn import interrupts
 
 VERSION = (0, 3)
 """Of the C interface. XLA refuses a handler of another major or a newer minor version."""
@@ -165,6 +167,7 @@ def define(name: str, function: Function) -> None:
 
 def call(name: str, result, **options) -> Callable:
     """Returns `jax.ffi.ffi_call` of a defined function."""
+    interrupts.install()
     with _registering:
         if name in _pending:
             register(name, _pending[name])
@@ -175,7 +178,7 @@ def call(name: str, result, **options) -> Callable:
 def register(name: str, function: Function) -> None:
     """Makes `jax.ffi.ffi_call(name, ...)` call `function` on a CPU.
 
-    An exception becomes the error of the XLA program; see `interrupts` for Ctrl-C.
+    An exception becomes the error of the XLA program; for signals see `interrupts`.
     """
 
     def handle(frame_pointer):
@@ -191,20 +194,10 @@ def register(name: str, function: Function) -> None:
             message = str(error) or type(error).__name__
             return _create_error(frame_pointer.contents.api.contents, f"{name}: {message}")
 
+    interrupts.protect(handle)
     handler = _Handler(handle)
     _handlers.append(handler)
     jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform="cpu")
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[None]:
-    """Ctrl-C stays Ctrl-C: where it stopped a handler, XLA's error becomes `KeyboardInterrupt`."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if KeyboardInterrupt.__name__ in str(error):
-            raise KeyboardInterrupt from error
-        raise
 
 
 def _answer_metadata(extension) -> bool:

@@ -2,52 +2,67 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpose.lowering.lowering import Lowering, platform
-from jaxpose.lowering.onednn import convolution, dnnl, norm
-from jaxpose.lowering.onednn.dnnl import instruction_set
+from jaxpose.lowering.onednn import convolution, library, norm
+from jaxpose.lowering.onednn.primitives import (
+    BACKWARD_DATA,
+    BACKWARD_WEIGHTS,
+    FORWARD,
+    FORWARD_RELU,
+    prepared,
+)
+
+_REMEDY = "choose the lowering `folded`"
 
 
-@functools.cache
 def unavailable(dtype: str) -> str | None:
     """Why the library cannot be used for this type on this machine, and what to do; None if it can:
     it is installed, has all operations for this CPU, and XLA accepts its functions."""
-    remedy = "choose the lowering `folded`"
     if platform() != "cpu":
-        return f"it needs a CPU; {remedy}"
-    if not dnnl.available():
-        return f"it is not installed: pip install 'jaxpose[onednn]' on x86-64 Linux, or {remedy}"
-    shape, kernel = (1, 3, 4, 4, 8), (3, 3, 3, 8, 8)
-    operations = (
-        convolution.FORWARD,
-        convolution.FORWARD_RELU,
-        convolution.BACKWARD_DATA,
-        convolution.BACKWARD_WEIGHTS,
-    )
-    try:
-        for operation in operations:
-            convolution.prepared(operation, dtype, shape, kernel, shape, False)
-        norm.prepared(dtype, shape, 1e-3, True)
-    except NotImplementedError:
-        return (
-            f"it cannot compute {dtype} on this CPU ({instruction_set()}), which takes AVX-512 or "
-            f"newer; choose float32, or {remedy}"
-        )
+        return f"it needs a CPU; {_REMEDY}"
+    if reason := library.missing():
+        return f"{reason}, or {_REMEDY}"
+    if reason := _unsupported(dtype):
+        return reason
     reason = failure()
-    return None if reason is None else f"{reason}; {remedy}"
+    return None if reason is None else f"{reason}; {_REMEDY}"
 
 
 @functools.cache
-def failure() -> str | None:
-    """What goes wrong in one tiny call through XLA, or None; None also where the library is not
-    installed."""
-    if not dnnl.available() or platform() != "cpu":
-        return None
-    x, kernel = jnp.ones((1, 1, 3, 3, 1)), jnp.ones((1, 3, 1, 1, 1))
+def _unsupported(dtype: str) -> str | None:
+    shape, kernel = (1, 3, 4, 4, 8), (3, 3, 3, 8, 8)
     try:
-        y = np.asarray(convolution.convolve(x, kernel, None, (1, 1, 1), 1, False))
+        for operation in (FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS):
+            prepared(operation, dtype, shape, kernel, shape, False)
+        norm.prepared(dtype, shape, 1e-3, True)
+    except NotImplementedError:
+        return (
+            f"it cannot compute {dtype} on this CPU ({library.instruction_set()}), which takes "
+            f"AVX-512 or newer; choose float32, or {_REMEDY}"
+        )
+    except RuntimeError as error:
+        return f"it fails on this machine ({error}); {_REMEDY}"
+    return None
+
+
+def failure() -> str | None:
+    """What goes wrong with a library that is installed: in loading it, or in one tiny call through
+    XLA. None where nothing does, and where it is not installed or the device is no CPU."""
+    if platform() != "cpu" or not library.installed():
+        return None
+    return library.missing() or _failed_call()
+
+
+@functools.cache
+def _failed_call() -> str | None:
+    try:
+        with jax.ensure_compile_time_eval():
+            x, kernel = jnp.ones((1, 1, 3, 3, 1)), jnp.ones((1, 3, 1, 1, 1))
+            y = np.asarray(convolution.convolve(x, kernel, None, (1, 1, 1), 1, False))
     except Exception as error:  # whatever an incompatible version raises
         return f"XLA does not accept its functions ({str(error).splitlines()[0]})"
     if not np.array_equal(y[0, 0, :, 0, 0], [2, 3, 2]):

@@ -1,11 +1,15 @@
-"""Weight gradients of kernels along one axis, as matrix products by oneDNN.
+"""Weight gradients that are computed as matrix products instead of by oneDNN's convolutions.
 
     x [b t h w ci], dy [b t h w co] -> dkernel [kt kh kw ci co]
 
-The gradient of one tap is x transposed times dy, over all pixels p of dy whose p + lag lies inside
-x. Pixels are consecutive in memory, so a lag is an offset, and the pixels to exclude are ends of
-stretches. oneDNN's own kernels for this take up to three times as long where there are many
-channels (LOG.md).
+* Kernels along one axis, in float32: oneDNN's own take up to three times as long where channels are
+  many (LOG.md). The gradient of one tap is x transposed times dy, over all pixels p of dy whose
+  p + lag lies inside of x. Pixels are consecutive in memory, so a lag is an offset, and the pixels
+  to leave out are ends of stretches.
+* 1x1x1 kernels in bfloat16 on CPUs with matrix units (AMX): oneDNN 3.2's did not return for
+  256 -> 20 channels at 3x48x64 and larger. It was then called with a scratchpad that belonged to
+  another thread (see `dnnl`), which may have been the cause. No such CPU was at hand when that was
+  changed: neither the hang nor this product, by XLA, was run on one since.
 """
 
 import ctypes
@@ -13,7 +17,12 @@ from collections.abc import Iterator
 from ctypes import c_char, c_float, c_int64, c_void_p
 from typing import NamedTuple
 
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
 from jaxpose.lowering.onednn import dnnl
+from jaxpose.lowering.onednn.library import has_amx
 
 WIDE = 64 * 128
 """Input times output channels from which on products are faster."""
@@ -21,8 +30,36 @@ WIDE = 64 * 128
 _FLOAT = 4  # bytes
 
 
+def library_may_hang(dtype: str, kernel: tuple[int, ...]) -> bool:
+    """Whether the weight gradient of a kernel of this shape is left to XLA."""
+    return dtype == "bfloat16" and kernel[:3] == (1, 1, 1) and has_amx()
+
+
+def weight_gradient_by_xla(
+    x: Float[Array, "b t h w ci"],
+    kernel: Float[Array, "1 1 1 cig co"],
+    dy: Float[Array, "b t h w co"],
+) -> Float[Array, "1 1 1 cig co"]:
+    """x transposed times dy within every group, summed in float32."""
+    *_, cig, co = kernel.shape
+    groups = x.shape[4] // cig
+    x, dy = x.reshape(-1, groups, cig), dy.reshape(-1, groups, co // groups)
+    over_pixels_per_group = (((0,), (0,)), ((1,), (1,)))
+    gradient = lax.dot_general(x, dy, over_pixels_per_group, preferred_element_type=jnp.float32)
+    return gradient.swapaxes(0, 1).reshape(kernel.shape).astype(kernel.dtype)
+
+
+def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int, ...]) -> bool:
+    """Whether `weight_gradient` is faster than oneDNN's convolution, and possible, for x
+    [b t h w ci], kernel [kt kh kw ci/g co] and y [b t h w co]."""
+    *extent, ci, co = kernel
+    along_one_axis = sorted(extent)[:2] == [1, 1] and max(extent) > 1 and max(extent) % 2
+    plain = x[:4] == y[:4] and x[4] == ci  # no stride, no groups
+    return bool(dtype == "float32" and plain and along_one_axis and ci * co >= WIDE)
+
+
 class Product(NamedTuple):
-    """x[from_x + k * step]^T dy[from_dy + k * step], summed over `count` k; in pixels."""
+    """sign * x[from_x + k * step]^T dy[from_dy + k * step], summed over `count` k; in pixels."""
 
     from_x: int
     from_dy: int
@@ -31,18 +68,9 @@ class Product(NamedTuple):
     sign: int
 
 
-def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int, ...]) -> bool:
-    """Whether products are used, by the shapes of x [b t h w ci], kernel [kt kh kw ci/g co] and
-    y [b t h w co]; `dnnl_sgemm` is float32."""
-    *extent, ci, co = kernel
-    along_one_axis = sorted(extent)[:2] == [1, 1] and max(extent) > 1 and max(extent) % 2
-    plain = x[:4] == y[:4] and x[4] == ci  # no stride, no groups
-    return bool(dtype == "float32" and plain and along_one_axis and ci * co >= WIDE)
-
-
 def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[Product]:
-    """Yields the products that sum to one tap's gradient. `size` is (b, t, h, w); along `axis`, 1
-    to 3 of it, the tap is `lag` away from the centre."""
+    """The products that add up to one tap's gradient. `size` is (b, t, h, w); the tap is `lag`
+    pixels away from the kernel's middle along `axis`, 1 to 3."""
     b, t, h, w = size
     pixels = b * t * h * w
     if lag == 0:
@@ -52,7 +80,7 @@ def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[P
     if reach >= size[axis]:
         return
     if axis == 3:
-        # Rows are short: all pixels at once, minus the pairs that join a row's end to the next one.
+        # Rows are short: all pixels at once, less the pairs that join a row's end to the next one.
         yield _shifted(lag, earlier=0, later=reach, step=1, count=pixels - reach, sign=1)
         for column in range(reach if b * t * h > 1 else 0):
             yield _shifted(
@@ -78,7 +106,8 @@ def _shifted(lag: int, *, earlier: int, later: int, step: int, count: int, sign:
 
 
 def weight_gradient(x: int, dy: int, dkernel: int, x_shape, kernel_shape) -> None:
-    """Takes addresses, x's shape [b t h w ci] and the kernel's [kt kh kw ci co]; writes dkernel."""
+    """Takes float32 addresses, x's shape [b t h w ci] and the kernel's [kt kh kw ci co]; writes
+    dkernel. `dnnl.one_at_a_time` must be held."""
     *size, ci = x_shape
     *extent, _, co = kernel_shape
     taps = max(extent)
@@ -87,19 +116,26 @@ def weight_gradient(x: int, dy: int, dkernel: int, x_shape, kernel_shape) -> Non
     for tap in range(taps):
         target = dkernel + _FLOAT * tap * ci * co
         for p in products(tuple(size), axis, tap - taps // 2):
-            dnnl.check(
-                "dnnl_sgemm",
-                c_char(b"T"),
-                c_char(b"N"),
-                c_int64(ci),
-                c_int64(co),
-                c_int64(p.count),
-                c_float(p.sign),
-                c_void_p(x + _FLOAT * p.from_x * ci),
-                c_int64(p.step * ci),
-                c_void_p(dy + _FLOAT * p.from_dy * co),
-                c_int64(p.step * co),
-                c_float(1),
-                c_void_p(target),
-                c_int64(co),
-            )
+            _add_product(p, x, dy, target, ci, co)
+
+
+def _add_product(p: Product, x: int, dy: int, target: int, ci: int, co: int) -> None:
+    """Adds one product to the [ci co] floats at `target`."""
+    first_x = c_void_p(x + _FLOAT * p.from_x * ci)
+    first_dy = c_void_p(dy + _FLOAT * p.from_dy * co)
+    dnnl.check_call(
+        "dnnl_sgemm",
+        c_char(b"T"),
+        c_char(b"N"),
+        c_int64(ci),
+        c_int64(co),
+        c_int64(p.count),
+        c_float(p.sign),
+        first_x,
+        c_int64(p.step * ci),
+        first_dy,
+        c_int64(p.step * co),
+        c_float(1),
+        c_void_p(target),
+        c_int64(co),
+    )

@@ -1,0 +1,60 @@
+"""Ctrl-C while XLA runs a Python function: delivered after the function, not inside it.
+
+XLA may run a program in Python's main thread, where Python delivers signals. An exception cannot
+pass through XLA: raised inside a function that XLA calls, it would become an error of the program,
+or, raised before the function's first line, be dropped together with the function's result. So the
+signals' handlers are wrapped: inside of such a function they do nothing but ask again later.
+"""
+
+import _thread
+import inspect
+import signal
+import threading
+import time
+from types import CodeType, FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN_AFTER_S = 0.002
+_protected: set[CodeType] = set()
+
+
+def protect(function) -> None:
+    """Lets no signal handler of Python run while a call of `function` is on the stack."""
+    _protected.add(inspect.unwrap(function).__code__)
+
+
+def install() -> None:
+    """Wraps the handlers of `SIGNALS` that are Python functions now. In threads other than the
+    main one, where Python forbids it, nothing happens."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler) and not isinstance(handler, _Deferring):
+            signal.signal(number, _Deferring(handler))
+
+
+class _Deferring:
+    """A signal handler that waits until no protected function is on the stack."""
+
+    def __init__(self, handler):
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None):
+        if _inside_protected(frame):
+            _thread.start_new_thread(_send_again, (number,))
+        else:
+            self.handler(number, frame)
+
+
+def _inside_protected(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code in _protected:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    time.sleep(_AGAIN_AFTER_S)
+    _thread.interrupt_main(number)

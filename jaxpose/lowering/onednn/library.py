@@ -1,0 +1,98 @@
+"""oneDNN as a shared object: loaded at first use, never by an import.
+
+It has no Python parts (wheel `onednn-cpu-gomp`, extra `onednn`).
+"""
+
+import contextlib
+import ctypes
+import functools
+import importlib.metadata
+import os
+from collections.abc import Iterator
+
+WHEEL = "onednn-cpu-gomp"
+INSTALL = "pip install 'jaxpose[onednn]' on x86-64 Linux"
+NOT_INSTALLED = f"oneDNN is not installed: {INSTALL}"
+
+# `dnnl_cpu_isa_t` of oneDNN 3's dnnl_types.h.
+_AMX_BIT = 0x200
+_INSTRUCTION_SETS = {
+    0x1: "SSE4.1",
+    0x3: "AVX",
+    0x7: "AVX2",
+    0xF: "AVX2 VNNI",
+    0x1F: "AVX2 VNNI 2",
+    0x27: "AVX-512",
+    0x67: "AVX-512 VNNI",
+    0xE7: "AVX-512 BF16",
+    0x1EF: "AVX-512 FP16",
+    0xFEF: "AVX-512 AMX",
+    0x1FEF: "AVX-512 AMX FP16",
+}
+
+
+@functools.cache
+def _load() -> tuple[ctypes.CDLL | None, str | None]:
+    """The library and None, or None and the reason why it cannot be used."""
+    try:
+        files = importlib.metadata.files(WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None, NOT_INSTALLED
+    path = next((f for f in files if f.name == "libdnnl.so.3"), None)
+    if path is None:
+        return None, f"the wheel {WHEEL} is installed without libdnnl.so.3: reinstall it"
+    try:
+        with _threads_that_sleep():
+            return ctypes.CDLL(str(path.locate())), None
+    except OSError as error:
+        return None, f"oneDNN cannot be loaded ({error}): reinstall {WHEEL}"
+
+
+@contextlib.contextmanager
+def _threads_that_sleep() -> Iterator[None]:
+    """Sets OMP_WAIT_POLICY=passive while the library is loaded, unless the user set it.
+
+    OpenMP reads it then, and only then. Its threads would otherwise spin while they wait, and take
+    the cores away from XLA's. The environment is left as it was.
+    """
+    name = "OMP_WAIT_POLICY"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "passive"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def installed() -> bool:
+    """Whether the wheel is there, whether or not it can be loaded."""
+    return missing() != NOT_INSTALLED
+
+
+def missing() -> str | None:
+    """The reason why the library cannot be used and the remedy, or None."""
+    return _load()[1]
+
+
+def library() -> ctypes.CDLL:
+    """Raises `ModuleNotFoundError` where the library cannot be loaded."""
+    loaded, reason = _load()
+    if loaded is None:
+        raise ModuleNotFoundError(reason)
+    return loaded
+
+
+def instruction_set() -> str | None:
+    """The instructions that the library uses on this CPU, such as "AVX2", "AVX-512" or
+    "AVX-512 AMX"; None where it cannot be loaded. ONEDNN_MAX_CPU_ISA limits them."""
+    if missing():
+        return None
+    isa = library().dnnl_get_effective_cpu_isa()
+    return _INSTRUCTION_SETS.get(isa, f"instruction set 0x{isa:x}")
+
+
+def has_amx() -> bool:
+    """Whether the library uses the CPU's matrix units."""
+    return bool(library().dnnl_get_effective_cpu_isa() & _AMX_BIT)

@@ -1,0 +1,139 @@
+"""The library's convolution primitives, on addresses of channels-last arrays.
+
+    x [b t h w ci], kernel [kt kh kw ci/g co], bias [co], y [b t h w co], or their gradients
+
+Kernels are reordered into the library's own blocked layout at every call, which is cheap.
+"""
+
+import functools
+from ctypes import c_float, c_int
+
+from jaxpose.lowering.onednn import dnnl
+from jaxpose.lowering.onednn.library import library
+
+FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS = (
+    f"jaxpose_onednn_{part}"
+    for part in ("forward", "forward_relu", "backward_data", "backward_weights")
+)
+"""The operations, by the names under which XLA calls them."""
+
+# Constants of oneDNN 3's dnnl_types.h.
+_DIRECT, _RELU, _ANY_LAYOUT = 1, 32, 1
+_WEIGHTS, _BIAS, _DIFF_WEIGHTS = 33, 41, 161
+_QUERY_WEIGHTS, _QUERY_DIFF_WEIGHTS = 131, 132
+_NUMBERS = {
+    FORWARD: (dnnl.SRC, _WEIGHTS, dnnl.DST, _BIAS),
+    FORWARD_RELU: (dnnl.SRC, _WEIGHTS, dnnl.DST, _BIAS),
+    BACKWARD_DATA: (dnnl.DIFF_SRC, _WEIGHTS, dnnl.DIFF_DST),
+    BACKWARD_WEIGHTS: (dnnl.SRC, _DIFF_WEIGHTS, dnnl.DIFF_DST),
+}
+"""The library's numbers of x, kernel, y and bias, or of their gradients."""
+_PAGE = 4096
+
+
+class Convolution:
+    """One operation on fixed shapes, with the reordering of the kernel before or after it."""
+
+    def __init__(self, operation: str, dtype: str, x, kernel, y, biased: bool):
+        """Shapes of x [b t h w ci], kernel [kt kh kw ci/g co] and y [b t h w co]."""
+        plain, chosen_by_library = _kernel_layouts(kernel, x[4] // kernel[3], dtype)
+        x_layout, y_layout = (dnnl.layout(shape, (0, 4, 1, 2, 3), dtype) for shape in (x, y))
+        bias = dnnl.layout(kernel[4:], (0,), dtype) if biased else None
+        description = _describe(
+            operation, (x_layout, chosen_by_library, y_layout, bias), _geometry(x, kernel, y)
+        )
+        weights = operation == BACKWARD_WEIGHTS
+        blocked = dnnl.query(description, _QUERY_DIFF_WEIGHTS if weights else _QUERY_WEIGHTS)
+        layouts = [x_layout, blocked, y_layout] + ([bias] if biased else [])
+        self._convolution = dnnl.Primitive(
+            description, [*zip(_NUMBERS[operation], layouts, strict=False)]
+        )
+        self._before, self._after, self._blocked_bytes = None, None, 0
+        if not library().dnnl_memory_desc_equal(plain, blocked):
+            self._blocked_bytes = -(-dnnl.size_of(blocked) // _PAGE) * _PAGE
+            if weights:
+                self._after = _reorder(blocked, plain)
+            else:
+                self._before = _reorder(plain, blocked)
+        steps = (self._before, self._convolution, self._after)
+        scratchpad = max(step.scratchpad_bytes for step in steps if step is not None)
+        self._workspace_bytes = self._blocked_bytes + scratchpad
+
+    def run(self, x: int, kernel: int, y: int, *bias: int) -> None:
+        """Takes addresses. `dnnl.one_at_a_time` must be held."""
+        blocked = dnnl.workspace(self._workspace_bytes)
+        scratchpad = blocked + self._blocked_bytes
+        weights = blocked if self._blocked_bytes else kernel
+        if self._before is not None:
+            self._before.run((kernel, blocked), scratchpad)
+        self._convolution.run((x, weights, y, *bias), scratchpad)
+        if self._after is not None:
+            self._after.run((blocked, kernel), scratchpad)
+
+
+prepared = functools.lru_cache(maxsize=dnnl.CACHED)(Convolution)
+"""Convolutions that were created already. One that is dropped destroys its native objects."""
+
+
+def _kernel_layouts(
+    kernel: tuple[int, ...], groups: int, dtype: str
+) -> tuple[dnnl.Handle, dnnl.Handle]:
+    """The kernel as XLA stores it, and in whatever layout the library prefers."""
+    # oneDNN expects the axes groups, output channels, input channels, taps
+    grouped = (*kernel[:4], groups, kernel[4] // groups)
+    order = (4, 5, 3, 0, 1, 2) if groups > 1 else (5, 3, 0, 1, 2)
+    preferred = dnnl.create(
+        "dnnl_memory_desc_create_with_tag",
+        c_int(len(order)),
+        dnnl.Dims(*(grouped[a] for a in order)),
+        c_int(dnnl.DTYPES[dtype]),
+        c_int(_ANY_LAYOUT),
+    )
+    return dnnl.layout(grouped, order, dtype), preferred
+
+
+def _geometry(x, kernel, y) -> list:
+    """Strides, dilations, padding before and padding after, each in (t, y, x) order."""
+    strides = [n // m for n, m in zip(x[1:4], y[1:4], strict=True)]
+    padded = [taps if s == 1 else 1 for taps, s in zip(kernel[:3], strides, strict=True)]
+    before, after = [(taps - 1) // 2 for taps in padded], [taps // 2 for taps in padded]
+    return [dnnl.Dims(*values) for values in (strides, (0, 0, 0), before, after)]
+
+
+def _describe(operation: str, layouts: tuple, geometry: list) -> dnnl.Handle:
+    """Primitive descriptor of an operation on x, kernel, y and bias with these layouts."""
+    x, kernel, y, bias = layouts
+    engine, direct = dnnl.engine(), c_int(_DIRECT)
+    attributes = _relu_attributes() if operation == FORWARD_RELU else dnnl.attributes()
+    name = "dnnl_convolution_forward_primitive_desc_create"
+    front = (engine, c_int(dnnl.TRAINING), direct, x, kernel, bias, y)
+    forward = dnnl.create(name, *front, *geometry, attributes)
+    if operation == BACKWARD_DATA:
+        name = "dnnl_convolution_backward_data_primitive_desc_create"
+        front = (engine, direct, x, kernel, y)
+    elif operation == BACKWARD_WEIGHTS:
+        name = "dnnl_convolution_backward_weights_primitive_desc_create"
+        front = (engine, direct, x, kernel, None, y)
+    else:
+        return forward
+    return dnnl.create(name, *front, *geometry, forward, attributes)
+
+
+def _relu_attributes() -> dnnl.Handle:
+    after = dnnl.create("dnnl_post_ops_create")
+    dnnl.check_call("dnnl_post_ops_append_eltwise", after, c_int(_RELU), c_float(0), c_float(0))
+    attributes = dnnl.attributes()
+    dnnl.check_call("dnnl_primitive_attr_set_post_ops", attributes, after)
+    return attributes
+
+
+def _reorder(source, target) -> dnnl.Primitive:
+    description = dnnl.create(
+        "dnnl_reorder_primitive_desc_create",
+        source,
+        dnnl.engine(),
+        target,
+        dnnl.engine(),
+        dnnl.attributes(),
+    )
+    return dnnl.Primitive(description, [(dnnl.SRC, source), (dnnl.DST, target)])
