@@ -1,6 +1,6 @@
 """The same recipe gives the same weights as when NUMERICS was raised last.
 
-    python tests/test_numerics.py    writes the golden weights of the present NUMERICS
+python tests/test_numerics.py    writes the golden weights of the present NUMERICS
 """
 
 import tempfile

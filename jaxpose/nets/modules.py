@@ -82,7 +82,8 @@ class Conv(nnx.Module):
         if norm is not None:
             variables += [norm.scale, norm.bias, norm.mean, norm.var]
         for variable, field in zip(variables, LayerWeights._fields, strict=False):
-            value, expected = jnp.asarray(getattr(weights, field)), variable[...].shape
+            value = jnp.asarray(getattr(weights, field))
+            expected = variable.get_value().shape
             if value.shape != expected:
                 raise ValueError(
                     f"{self.layer.name}: {field} of shape {value.shape}, expected {expected}"
@@ -105,7 +106,9 @@ class ConvNet(nnx.Module):
             }
         )
 
-    def run(self, *inputs: Float[Array, "b t h w _"], train: bool) -> Float[Array, "b t h w maps"]:
+    def __call__(
+        self, *inputs: Float[Array, "b t h w _"], train: bool
+    ) -> Float[Array, "b t h w maps"]:
         """Computes the net's output in float32."""
 
         def run_layer(name, x):
@@ -145,7 +148,7 @@ class DetectionNet(ConvNet):
         self, depth: Float[Array, "b t h w 1"], *, train: bool
     ) -> Float[Array, "b t h w maps"]:
         """Returns logits [b t h w 20]; h and w must be divisible by `detection.SHRINK`."""
-        return self.run(depth, train=train)
+        return super().__call__(depth, train=train)
 
 
 class RegressionNet(ConvNet):
@@ -172,4 +175,4 @@ class RegressionNet(ConvNet):
         train: bool,
     ) -> Float[Array, "b t h w maps"]:
         """`maps` are probabilities, the sigmoid of the detection net's logits."""
-        return self.run(depth, maps, train=train)
+        return super().__call__(depth, maps, train=train)
