@@ -9,7 +9,8 @@ import pytest
 
 from experiments import readme, tables
 from experiments.bench import stored
-from experiments.blocks.accuracy import accuracy, gain
+from experiments.blocks.accuracy import accuracy
+from experiments.blocks.overview import gain, summary
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
 
@@ -28,9 +29,9 @@ def test_the_blocks_of_a_document_are_what_the_committed_results_give(path):
 def test_the_readme_has_no_table_of_decimals_that_is_not_generated():
     text = (ROOT / "README.md").read_text()
     rest = readme.BLOCK.sub("", text)
-    assert not [line for line in rest.splitlines() if re.match(r"\|.*\d\.\d", line)]
+    assert not [line for line in rest.splitlines() if re.match(r"\|.*\d\.\d\d [(|]", line)]
     blocks = {match["arguments"].split()[0] for match in readme.BLOCK.finditer(text)}
-    assert {"accuracy", "costs"} <= blocks
+    assert {"summary", "costs"} <= blocks and len(text.splitlines()) < 130
 
 
 @pytest.mark.slow
@@ -188,6 +189,15 @@ def test_a_file_that_is_no_result_is_named(tmp_path):
     path.write_text("{}")
     with pytest.raises(ConfigError, match="result.json: lacks rmsd_fallback_px"):
         accuracy([Source((path,))])
+
+
+def test_the_summary_has_a_column_per_data_set(tmp_path):
+    other = run(tmp_path, "other", dataset="utd_mhad", rmsd_fallback_px=errors(1.0))
+    text = summary([Source((RUN,), "asy"), Source((other,), "asy"), Source((other,), "full")])
+    assert "simulated infants (48 tested, n = 720) | UTD-MHAD (48 tested, n = 720)" in text
+    assert row(text, "asy")[1:] == ["2.29 (2.04) / 3.84", "1.00 (0.50) / 2.00"]
+    assert "| full |  | 1.00 (0.50) / 2.00 |" in text
+    assert len(row(text, "detection net alone")) == 3
 
 
 def test_the_gain_is_relative_to_the_detection_net(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.blocks.source import Source, joined, read, wrapped
+from experiments.blocks.source import Source, read, wrapped
 from experiments.config import ConfigError
 from experiments.table1 import table
 from experiments.table2 import BASELINES, COLUMNS, PAPER_TABLE2, cells, percent
@@ -204,25 +204,3 @@ def repeated(groups: list[Group]) -> Iterator[str]:
                 f"{group.label}: cells are means over {len(medians)} runs, whose medians over all "
                 f"limbs are {min(medians):.2f} to {max(medians):.2f} px."
             )
-
-
-def gain(sources: Sequence[Source]) -> str:
-    """One sentence: how much the regression net changes the detection net's errors, per source."""
-    clauses = []
-    for source in sources:
-        for group in grouped([source]):
-            ours, detector = group.errors(DEFAULT), group.errors("detector_fallback_px")
-            changes = [
-                _change(ours["all"][key] / detector["all"][key] - 1) for key in ("median", "mean")
-            ]
-            data = SHORT[group.results[0]["dataset"]]
-            clauses.append(f"{changes[0]} and {changes[1]} on {data} ({group.label})")
-    return wrapped(
-        "The regression net changes the detection net's median and mean error by "
-        f"{joined(clauses)}."
-    )
-
-
-def _change(share: float) -> str:
-    """ "-13.2 %"."""
-    return f"{100 * share:+.1f} %"

@@ -23,9 +23,9 @@ COLUMNS = {
 WHATS = {"forward": "forward", "train_step": "training step"}
 
 
-def costs(sources: Sequence[Source]) -> str:
+def costs(sources: Sequence[Source], *, sentences: str = "yes") -> str:
     """Table of median times, with our fastest lowering over the better of PyTorch's two modes, and
-    the ratios of asy over full."""
+    unless `sentences=no` the machine and the ratios of asy over full."""
     results = [stored.load(path) for source in sources for path in source.paths]
     if not results:
         raise ConfigError("the table `costs` names no file; expected results of experiments.bench")
@@ -35,8 +35,10 @@ def costs(sources: Sequence[Source]) -> str:
     for result in results:
         rows.append([f"**{size(result)}**", *[""] * (len(header) - 1)])
         rows += [_line(result, tasks) for tasks in _tasks(result)]
-    sentences = [sentence for result in results for sentence in _sentences(result)]
-    return f"{table(header, rows)}\n{wrapped(' '.join([_machines(results), *sentences]))}"
+    if sentences == "no":
+        return table(header, rows)
+    texts = [sentence for result in results for sentence in _sentences(result)]
+    return f"{table(header, rows)}\n{wrapped(' '.join([_machines(results), *texts]))}"
 
 
 def size(result: dict) -> str:
