@@ -9,7 +9,7 @@ EXTRAS ?= data,onednn,test
 # not glibc.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: run bench gpu test test-all lint clean .venv
+.PHONY: run bench gpu readme test test-all lint clean .venv
 
 run: .venv
 	@.venv/bin/python -m experiments.run $(ARGS)
@@ -23,6 +23,10 @@ bench: .venv
 DATA ?= utd.npz
 gpu: .venv
 	@.venv/bin/python -m experiments.gpu --data=$(DATA)
+
+# The tables of README.md and docs/, from the committed results.
+readme: .venv
+	@.venv/bin/python -m experiments.readme
 
 test: .venv
 	.venv/bin/python -m pytest

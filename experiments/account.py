@@ -1,14 +1,13 @@
-"""What each regression net costs, and the detection net beside it: counted from its description.
+"""Weights, parameters, MACs and bytes of every regression net, of the detection net, and of both.
 
 python -m experiments.account --clip=3,96,128 --width=1
 """
 
 import dataclasses
-import json
 import math
 import sys
 
-from data_pipeline.commands import parse_options
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.examples.clips import CLIP
 from experiments.config import ConfigError
 from experiments.table1 import layer_table, table
@@ -24,7 +23,7 @@ class Options:
     one clip in float32; the last line of stdout is the same as JSON.
 
     A MAC is one multiplication and one addition. Nominal MACs count every kernel tap; useful ones
-    leave out those that multiply zero padding, as XLA's own count does."""
+    exclude those that multiply zero padding, as XLA's own count does."""
 
     clip: str = f"{CLIP},96,128"
     """Frames, rows, columns."""
@@ -42,14 +41,14 @@ def parse_clip(text: str) -> tuple[int, int, int]:
         ) from None
     if frames < 1 or rows < SHRINK or cols < SHRINK or rows % SHRINK or cols % SHRINK:
         raise ConfigError(
-            f"--clip={text}: expected at least one frame, and rows and columns that divide by "
+            f"--clip={text}: expected one frame or more, and rows and columns divisible by "
             f"{SHRINK}, such as 3,96,128"
         )
     return frames, rows, cols
 
 
 def account(clip: tuple[int, int, int], width: float) -> dict:
-    """Costs of every variant, of the detection net and of both in a row, as plain numbers."""
+    """Counts every variant, the detection net and both in a row."""
     detector = detection.net(width).layers
     nets = {name: regression.net(variant, width).layers for name, variant in VARIANTS.items()}
     costs = {name: net_cost(layers, clip) for name, layers in nets.items()}
@@ -65,7 +64,7 @@ def account(clip: tuple[int, int, int], width: float) -> dict:
 
 
 def by_layer(clip: tuple[int, int, int], width: float) -> str:
-    """Table I for every variant, the paper's own beside asy, then the detection net."""
+    """Tables of every variant, with the paper's Table I beside asy, and of the detection net."""
     parts = []
     for name, variant in VARIANTS.items():
         layers = regression.net(variant, width).layers
@@ -75,7 +74,7 @@ def by_layer(clip: tuple[int, int, int], width: float) -> str:
 
 
 def as_table(costs: dict) -> str:
-    """Markdown; ratios are over the full regression net, or the pipeline with it."""
+    """Table of the totals; ratios are over the full regression net, or the pipeline with it."""
     rows = []
     nets = {**costs["variants"], "detection net": costs["detection"]}
     nets |= {f"detection + {name}": values for name, values in costs["pipeline"].items()}
@@ -114,20 +113,18 @@ def as_table(costs: dict) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse_options(Options, arguments, "experiments.account")
-    try:
+
+    def body() -> dict:
         if not 0 < options.width < math.inf:
-            raise ConfigError(f"--width={options.width:g}: expected more than 0")
+            raise ConfigError(f"--width={options.width:g}: expected a number above 0")
         costs = account(parse_clip(options.clip), options.width)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    clip = tuple(costs["clip"])
-    print(f"# Table I and the rest, one clip of {options.clip}, float32\n", file=sys.stderr)
-    print(by_layer(clip, options.width), file=sys.stderr)
-    print("## In total\n\n" + as_table(costs), file=sys.stderr)
-    print(CONVENTION, file=sys.stderr)
-    print(json.dumps(costs))
-    return 0
+        print(f"# One clip of {options.clip}, float32\n", file=sys.stderr)
+        print(by_layer(tuple(costs["clip"]), options.width), file=sys.stderr)
+        print(f"## Totals\n\n{as_table(costs)}", file=sys.stderr)
+        print(CONVENTION, file=sys.stderr)
+        return costs
+
+    return run_command(body)
 
 
 if __name__ == "__main__":

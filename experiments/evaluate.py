@@ -20,7 +20,7 @@ from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, split_frames
-from experiments import evaluation, machines, rundir, tables
+from experiments import evaluation, machines, rundir, table2
 from experiments.config import Config, ConfigError, Place, Recipe
 from experiments.data import read_frames
 from jaxpose.lowering import fastest, lowering_named
@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def body() -> dict:
         result = evaluate(options)
-        print(tables.errors_of(result), file=sys.stderr)
+        print(table2.errors_of(result), file=sys.stderr)
         return result
 
     return run_command(body)

@@ -3,15 +3,11 @@
 import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 
 from data_pipeline.examples.frames import Frames
 from experiments.evaluation import Tested
+from experiments.pictures import plt, save
 from jaxpose.body.skeleton import CONNECTIONS, LIMBS
 
 COLOURS = {
@@ -26,7 +22,7 @@ COLOURS = {
 def draw_run(
     folder: Path, frames: Frames, tested: Tested, errors: dict[str, np.ndarray]
 ) -> list[Path]:
-    """The three figures of a run, in `folder`/figures."""
+    """Draws the three figures of a run into `folder`/figures, and returns their paths."""
     into = folder / "figures"
     into.mkdir(exist_ok=True)
     box_plot(
@@ -45,8 +41,9 @@ def draw_run(
 
 
 def box_plot(path: Path, errors: dict[str, np.ndarray], paper: dict | None = None) -> None:
-    """Per limb, one box a method: errors [n 4], px of 128x96. Whiskers at 5 and 95 %. `paper`, if
-    given, is drawn beside: name -> (median, IQR) per limb, all that the paper says."""
+    """Draws one box per limb and method: errors [n 4], px of 128x96, whiskers at 5 and 95 %.
+    `paper`, name -> (median, IQR) per limb, which is all that the paper reports, gets a panel of
+    its own."""
     figure, panels = plt.subplots(
         1, 2 if paper else 1, figsize=(13 if paper else 9, 4.5), layout="constrained", squeeze=False
     )
@@ -72,11 +69,11 @@ def box_plot(path: Path, errors: dict[str, np.ndarray], paper: dict | None = Non
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False, ncols=len(errors), loc="upper center", bbox_to_anchor=(0.5, 1.12))
-    _save(figure, path)
+    save(figure, path)
 
 
 def _paper_medians(axes, paper: dict) -> None:
-    """Medians with a bar as long as the IQR: the quartiles themselves are not in the text."""
+    """Draws medians with a bar as long as the IQR: the paper's text has no quartiles."""
     for k, (name, limbs) in enumerate(paper.items()):
         median, iqr = np.array(limbs).T
         at = np.arange(len(LIMBS)) + (k - (len(paper) - 1) / 2) * 0.25
@@ -89,7 +86,7 @@ def _paper_medians(axes, paper: dict) -> None:
 
 
 def loss_curves(path: Path, rows: list[dict]) -> None:
-    """Loss and validation measure of both stages, epoch by epoch; the best epoch is marked."""
+    """Draws loss and validation measure of both stages per epoch; the best epoch is marked."""
     figure, all_axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for axes, (stage, measure, best) in zip(
         all_axes,
@@ -110,12 +107,12 @@ def loss_curves(path: Path, rows: list[dict]) -> None:
         )
         right.set_ylabel(f"validation: {name}", color="#f26419")
         right.set_yscale("log")
-    _save(figure, path)
+    save(figure, path)
 
 
 def pose_sheet(path: Path, frames: Frames, tested: Tested, errors: np.ndarray) -> None:
-    """Twelve test frames with true (white, dotted) and predicted (coloured) limbs on depth: four
-    typical ones, four at the 90th percentile, the four worst."""
+    """Draws true (white, dotted) and predicted (coloured) limbs on the depth of twelve test frames:
+    four typical ones, four at the 90th percentile, the four worst."""
     worst_limb = np.nanmax(np.where(np.isnan(errors), -1, errors), axis=1)
     ranked = np.argsort(worst_limb, kind="stable")
     count = len(ranked)
@@ -130,7 +127,7 @@ def pose_sheet(path: Path, frames: Frames, tested: Tested, errors: np.ndarray) -
             picks = [int(np.flatnonzero(ranked == p)[0]) for p in picks]
         chosen += [(title, ranked[p]) for p in picks]
     figure, all_axes = plt.subplots(3, 4, figsize=(13, 8), layout="constrained")
-    poses = tested.poses["regression"]
+    poses = tested.poses["default"]
     for axes in all_axes.flat[len(chosen) :]:  # fewer test frames than panels
         axes.axis("off")
     for axes, (title, k) in zip(all_axes.flat, chosen, strict=False):
@@ -149,11 +146,12 @@ def pose_sheet(path: Path, frames: Frames, tested: Tested, errors: np.ndarray) -
         "(white dotted); px of 128x96",
         fontsize=10,
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def _apart(ranked: np.ndarray, index: np.ndarray, count: int) -> list[int]:
-    """The first `count` that lie at least 10 frames from each other."""
+    """Returns the first `count` that are at least 10 frames apart, filled up with the next ones
+    where there are fewer."""
     picks = []
     for k in ranked:
         if all(abs(int(index[k]) - int(index[p])) >= 10 for p in picks):
@@ -163,25 +161,18 @@ def _apart(ranked: np.ndarray, index: np.ndarray, count: int) -> list[int]:
     return [*picks, *(int(k) for k in ranked if int(k) not in picks)][:count]
 
 
-def draw_pose(axes, depth_mm, xy, result, true_xy=None, visible=None) -> None:
-    """One frame [h w] with its limbs; joints in px of that frame."""
+def draw_pose(axes, depth_mm, xy, found, true_xy=None, visible=None) -> None:
+    """Draws the limbs of one frame [h w] on its depth; joints in px of that frame."""
     low, high = np.percentile(depth_mm, (1, 99))
     axes.imshow(depth_mm, cmap="gray_r", vmin=low, vmax=max(high, low + 1))
     limb_of = [limb for limb, joints in LIMBS.items() for _ in joints]
     for a, b in CONNECTIONS:
         if true_xy is not None and visible[a] and visible[b]:
             axes.plot(*true_xy[[a, b]].T, ":", color="white", lw=1.6, zorder=3)
-        style = "-" if result[a] and result[b] else "--"
+        style = "-" if found[a] and found[b] else "--"
         axes.plot(*xy[[a, b]].T, style, color=COLOURS[limb_of[a]], lw=2, zorder=2)
     for joint, limb in enumerate(limb_of):
-        face = COLOURS[limb] if result[joint] else "none"
+        face = COLOURS[limb] if found[joint] else "none"
         axes.plot(*xy[joint], "o", mfc=face, mec=COLOURS[limb], ms=5, zorder=4)
     rows, cols = depth_mm.shape
     axes.set(xlim=(-0.5, cols - 0.5), ylim=(rows - 0.5, -0.5), xticks=[], yticks=[])
-
-
-def _save(figure, path: Path) -> None:
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, dpi=110, format="png")
-    plt.close(figure)
-    beside.rename(path)

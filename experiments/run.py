@@ -22,7 +22,7 @@ from data_pipeline.examples import clips
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, split_frames
 from data_pipeline.locks import locked
-from experiments import choices, evaluation, figures, machines, rundir, tables
+from experiments import choices, evaluation, figures, machines, rundir, table2
 from experiments.config import Config
 from experiments.data import read_frames
 from experiments.models import assemble
@@ -93,7 +93,7 @@ def work(config: Config) -> dict:
         "infants": evaluation.infant_rows(frames, tested, errors),
     }
     rundir.write_json(config.run_dir / "result.json", result)
-    rundir.write_text(config.run_dir / "table2.md", tables.table2([result]))
+    rundir.write_text(config.run_dir / "table2.md", table2.table2([result]))
     figures.draw_run(config.run_dir, frames, tested, errors)
     return result
 
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         except DivergedError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        print(tables.summary(result), file=sys.stderr)
+        print(table2.summary(result), file=sys.stderr)
         return result
 
     return run_command(body, resume=RESUME)

@@ -19,14 +19,14 @@ THE_PAPER = "the paper's, width 1"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """Markdown."""
+    """Returns a Markdown table: the first column to the left, the others to the right."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def layer_table(layers: Sequence[Layer], clip: tuple[int, int, int], *, paper: bool = False) -> str:
-    """One row a layer and their sum, for one clip in float32; `paper`: the layers are those of
-    the Asy-regression, whose Table I stands beside them."""
+    """Returns a row per layer and their sum, for one clip in float32. `paper`: the layers are those
+    of the Asy-regression, and the paper's Table I is beside them."""
     frames, maps = clip[0], layers[0].cin
     rows = [["Input", "-", f"{frames}x{maps}", *[""] * 8, f"3x{maps}"]]
     for layer, cost in zip(layers, layer_costs(layers, clip), strict=True):
@@ -45,6 +45,7 @@ def layer_table(layers: Sequence[Layer], clip: tuple[int, int, int], *, paper: b
 
 
 def costs(cost: Cost) -> list[str]:
+    """The numbers of one row."""
     return [
         f"{cost.kernel_weights:,}",
         f"{cost.macs_nominal / 1e6:,.1f}",

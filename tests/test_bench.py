@@ -1,7 +1,9 @@
-"""The benchmark: what it times, that everybody computes the same, and what it refuses."""
+"""The benchmark: the cases, equal results of all implementations, workers, and its command."""
 
 import dataclasses
 import json
+import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -10,14 +12,15 @@ import pytest
 from lowerings import NEEDS_ONEDNN
 
 from experiments.bench import __main__ as bench
-from experiments.bench import machine, report, written
+from experiments.bench import ceilings, machine, options, render, report
 from experiments.bench.cases import IMPLEMENTATIONS, SIZES, Case, Choice, cases
-from experiments.bench.expected import PREDICTIONS
+from experiments.bench.client import WorkerDied
+from experiments.bench.measured import Measured
 from experiments.bench.ours import Ours
 from experiments.bench.prepared import Reference, WrongResult
-from experiments.bench.processes import PROTOCOLS, Measured, WorkerDied, _without_slow, measure
+from experiments.bench.processes import measure
+from experiments.bench.protocol import PROTOCOLS, Plan
 from experiments.bench.weights import deviation, inputs
-from jaxpose.cost.timing import Visit
 from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.factorise import VARIANTS
 
@@ -32,13 +35,13 @@ def of(case: Case, implementation: str) -> Case:
 
 
 def test_every_lowering_and_every_variant_is_timed():
-    actual = cases(SIZES["paper"], Choice(implementations=IMPLEMENTATIONS))
-    lowerings = {c.lowering for c in actual if (c.net, c.what) == ("regression", "train_step")}
+    every = cases(SIZES["paper"], Choice(implementations=IMPLEMENTATIONS))
+    lowerings = {c.lowering for c in every if (c.net, c.what) == ("regression", "train_step")}
     assert lowerings == {*LOWERINGS, ""}
-    assert {c.variant for c in actual if c.what == "forward"} == {*VARIANTS, ""}
-    assert len({c.name for c in actual}) == len(actual)
-    # JAX's own 3-D convolution counts as somebody else's
-    assert all((c.lowering == "conv3d") == (c.implementation == "jax_conv3d") for c in actual)
+    assert {c.variant for c in every if c.what == "forward"} == {*VARIANTS, ""}
+    assert len({c.name for c in every}) == len(every)
+    # JAX's own 3-D convolution has an implementation's name of its own
+    assert all((c.lowering == "conv3d") == (c.implementation == "jax_conv3d") for c in every)
 
 
 def test_a_larger_batch_begins_with_the_smaller():
@@ -58,10 +61,10 @@ def ours(tmp_path_factory):
     return worker
 
 
-def test_ours_deviates_from_jax_by_rounding_and_says_what_was_compiled(ours):
+def test_ours_deviates_from_jax_by_rounding_and_reports_what_was_compiled(ours):
     prepared = ours.prepare(FORWARD)
     assert prepared.facts["deviation"] < 1e-5
-    assert prepared.facts["compile_s"] > 0 and prepared.facts["temporary_mb"] > 0
+    assert prepared.facts["compile_s"] > 0 and prepared.facts["xla_temporary_mb"] > 0
     assert np.shape(prepared.call(3)) == (1, *TINY.clip, 20)
 
 
@@ -72,10 +75,10 @@ def test_a_clip_of_one_frame_is_a_clip(tmp_path):
 
 
 def test_what_computes_something_else_is_not_timed(ours):
-    expected_value = np.load(ours.reference.path(FORWARD))
-    assert deviation(expected_value, expected_value) == 0
+    expected = np.load(ours.reference.path(FORWARD))
+    assert deviation(expected, expected) == 0
     with pytest.raises(WrongResult, match="deviates from JAX's own 3-D convolution by 1.0e-03"):
-        ours.reference.check(FORWARD, expected_value + 1e-3 * np.abs(expected_value).max())
+        ours.reference.check(FORWARD, expected + 1e-3 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("case", [FORWARD, DETECTION, STEP])
@@ -93,8 +96,8 @@ def test_pytorch_computes_the_same(ours, case):
     net = Net(case.net, case.variant, TINY.width, TINY.config, folded=True)
     before = sum(isinstance(m, nn.Conv3d) for m in net.modules())
     by_onednn(net)
-    stored = [m for m in net.modules() if isinstance(m, nn.Conv3d)]
-    assert not stored and before == sum(isinstance(m, OneDnnConv) for m in net.modules()) > 5
+    left = [m for m in net.modules() if isinstance(m, nn.Conv3d)]
+    assert not left and before == sum(isinstance(m, OneDnnConv) for m in net.modules()) > 5
 
 
 @pytest.mark.slow
@@ -140,109 +143,120 @@ def test_two_steps_of_pytorch_and_of_ours_end_with_the_same_loss(ours):
         assert float(mine.call(k)) == pytest.approx(float(theirs.call(k)), rel=1e-2)
 
 
-# ---- the report ----
+# ---- ceilings ----
 
 
-def measured(**seconds: float) -> tuple[list[Case], Measured]:
-    """One process, two blocks; seconds by implementation."""
-    actual = Measured(ceilings={"float32": 1e11, "bytes": 1e10}, processes=1)
-    actual.device = {"device": "cpu", "platform": "cpu"}
-    chosen = []
-    for variant in ("asy", "full"):
-        for name, s in seconds.items():
-            lowering = {"jaxpose": "folded", "jax_conv3d": "conv3d"}.get(name, "")
-            case = Case("regression", variant, "forward", 1, name, lowering, "float32")
-            s *= 2 if variant == "full" else 1
-            actual.visits += [Visit(case.name, 0, b, 0, False, (s,)) for b in range(2)]
-            actual.facts[case.name] = {"compile_s": 1.0, "call_s": s}
-            chosen.append(case)
-    return chosen, actual
-
-
-def reported(loads=0.0, **seconds: float) -> dict:
-    chosen, actual = measured(**seconds)
-    facts = {"size": "paper", "protocol": "default", "seed": 0, "processes": 1, "seconds": 1.0}
-    facts["load_before"] = {"busy_cores": loads, "stolen_cores": 0.0, "load_1min": loads}
-    return report.result(chosen, actual, SIZES["paper"], facts, {})
-
-
-def test_bars_take_our_best_over_the_better_pytorch():
-    result = reported(jaxpose=0.4, jax_conv3d=1.0, torch_eager=0.5, torch_compile=0.6)
-    first, second = result["bars"]
-    assert first["over"] == "regression asy forward 1 torch_eager float32"
-    assert (first["speedup"], first["met"]) == (1.25, "must")
-    assert reported(jaxpose=0.6, torch_eager=0.5)["bars"][0]["met"] == "missed"
-
-
-def test_what_was_timed_in_one_process_has_no_interval_and_says_so():
-    result = reported(jaxpose=0.4, torch_eager=0.5)
-    for compared in (*result["ratios"], *result["bars"]):
-        assert compared["interval"] is compared["reduction_interval"] is None
-        assert compared["processes"] == 1
-    result["versions"]["torch"] = "2.13.0+cpu"  # rows of it are here, installed it need not be
-    lines = written.as_markdown(result).splitlines()
-    assert sum("| one process |" in line for line in lines) == len(
-        [*result["ratios"], *result["bars"]]
+def test_the_ceiling_is_the_fastest_product_of_all_libraries():
+    measured = Measured()
+    measured.add_ceilings(
+        {"float32": {"jax": 2e11, "numpy": 3e11}, "bfloat16": {"jax": 1e11}}, 2e10
     )
+    measured.add_ceilings({"float32": {"jax": 1e11, "onednn": 4e11}}, 1e10)
+    assert measured.products["float32"] == {"jax": 2e11, "numpy": 3e11, "onednn": 4e11}
+    # emulated bfloat16 products are slower, but float32 ones can be used instead
+    assert measured.ceilings == {"float32": 4e11, "tf32": 4e11, "bfloat16": 4e11, "bytes": 2e10}
 
 
-def test_variants_are_compared_within_a_lowering_and_best_against_best():
-    result = reported(jaxpose=0.4, jax_conv3d=1.0, torch_eager=0.5)
-    named = {(r["of"], r["over"]) for r in result["ratios"]}
-    short = "regression {} forward 1 {} float32".format
-    assert (short("asy", "jaxpose folded"), short("full", "jaxpose folded")) in named
-    assert (short("asy", "jax_conv3d conv3d"), short("full", "jax_conv3d conv3d")) in named
-    assert (short("asy", "jaxpose folded"), short("full", "jax_conv3d conv3d")) not in named
+@NEEDS_ONEDNN
+def test_ceilings_include_jax_numpy_and_onednn():
+    import jax
+
+    rates = ceilings.by_jax(jax.devices()[0], tiny=True)
+    expected = {"jax", "numpy", "onednn", "onednn convolution"}
+    assert set(rates["products"]["float32"]) == expected
+    bfloat16 = {"jax"} if LOWERINGS["onednn"].unavailable("bfloat16") else expected - {"numpy"}
+    assert set(rates["products"]["bfloat16"]) == bfloat16
+    assert min(rates["products"]["float32"].values()) > 1e8 and rates["bytes_per_s"] > 1e7
 
 
-def test_predictions_stand_beside_what_was_measured_and_misses_are_marked():
-    result = reported(jaxpose=0.522, torch_eager=0.9)
-    by_name = {p["what"]: p for p in result["predictions"]}
-    assert not by_name["asy forward, folded, ms"]["missed"]
-    missed = by_name["asy forward, PyTorch eager, ms"]
-    assert missed["missed"] and missed["error"] == pytest.approx(0.982, abs=1e-3)
-    assert by_name["asy over full, forward, useful MACs alone"]["measured"] == 2
-    assert len({p.what for p in PREDICTIONS}) == len(PREDICTIONS)
+@NEEDS_ONEDNN
+def test_the_product_that_onednn_is_timed_with_is_one():
+    call, flop = ceilings._onednn_product("float32", 48)
+    a, b, _ = np.random.default_rng(0).standard_normal((3, 48, 48), np.float32)
+    np.testing.assert_allclose(call(), a @ b, atol=1e-4)
+    assert flop == 2 * 48**3
 
 
-def test_rows_say_their_share_of_the_roofline_and_everything_prints():
-    result = reported(jaxpose=0.5)
-    asy = result["rows"][0]
-    # 44.16 useful GMAC at 100 GFLOP/s take 0.883 s
-    assert asy["roofline_share"] == pytest.approx(0.883 / 0.5, rel=0.05)
-    assert asy["macs_nominal"] == 3 * 96 * 128 * 1_303_488
-    assert "regression asy forward 1 jaxpose folded float32" in written.as_markdown(result)
-    assert written.as_csv(result["rows"]).startswith("net,variant,what,batch,implementation")
-    assert written.stem(result).startswith("bench-paper-cpu-float32-jax")
+def test_a_product_that_would_take_too_long_is_not_tried(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(ceilings.time, "perf_counter", lambda: now[0])
+
+    def product(seconds):
+        def call():
+            now[0] += seconds
+
+        return call, 100 * seconds  # always 100 per second
+
+    def too_slow():
+        raise AssertionError("called")
+
+    slow = (too_slow, 100 * 1.01 * ceilings.MOST_S)
+    assert ceilings.fastest(iter([product(0.125), product(2.0), slow])) == 100
 
 
-def test_a_busy_machine_is_warned_of_and_marks_the_result(capsys):
-    busy = {"busy_cores": 1.5, "stolen_cores": 0.0, "load_1min": 2.0}
-    bench.warn(busy)
-    assert "the machine is busy: 1.5 cores in use by others" in capsys.readouterr().err
-    bench.warn(busy | {"busy_cores": 0.01})
-    assert not capsys.readouterr().err
-    assert reported(1.5, jaxpose=0.5)["loaded"] and not reported(0.01, jaxpose=0.5)["loaded"]
-    assert "not to be relied on" in written.as_markdown(reported(1.5, jaxpose=0.5))
+# ---- the code that is measured ----
 
 
-def test_the_load_counts_cores():
-    actual = machine.load(0.05)
-    assert 0 <= actual["busy_cores"] <= 1.05 * (machine.os.cpu_count() or 1)
+def git(folder, *arguments):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def test_slow_lowerings_are_timed_once():
-    chosen, actual = measured(jaxpose=2.0, jax_conv3d=4.0, torch_eager=9.0)
-    left = {c.implementation for c in _without_slow(chosen, actual, PROTOCOLS["default"])}
-    assert left == {"jaxpose", "torch_eager"}
-    assert _without_slow(chosen, actual, PROTOCOLS["full"]) == chosen
+@pytest.fixture
+def repository(tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+    (tmp_path / "experiments" / "results").mkdir(parents=True)
+    (tmp_path / "net.py").write_text("1\n")
+    (tmp_path / "experiments" / "results" / "bench.json").write_text("{}\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "one")
+    return tmp_path
+
+
+def test_a_clean_tree_has_a_commit(repository):
+    code = machine.code(repository)
+    assert len(code.commit) == 12 and not code.dirty
+
+
+@pytest.mark.parametrize(
+    "name, dirty",
+    [
+        ("net.py", True),  # tracked, changed
+        ("new.py", True),  # not in the commit, yet it can be imported
+        ("notes.txt", False),
+        ("experiments/results/bench.json", False),  # results of the benchmark before
+    ],
+)
+def test_code_that_is_not_that_of_the_commit_makes_a_tree_dirty(repository, name, dirty):
+    (repository / name).write_text("2\n")
+    assert machine.code(repository).changed == ((name,) if dirty else ())
+
+
+def test_outside_git_there_is_no_commit_and_nothing_to_compare_with(tmp_path, repository):
+    inside = repository / "environment"
+    inside.mkdir()  # installed inside a repository of something else
+    assert machine.code(inside) == machine.Code(None)
+
+
+CHANGED = machine.Code("0123456789ab", ("jaxpose/nets/layers.py", "README.md"))
+
+
+def test_a_dirty_tree_is_refused_before_anything_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(machine, "code", lambda: CHANGED)
+    monkeypatch.setattr(bench, "measure", None)
+    assert bench.main(["--size=tiny"]) == 2
+    error = capsys.readouterr().err
+    assert "error: 2 files differ from the commit, such as jaxpose/nets/layers.py" in error
+    assert "pass --dirty" in error
 
 
 # ---- refusals, and a whole run ----
 
 
 @pytest.mark.parametrize(
-    "option, output",
+    "option, message",
     [
         ("--lowerings=conv3", "unknown lowering 'conv3'; one of: conv3d, folded"),
         ("--implementations=tensorrt", "unknown implementation 'tensorrt'; one of: jaxpose"),
@@ -251,18 +265,15 @@ def test_slow_lowerings_are_timed_once():
         ("--variants=asym", "unknown variant 'asym'; one of: full, asy"),
         ("--batches=one", "--batches=one: expected numbers, such as 1,16"),
         ("--batches=0", "--batches=0: expected 1 or more"),
-        ("--minutes=-1", "--minutes=-1: expected more than 0"),
-        (
-            "--clip=3,90,128",
-            "--clip=3,90,128: expected at least one frame, and rows and",
-        ),
+        ("--minutes=-1", "--minutes=-1: expected a number above 0"),
+        ("--clip=3,90,128", "--clip=3,90,128: expected one frame or more, and rows and"),
         ("--clip=96,128", "--clip=96,128: expected FRAMES,ROWS,COLUMNS"),
-        ("--nets=,", "--nets: names nothing; some of: detection"),
+        ("--nets=,", "--nets=,: expected names among: detection"),
     ],
 )
-def test_what_cannot_be_timed_is_refused_with_what_can(option, output, capsys):
+def test_options_that_cannot_be_used_are_refused_with_those_that_can(option, message, capsys):
     assert bench.main([option]) == 2
-    assert f"error: {output}" in capsys.readouterr().err
+    assert f"error: {message}" in capsys.readouterr().err
 
 
 def test_options_that_leave_nothing_are_refused(capsys):
@@ -270,41 +281,46 @@ def test_options_that_leave_nothing_are_refused(capsys):
     assert "leave nothing to time" in capsys.readouterr().err
 
 
-def test_a_device_that_is_not_there_is_named():
+def test_a_device_that_does_not_exist_is_named():
     import jax
 
     if jax.default_backend() != "cpu":
-        pytest.skip("there is one")
-    with pytest.raises(RuntimeError, match="--device=gpu: not there; JAX sees: cpu"):
+        pytest.skip("it exists")
+    with pytest.raises(RuntimeError, match="--device=gpu: JAX has no such device, only: cpu"):
         Ours(TINY, 1, None, "gpu")
 
 
 def test_a_peer_that_is_not_installed_is_skipped_with_a_note(monkeypatch):
-    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
-    choice, missing = bench.selection(bench.Options(peers=True))
+    monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
+    choice, missing = options.selection(options.Options(peers=True))
     assert choice.implementations == ("jaxpose", "jax_conv3d")
     assert missing["torch_eager"] == "torch is not installed: pip install -e '.[peers]'"
 
 
 @NEEDS_ONEDNN
-def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys, monkeypatch):
-    options = ["--size=tiny", "--protocol=smoke", f"--out={tmp_path}", "--precisions=float32"]
-    options += ["--nets=decoding,regression", "--variants=asy", "--whats=forward,chain"]
+def test_a_whole_run_writes_its_files_and_prints_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(machine, "code", lambda: CHANGED)
+    arguments = ["--size=tiny", "--protocol=smoke", f"--out={tmp_path}", "--precisions=float32"]
+    arguments += ["--nets=decoding,regression", "--variants=asy", "--whats=forward,chain"]
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=7")
-    assert bench.main([*options, "--lowerings=onednn", "--batches=1"]) == 0
+    assert bench.main([*arguments, "--lowerings=onednn", "--batches=1", "--dirty"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [(r["net"], r["what"]) for r in printed["rows"]] == [
         ("regression", "forward"), ("decoding", "chain"),
     ]  # fmt: skip
     assert all(r["processes"] == 2 and r["blocks"] == 4 for r in printed["rows"])
-    assert {"rows", "ratios", "load", "ceilings"} <= printed.keys()
-    # as the worker saw it; oneDNN's own setting lasts only while the library loads
-    seen = printed["settings"]["jax"]
-    assert seen["environment"]["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=7"
-    assert "OMP_WAIT_POLICY" not in seen["environment"]
+    assert {"rows", "ratios", "load", "ceilings", "isa", "date"} <= printed.keys()
+    assert (printed["schema"], printed["commit"], printed["dirty"]) == (2, CHANGED.commit, True)
+    assert all((r["cpu"], r["isa"]) == (printed["cpu"], printed["isa"]) for r in printed["rows"])
+    # the environment as the worker saw it
+    settings = printed["settings"]["jax"]
+    assert settings["environment"]["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=7"
+    assert "OMP_WAIT_POLICY" not in settings["environment"]  # set only while the library loads
     if sys.platform == "linux":
-        assert seen["malloc"]["arena_max"] == 1
+        assert settings["malloc"]["arena_max"] == 1
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".md", ".png"]
+    (text,) = (p.read_text() for p in tmp_path.glob("*.md"))
+    assert "**Measured from files that differ from the commit.**" in text
     stored = json.loads(next(tmp_path.glob("*.json")).read_text())
     *_, seconds, after_pause = zip(*stored["visits"], strict=True)
     assert sum(map(len, seconds)) == sum(r["n"] for r in stored["rows"])
@@ -314,8 +330,8 @@ def test_a_whole_run_leaves_its_files_and_one_line(tmp_path, capsys, monkeypatch
 # ---- a worker that is killed ----
 
 
-def killed(choice: Choice, at: str, kind: str, **options) -> tuple[list[Case], Measured]:
-    """A whole run, in which this kind of worker is killed where the run says so."""
+def killed(choice: Choice, at: str, kind: str) -> tuple[list[Case], Measured]:
+    """A whole run, in which the worker of a kind is killed at a message of the run."""
     left = [at]
 
     def say(text: str) -> None:
@@ -329,65 +345,79 @@ def killed(choice: Choice, at: str, kind: str, **options) -> tuple[list[Case], M
             worker.kill()
 
     chosen = cases(TINY, choice)
-    actual = measure(
-        *(chosen, dataclasses.replace(PROTOCOLS["smoke"], processes=2)),
-        **{
-            "size": TINY,
-            "device": "auto",
-            "seed": 0,
-            "say": say,
-            "on_process": lambda actual: None,
-        },
-        **options,
-    )
+    plan = Plan(tuple(chosen), PROTOCOLS["smoke"], TINY)
+    measured = measure(plan, say=say, on_process=lambda measured: None)
     assert not left
-    return chosen, actual
+    return chosen, measured
 
 
 OURS_TINY = Choice(("decoding", "input"), implementations=("jaxpose",))
+BY_SIGKILL = "was killed by SIGKILL, as the system does where memory runs out"
 
 
 @pytest.mark.parametrize("at", ["process 1/2: block 2, 1/", "process 1/2: preparing 3/4"])
 def test_a_killed_worker_costs_its_cases_of_one_process_and_nothing_that_was_measured(at):
-    chosen, actual = killed(OURS_TINY, at, "jax")
-    (death,) = actual.deaths
+    chosen, measured = killed(OURS_TINY, at, "jax")
+    (death,) = measured.deaths
     names = {case.name for case in chosen}
     assert (death.kind, death.process) == ("jax", 0) and death.at in names
-    assert death.how == "was killed by SIGKILL, as the system does where memory runs out"
-    assert {death.at, *death.lost} == names and actual.processes == 2
-    blocks = {name: [v[1:3] for v in actual.visits if v.subject == name] for name in names}
+    assert death.how == BY_SIGKILL
+    assert {death.at, *death.lost} == names and measured.processes == 2
+    blocks = {name: [v[1:3] for v in measured.visits if v.subject == name] for name in names}
     second = [(1, 0), (1, 1)]
     for name, seen in blocks.items():
-        expected_value = set() if name == death.at else set(second)
-        if "block" in at:  # one block and one visit more were made before
-            expected_value |= {(0, 0)}
-        assert set(seen) - {(0, 1)} == expected_value
+        expected = set() if name == death.at else set(second)
+        if "block" in at:  # one block and one visit more were measured before
+            expected |= {(0, 0)}
+        assert set(seen) - {(0, 1)} == expected
     if "preparing" in at:
         assert death.at == chosen[2].name
-    (settings,) = actual.settings.values()
+    (settings,) = measured.settings.values()
     assert settings["malloc"].get("arena_max", 1) == 1
     facts = {"size": "tiny", "protocol": "smoke", "seed": 0, "processes": 2, "seconds": 1.0}
-    result = report.result(chosen, actual, TINY, facts | {"load_before": actual.loads[0]}, {})
+    facts |= {"load_before": measured.loads[0], "commit": None, "dirty": False}
+    result = report.result(chosen, measured, TINY, facts, {})
     assert result["deaths"][0]["at"] == death.at and death.at in result["skipped"]
-    output = "the jax worker of process 1 was killed by SIGKILL, as the system does where memory "
-    assert f"**A worker ended:** {output}" in written.as_markdown(result)
+    message = f"**A worker ended:** the jax worker of process 1 {BY_SIGKILL}"
+    assert message in render.as_markdown(result)
 
 
 def test_the_others_go_on_without_a_peer_that_is_killed_while_it_prepares_its_only_case():
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    chosen = Choice(
-        *(("regression",), ("asy",), ("forward",), ("folded",)),
+    choice = Choice(
+        nets=("regression",),
+        variants=("asy",),
+        whats=("forward",),
+        lowerings=("folded",),
         batches=(1,),
         implementations=("jaxpose", "onnxruntime"),
     )
-    chosen, actual = killed(chosen, "process 1/2: preparing 2/2", "onnxruntime")
+    chosen, measured = killed(choice, "process 1/2: preparing 2/2", "onnxruntime")
     mine, theirs = (case.name for case in chosen)
-    assert [(d.at, d.lost) for d in actual.deaths] == [(theirs, ())]
-    assert {v[1:3] for v in actual.visits} == {(p, b) for p in (0, 1) for b in (0, 1)}
-    assert {v.subject for v in actual.visits} == {mine}
+    assert [(d.at, d.lost) for d in measured.deaths] == [(theirs, ())]
+    assert {v[1:3] for v in measured.visits} == {(p, b) for p in (0, 1) for b in (0, 1)}
+    assert {v.subject for v in measured.visits} == {mine}
 
 
 def test_without_its_first_jax_worker_a_run_ends_with_how_it_died():
     with pytest.raises(WorkerDied, match="the jax worker was killed by SIGKILL"):
         killed(OURS_TINY, "process 1/2: ceilings", "jax")
+
+
+def test_a_reference_that_needs_too_much_memory_costs_its_own_task_alone():
+    choice = Choice(
+        nets=("regression", "decoding"),
+        variants=("asy",),
+        whats=("forward", "train_step", "chain"),
+        lowerings=("folded",),
+        batches=(1,),
+        implementations=("jaxpose",),
+    )
+    chosen, measured = killed(choice, "reference 2/2", "reference")
+    forward, step, chain = (case.name for case in chosen)
+    reason = f"without a reference: the process that computes it {BY_SIGKILL}"
+    assert measured.notes == {step: reason} and not measured.deaths
+    blocks = {(p, b) for p in (0, 1) for b in (0, 1)}
+    for name in (forward, chain):
+        assert {v[1:3] for v in measured.visits if v.subject == name} == blocks

@@ -1,4 +1,4 @@
-"""Finished runs side by side: their names, what is missing or damaged, results of long ago."""
+"""Finished runs side by side: names, missing and damaged files, results of earlier versions."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import figures, tables
+from experiments import figures, table2, tables
 
 COMMITTED = sorted((Path(tables.__file__).parent / "results").glob("[su]*-jax*.json"))
 
@@ -25,9 +25,9 @@ def finished(folder: Path, **changes) -> Path:
 
 def refusal(arguments: list, capsys) -> str:
     assert tables.main([str(a) for a in arguments]) == 2
-    output = capsys.readouterr()
-    assert not output.out and output.err.startswith("error: ")
-    return output.err
+    printed = capsys.readouterr()
+    assert not printed.out and printed.err.startswith("error: ")
+    return printed.err
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def refusal(arguments: list, capsys) -> str:
     ],
 )
 def test_runs_are_named_by_what_of_their_paths_tells_them_apart(folders, names):
-    assert tables.labels([{"run_dir": folder} for folder in folders]) == names
+    assert table2.labels([{"run_dir": folder} for folder in folders]) == names
 
 
 def test_a_run_in_the_working_folder_has_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(finished(tmp_path / "asy"))
-    assert tables.labels([{"run_dir": "."}]) == ["asy"]
+    assert table2.labels([{"run_dir": "."}]) == ["asy"]
 
 
 def test_two_folders_of_one_name_are_two_rows_and_two_boxes(tmp_path, monkeypatch):
@@ -80,10 +80,10 @@ def test_a_folder_named_twice_is_refused(tmp_path, capsys):
         ({"variant": "asym"}, "damaged (KeyError: 'asym')"),
     ],
 )
-def test_a_result_without_what_the_tables_say_is_named(changes, word, tmp_path, capsys):
+def test_a_result_that_lacks_what_the_tables_need_is_named(changes, word, tmp_path, capsys):
     good, bad = finished(tmp_path / "good"), finished(tmp_path / "bad", **changes)
-    output = refusal([good, bad], capsys)
-    assert str(bad / "result.json") in output and word in output and "command" in output
+    said = refusal([good, bad], capsys)
+    assert str(bad / "result.json") in said and word in said and "command" in said
 
 
 @pytest.mark.parametrize("name", ["result.json", "split.json", "predictions.npz"])
@@ -93,8 +93,8 @@ def test_a_file_of_a_run_that_is_missing_or_cut_short_is_named(name, tmp_path, c
     path.write_bytes(path.read_bytes()[:-1] if name != "split.json" else b"{")
     assert str(path) in refusal([folder, f"--out={out}"], capsys)
     path.unlink()
-    output = refusal([folder, f"--out={out}"], capsys)
-    assert str(folder) in output and name in output
+    said = refusal([folder, f"--out={out}"], capsys)
+    assert str(folder) in said and name in said
     assert not out.exists()
 
 
@@ -105,13 +105,33 @@ def test_an_out_that_is_a_file_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
-def test_results_of_before_print_with_what_the_detector_alone_missed(path):
+def test_earlier_results_print_with_what_the_detector_alone_missed(path):
     result = json.loads(path.read_text())
-    header, _, row = tables.table2([result]).split("## Beside the error\n\n")[1].splitlines()[:3]
+    header, _, row = table2.table2([result]).split("## Beside the error\n\n")[1].splitlines()[:3]
     cells = dict(zip(header.split(" | "), row.split(" | "), strict=True))
     share = result["detector_missed_rate"]
     assert cells["missed, detection alone"] == f"{100 * share:.1f} %"
     both = result.get("detector_bipartite_missed_rate")  # not measured at first
-    output = "-" if both is None else f"{100 * both:.1f} %"
-    assert cells["missed, detection alone, bipartite"] == output
-    assert "test frames" in tables.summary(result)
+    expected = "-" if both is None else f"{100 * both:.1f} %"
+    assert cells["missed, detection alone, bipartite"] == expected
+    assert "test frames" in table2.summary(result)
+
+
+def test_px_of_the_camera_are_printed_for_babypose_alone(tmp_path):
+    result = json.loads(COMMITTED[0].read_text()) | {"dataset": "babypose"}
+    median = result["rmsd_fallback_px"]["right_arm"]["median"]
+    _, camera = table2.table2([result]).split("## px of 640x480")
+    assert f"| {5 * median:.2f} (" in camera
+    for path in COMMITTED:  # simulated images have another size, UTD-MHAD's are crops
+        assert "640x480" not in table2.table2([json.loads(path.read_text())])
+
+
+def test_without_arguments_the_committed_results_are_rendered_anew(monkeypatch, capsys):
+    monkeypatch.setattr(tables.stored, "render_file", lambda path: [path.with_suffix(".md")])
+    monkeypatch.setattr(tables.readme, "update", lambda root: [root / "README.md"])
+    assert tables.main([]) == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed.keys() == {"written", "seconds"}
+    names = {Path(path).name for path in printed["written"]}
+    benchmarks = {p.with_suffix(".md").name for p in COMMITTED[0].parent.glob("bench-*.json")}
+    assert names == benchmarks | {"README.md"}

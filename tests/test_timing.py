@@ -1,14 +1,17 @@
-"""The timing harness on a clock of its own: what it says it did is what it did."""
+"""The timing harness with a clock of its own: the calls that it reports are those it made."""
 
 import numpy as np
 import pytest
 
 from jaxpose.cost.timing import (
+    P90_CALLS,
+    P95_CALLS,
     POOL,
     Pace,
     Timed,
     Visit,
     compare,
+    compare_with_better,
     control_spread,
     run_block,
     summarise,
@@ -40,8 +43,13 @@ def blocks(bench: Bench, count: int, *, pace: Pace, controls=(), seed: int = 0) 
         visit
         for number in range(count)
         for visit in run_block(
-            *(bench.visit, dict(bench.takes), controls),
-            **{"process": 0, "block": number, "pace": pace, "rng": rng},
+            bench.visit,
+            dict(bench.takes),
+            controls,
+            process=0,
+            block=number,
+            pace=pace,
+            rng=rng,
         )
     ]
 
@@ -98,8 +106,8 @@ def visits(name: str, medians: dict[tuple[int, int], float], twin: bool = False)
     return [Visit(name, p, b, 0, twin, (s, s, 9 * s)) for (p, b), s in medians.items()]
 
 
-def test_a_ratio_is_said_both_ways_and_taken_within_blocks():
-    # the machine slows down by 10 in the second process: neither ratio knows
+def test_a_ratio_has_both_forms_and_is_taken_within_blocks():
+    # the machine slows down by 10 in the second process, which changes neither ratio
     old = visits("old", {(0, 0): 2.0, (0, 1): 2.0, (1, 0): 20.0, (2, 0): 5.0})
     new = visits("new", {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 10.0})
     ratio = compare(new, old)
@@ -121,21 +129,52 @@ def test_the_interval_holds_the_ratio_and_widens_with_what_processes_differ_by()
     assert compare(base, visits("other", {(7, 0): 1.0})) is None
 
 
-def test_a_ratio_from_one_process_has_no_interval_that_would_look_sure():
+def test_a_ratio_from_one_process_has_no_interval():
     base = visits("base", {(0, b): 1.0 for b in range(4)})
     ratio = compare(base, visits("slow", {(0, b): 2.0 + b for b in range(4)}))
     assert ratio.speedup == pytest.approx(120**0.25)  # 2 x 3 x 4 x 5
     assert ratio.interval is ratio.reduction_interval is None
     assert (ratio.blocks, ratio.processes) == (4, 1)
-    # one was timed in two, but they met in one
+    # one was timed in two processes, but both in one alone
     assert compare(base, visits("slow", {(0, 0): 2.0, (1, 0): 2.0})).interval is None
 
 
 def test_a_summary_counts_calls_blocks_and_processes():
-    actual = summarise(visits("a", {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 1.0}))
-    assert (actual.n, actual.blocks, actual.processes, actual.median_ms) == (9, 3, 2, 1000)
+    summary = summarise(visits("a", {(0, 0): 1.0, (0, 1): 1.0, (1, 0): 1.0}))
+    assert (summary.n, summary.blocks, summary.processes, summary.median_ms) == (9, 3, 2, 1000)
     one = summarise([Visit("a", 0, 0, 0, False, tuple(n / 1000 for n in range(1, 102)))])
     assert one[:4] == pytest.approx((51, 91, 96, 50))
+
+
+@pytest.mark.parametrize(
+    "calls, p90, p95",
+    [
+        (P90_CALLS - 1, False, False),
+        (P90_CALLS, True, False),
+        (P95_CALLS - 1, True, False),
+        (P95_CALLS, True, True),
+    ],
+)
+def test_a_percentile_needs_two_calls_above_it(calls, p90, p95):
+    summary = summarise([Visit("a", 0, 0, 0, False, (1.0,) * calls)])
+    assert (summary.p90_ms is not None, summary.p95_ms is not None) == (p90, p95)
+    assert (P90_CALLS * 0.1, P95_CALLS * 0.05) == (2, 2)
+
+
+def test_the_better_of_two_is_the_one_with_the_smaller_ratio():
+    def one_call_a_block(name: str, *seconds: float) -> list[Visit]:
+        return [Visit(name, k // 3, k % 3, 0, False, (s,)) for k, s in enumerate(seconds)]
+
+    ours = one_call_a_block("ours", 1, 1, 1, 1, 1, 1)
+    # the lower median of all calls, but two blocks of six in which it takes far longer
+    uneven = one_call_a_block("uneven", 12, 1.1, 1.1, 12, 1.1, 1.1)
+    even = one_call_a_block("even", 1.5, 1.5, 1.5, 1.7, 1.7, 1.7)
+    assert summarise(uneven).median_ms < summarise(even).median_ms
+    name, ratio = compare_with_better(ours, {"uneven": uneven, "even": even})
+    assert (name, ratio) == ("even", compare(ours, even))
+    assert ratio.speedup == pytest.approx((1.5 * 1.7) ** 0.5)
+    assert ratio.speedup < compare(ours, uneven).speedup
+    assert compare_with_better(ours, {"elsewhere": visits("b", {(9, 0): 1.0})}) is None
 
 
 def test_the_call_after_a_pause_is_summarised_apart():
@@ -145,7 +184,7 @@ def test_the_call_after_a_pause_is_summarised_apart():
     assert (summarise(firsts).median_ms, summarise(firsts).after_pause_ms) == (1000, 3000)
 
 
-def test_a_control_that_differs_from_itself_says_by_how_much():
+def test_the_spread_of_a_control_is_what_it_differs_from_itself_by():
     twice = visits("a", {(0, 0): 1.0, (0, 1): 1.0})
     assert control_spread(twice) is None
     twice += visits("a", {(0, 0): 1.1, (0, 1): 1.1}, twin=True)

@@ -1,5 +1,5 @@
-"""What is timed, as data: net x variant x forward or step x batch x implementation x lowering x
-precision, at three sizes."""
+"""The cases that can be timed, as data: net x variant x forward or step x batch x implementation x
+lowering x precision, at three sizes."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,33 +11,33 @@ from jaxpose.nets.factorise import VARIANTS
 LOWERINGS: tuple[str, ...] = tuple(KNOWN)
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
 """torch_onednn calls PyTorch's oneDNN operator by hand, forward: for a single clip PyTorch itself
-prefers a slower convolution of its own."""
+chooses a slower convolution of its own."""
 IMPLEMENTATIONS = ("jaxpose", "jax_conv3d", *PEERS)
-"""jax_conv3d is our net on JAX's own 3-D convolution, what `nnx.Conv` would do."""
+"""jax_conv3d is our net with JAX's own 3-D convolution, as `nnx.Conv` computes it."""
 WORKERS = {
     "jax": ("jaxpose", "jax_conv3d"),
     "torch": ("torch_eager", "torch_compile", "torch_onednn"),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
 }
-"""Kind of process -> the implementations that live in it."""
+"""Kind of process -> the implementations that run in it."""
 NETS = ("detection", "regression", "pipeline", "decoding", "input")
 WHATS = ("forward", "train_step", "chain", "bipartite", "device_put", "to_grid", "clip_to_pose")
 PRECISIONS = ("float32", "tf32", "bfloat16")
-"""float32 is IEEE's; tf32, on a GPU alone, is float32 whose products are rounded."""
+"""float32 is IEEE's; tf32, on a GPU alone, is float32 with rounded products."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Of clips and nets."""
+    """Sizes of clips and nets."""
 
     clip: tuple[int, int, int]
     """Frames, rows, columns."""
     width: float
     preset: str
-    """Whose optimisers and batch norm are used."""
+    """Preset of `experiments.run` whose optimisers and batch norm are used."""
     detection_batch: int
-    """Of a training step."""
+    """Clips in a training step."""
     regression_batch: int
 
     @property
@@ -57,17 +57,17 @@ SIZES = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One subject of the benchmark."""
+    """One computation that is timed."""
 
     net: str
     variant: str
-    """Of the regression net; "" where none is in it."""
+    """Variant of the regression net; "" without one."""
     what: str
     batch: int
     """Clips; frames for `decoding` and `input`."""
     implementation: str
     lowering: str
-    """"" where it is not ours to choose."""
+    """Our lowering; "" for peers, and without convolutions."""
     dtype: str
 
     @property
@@ -76,7 +76,7 @@ class Case:
 
     @property
     def task(self) -> tuple:
-        """What is done, whoever does it and however."""
+        """What is computed, by any implementation: net, variant, what, batch."""
         return self.net, self.variant, self.what, self.batch
 
     @property
@@ -86,7 +86,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Which of all cases are timed."""
+    """Selection among all cases."""
 
     nets: tuple[str, ...] = NETS
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -94,25 +94,25 @@ class Choice:
     lowerings: tuple[str, ...] = LOWERINGS
     precisions: tuple[str, ...] = ("float32",)
     batches: tuple[int, ...] = (1, 16)
-    """Of forward passes."""
+    """Clips in a forward pass."""
     implementations: tuple[str, ...] = ("jaxpose", "jax_conv3d")
 
 
 COMPARED = ("asy", "full")
-"""Variants that are trained, run by peers, and followed to the pose."""
+"""Variants that are also trained, timed by peers, and timed up to the pose."""
 
 
 def cases(size: Size, choice: Choice) -> list[Case]:
-    """All that the choice allows, in the order of the tables. The first of every kind of worker is
-    its control: one clip forward through asy, unless that is left out."""
-    result = [*_nets(size, choice), *_rest(choice)]
+    """Returns the selected cases in the order of the tables. The first of every kind of worker is
+    its control: asy forward with one clip, unless that is excluded."""
+    every = [*_nets(size, choice), *_rest(choice)]
     allowed = {
         "net": choice.nets,
         "variant": (*choice.variants, ""),
         "what": choice.whats,
         "implementation": choice.implementations,
     }
-    return [c for c in result if all(getattr(c, k) in values for k, values in allowed.items())]
+    return [c for c in every if all(getattr(c, k) in values for k, values in allowed.items())]
 
 
 def _nets(size: Size, choice: Choice) -> Iterator[Case]:
@@ -137,7 +137,7 @@ def _nets(size: Size, choice: Choice) -> Iterator[Case]:
 
 
 def _rest(choice: Choice) -> Iterator[Case]:
-    """Both nets in a row, and what is before and after them; ours alone."""
+    """Both nets in a row, and what is before and after them, without peers."""
     for variant in COMPARED:
         for what in ("forward", "clip_to_pose"):
             for lowering in choice.lowerings:

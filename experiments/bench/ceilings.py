@@ -1,44 +1,148 @@
-"""What a machine can do at best: nothing here is faster than its products and its copies."""
+"""Highest rates of a machine: products by every library that is installed, and a copy.
+
+A product is one of square matrices, or one dense 3x3x3 convolution by oneDNN, which is a product of
+larger matrices inside the library and has been faster than any of the others.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from ctypes import c_void_p
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpose.cost.accounting import layer_cost
+from jaxpose.lowering import LOWERINGS, convolve
+from jaxpose.lowering.onednn import dnnl
+from jaxpose.nets.layers import Layer
 
-def ceilings(device: jax.Device, *, tiny: bool = False) -> dict[str, float]:
-    """Products of square matrices in FLOP/s by precision, copying in bytes/s read and written: the
-    better of XLA and, on a CPU, numpy; best of 5 tries. `tiny`: to see that it works."""
-    result = {}
-    side = 512 if tiny else 2048 if device.platform == "cpu" else 8192
-    for dtype, precision in (
-        ("float32", "highest"),
-        ("tf32", "tensorfloat32"),
-        ("bfloat16",) * 2,
-    ):
-        kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
-        a = jax.random.normal(jax.random.key(0), (side, side), kind)
-        with jax.default_matmul_precision(precision):
-            multiply = jax.jit(jnp.matmul).lower(a, a).compile()
-        result[dtype] = 2 * side**3 / _best_s(lambda: jax.block_until_ready(multiply(a, a)))  # noqa: B023
+Product = tuple[Callable[[], object], float]
+"""(call, FLOP of a call)."""
+
+NOTHING = {"products": {}, "bytes_per_s": 0.0}
+SIDES = {"cpu": (1024, 2048, 4096), "gpu": (4096, 8192)}
+"""Rows and columns of the matrices."""
+TINY = (256,)
+TRIES, ENOUGH_S, MOST_S = 5, 1.0, 4.0
+"""Largest number of timed calls of one size, the time after which there is no further one, and the
+longest call."""
+PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
+"""Type in the results -> JAX's precision of products."""
+_WEIGHTS = 33
+"""oneDNN's name for a matrix product's second argument."""
+
+
+def by_jax(device: jax.Device, *, tiny: bool) -> dict:
+    """Returns {"products": type -> library -> FLOP/s, "bytes_per_s"} by JAX, and on a CPU by NumPy
+    and oneDNN. `tiny` is for tests: small matrices, small copies."""
+    cpu = device.platform == "cpu"
+    sides = TINY if tiny else SIDES["cpu" if cpu else "gpu"]
+    products: dict[str, dict[str, float]] = {}
+    for dtype in ("float32", "bfloat16") if cpu else PRECISIONS:
+        products[dtype] = {"jax": fastest(_jax_product(dtype, side) for side in sides)}
+    if cpu:
+        products["float32"]["numpy"] = fastest(_numpy_product(side) for side in sides)
+        for dtype, rates in products.items():
+            if not LOWERINGS["onednn"].unavailable(dtype):
+                rates["onednn"] = fastest(_onednn_product(dtype, side) for side in sides)
+                convolution = _onednn_convolution(dtype, 16 if tiny else 256)
+                rates["onednn convolution"] = fastest(iter([convolution]))
     x = jax.random.normal(jax.random.key(1), ((1 if tiny else 64) * 2**20,), jnp.float32)
     copy = jax.jit(lambda x: x + 1).lower(x).compile()
-    result["bytes"] = 2 * x.nbytes / _best_s(lambda: jax.block_until_ready(copy(x)))
-    if device.platform == "cpu":
-        a = np.random.default_rng(0).standard_normal((side, side), np.float32)
-        out = np.empty_like(a)
-        best = 2 * side**3 / _best_s(lambda: np.matmul(a, a, out=out))
-        result["float32"] = result["tf32"] = max(best, result["float32"])
-    return result
+    moved = fastest(iter([(lambda: jax.block_until_ready(copy(x)), 2 * x.nbytes)]))
+    return {"products": products, "bytes_per_s": moved}
 
 
-def _best_s(call: Callable[[], object], tries: int = 5) -> float:
+def by_torch(*, tiny: bool) -> dict:
+    """Returns the same of PyTorch's matrix product on a CPU."""
+    import torch
+
+    def product(dtype: torch.dtype, side: int) -> Product:
+        a = torch.randn((side, side)).to(dtype)
+        return lambda: torch.matmul(a, a), 2 * side**3
+
+    sides = TINY if tiny else SIDES["cpu"]
+    products = {}
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        products[name] = {"torch": fastest(product(dtype, side) for side in sides)}
+    return {"products": products, "bytes_per_s": 0.0}
+
+
+def fastest(products: Iterator[Product]) -> float:
+    """Returns the highest rate of some products of growing size, in their unit per second. One
+    whose call would take longer than `MOST_S` is not tried."""
+    best = 0.0
+    for call, work in products:
+        if best and work / best > MOST_S:
+            break
+        best = max(best, work / _shortest_s(call))
+    return best
+
+
+def _shortest_s(call: Callable[[], object]) -> float:
+    """Shortest duration of a few calls after a first one, which does not count."""
     call()
-    best = float("inf")
-    for _ in range(tries):
+    times = []
+    while len(times) < TRIES and sum(times) < ENOUGH_S:
         began = time.perf_counter()
         call()
-        best = min(best, time.perf_counter() - began)
-    return best
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _jax_product(dtype: str, side: int) -> Product:
+    kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
+    a = jax.random.normal(jax.random.key(0), (side, side), kind)
+    with jax.default_matmul_precision(PRECISIONS[dtype]):
+        multiply = jax.jit(jnp.matmul).lower(a, a).compile()
+    return lambda: jax.block_until_ready(multiply(a, a)), 2 * side**3
+
+
+def _numpy_product(side: int) -> Product:
+    a = np.random.default_rng(0).standard_normal((side, side), np.float32)
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, a, out=out), 2 * side**3
+
+
+def _onednn_product(dtype: str, side: int) -> Product:
+    """Returns the library's matrix product itself, without XLA around it."""
+    handles = dnnl.Handles()
+    layout = handles.layout((side, side), (0, 1), dtype)
+    description = handles.create(
+        "dnnl_matmul_primitive_desc_create",
+        dnnl.engine(),
+        layout,
+        layout,
+        c_void_p(None),  # no bias
+        layout,
+        dnnl.attributes(),
+    )
+    primitive = dnnl.Primitive(handles, description)
+    primitive.owner = handles  # which destroys the primitive when it is deleted
+    values = np.random.default_rng(0).standard_normal((3, side, side), np.float32)
+    arrays = values.astype(jnp.dtype(dtype))
+    roles = (dnnl.SRC, _WEIGHTS, dnnl.DST)
+
+    def call() -> np.ndarray:
+        with dnnl.one_at_a_time, dnnl.computing() as (stream, memory):
+            arguments = [
+                (role, memory(layout, c_void_p(array.ctypes.data)))
+                for role, array in zip(roles, arrays, strict=True)
+            ]
+            primitive.execute(stream, memory, *arguments)
+        return arrays[2]
+
+    return call, 2 * side**3
+
+
+def _onednn_convolution(dtype: str, channels: int) -> Product:
+    """Returns a dense convolution as in the nets; products with padding do not count."""
+    clip = (3, 48, 64)
+    layer = Layer("convolution", channels, channels, (3, 3, 3))
+    x = jnp.ones((1, *clip, channels), dtype)
+    kernel = jnp.ones((*layer.kernel, channels, channels), dtype)
+    run = jax.jit(lambda x, kernel: convolve(x, kernel, lowering=LOWERINGS["onednn"]))
+    compiled = run.lower(x, kernel).compile()
+    macs = layer_cost(layer, clip).macs_useful
+    return lambda: jax.block_until_ready(compiled(x, kernel)), 2 * macs

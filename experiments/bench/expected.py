@@ -1,20 +1,26 @@
-"""What was written down before anything was measured, and what is to be reached."""
+"""Predictions that were written down before anything was measured, and targets of the study."""
 
 import dataclasses
 
 from experiments.bench.cases import Case
+from experiments.bench.comparisons import PYTORCH
 
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """How much faster we must be than PyTorch (the better of eager and compiled), or than JAX's
-    own 3-D convolution."""
+    """A target for our speed-up over the better of the opponents `over`.
 
-    task: tuple
-    """net, variant, what, batch."""
+    Attributes:
+      task: net, variant, what, batch.
+      must: the least that counts.
+      aim: what is aimed at.
+      over: implementations; the better one is the opponent.
+    """
+
+    task: tuple[str, str, str, int]
     must: float
     aim: float
-    over: tuple[str, ...] = ("torch_eager", "torch_compile")
+    over: tuple[str, ...] = PYTORCH
 
 
 BARS = {
@@ -33,26 +39,31 @@ BARS = {
         Bar(("regression", "full", "train_step", 8), 0.8, 1.2),
     ),
 }
-"""By size; issue "Count it, time it, make it fast"."""
+"""By size."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Which case a prediction speaks of. Peers have their own implementation; ours the lowering
-    that is looked at."""
+    """Which case a prediction is about: that of a peer, of one of our lowerings, or, without
+    either, of every one of our lowerings in turn."""
 
-    net: str = ""
-    variant: str = ""
+    net: str
+    variant: str
     what: str = "forward"
     batch: int = 1
     dtype: str = "float32"
     implementation: str | None = None
     lowering: str | None = None
-    """None: every one of ours in turn."""
 
     def fits(self, case: Case, lowering: str) -> bool:
-        same = (case.net, case.variant, case.what, case.batch, case.dtype) == (
-            *(self.net, self.variant, self.what, self.batch, self.dtype),
+        """Whether `case` is the one, while our lowering `lowering` ("": no lowering) is looked
+        at."""
+        same = (self.net, self.variant, self.what, self.batch, self.dtype) == (
+            case.net,
+            case.variant,
+            case.what,
+            case.batch,
+            case.dtype,
         )
         if self.implementation is not None:
             return same and case.implementation == self.implementation and not lowering
@@ -67,55 +78,58 @@ class Prediction:
     what: str
     value: float
     of: Side
-    over: Side = Side()
+    over: Side | None = None
     sizes: tuple[str, ...] = ("paper",)
     platform: str = "cpu"
-    explanation: str = ""
-    """Why it was missed, once it was."""
 
 
-def _over_full(claim: str, value: float, variant: str = "asy", **options) -> Prediction:
-    side = {k: options.pop(k) for k in ("what", "batch", "dtype") if k in options}
-    of = Side("regression", variant, **side)
-    return Prediction(claim, value, of, Side("regression", "full", **side), **options)
+FORWARD = {"what": "forward", "batch": 1}
+STEP = {"what": "train_step", "batch": 2}
 
 
-def _ms(claim: str, value: float, variant: str, explanation: str = "", **side) -> Prediction:
-    return Prediction(claim, value, Side("regression", variant, **side), explanation=explanation)
+def _over_full(
+    claim: str, value: float, side: dict, *, variant: str = "asy", platform: str = "cpu"
+) -> Prediction:
+    return Prediction(
+        claim,
+        value,
+        of=Side("regression", variant, **side),
+        over=Side("regression", "full", **side),
+        platform=platform,
+    )
+
+
+def _ms(claim: str, value: float, variant: str, **who: str) -> Prediction:
+    return Prediction(claim, value, of=Side("regression", variant, **FORWARD, **who))
+
+
+def _bfloat16(variant: str) -> Prediction:
+    return Prediction(
+        f"{variant} forward, bfloat16 over float32",
+        1.0,
+        of=Side("regression", variant, dtype="bfloat16"),
+        over=Side("regression", variant),
+        sizes=("paper", "default"),
+    )
 
 
 PREDICTIONS = (
     # by the roofline of two AVX-512 cores (358 GFLOP/s, 20 GB/s), nominal MACs
-    _over_full(
-        *("asy over full, forward, fused, roofline", 2.28),
-        explanation="onednn: kernels in one direction reach 210 to 270 GFLOP/s, 3x3x3 ones 280 to "
-        "290; folded: a kernel in one direction moves as many bytes as a 2-D convolution of "
-        "3x3, for a third of its products; full's cost more but run at a higher rate",
-    ),
-    _over_full("asy over full, forward, useful MACs alone", 1.92),
-    _over_full(
-        *("asy over full, training step, roofline", 1.97),
-        **{"what": "train_step", "batch": 2},
-        explanation="onednn: asy has 2.4 times as many channels to normalise, which takes memory "
-        "and not products; folded: XLA's weight gradient of a 3x3x3 kernel is slow, of a kernel in "
-        "one direction it is a matrix product",
-    ),
-    _over_full("r2plus1d over full, forward, nominal MACs alone", 1.0, "r2plus1d"),
-    _over_full("thin over full, forward, nominal MACs alone", 2.29, "thin"),
-    _over_full("dwsep over full, forward, roofline", 9.5, "dwsep"),
+    _over_full("asy over full, forward, fused, roofline", 2.28, FORWARD),
+    _over_full("asy over full, forward, useful MACs alone", 1.92, FORWARD),
+    _over_full("asy over full, training step, roofline", 1.97, STEP),
+    _over_full("r2plus1d over full, forward, nominal MACs alone", 1.0, FORWARD, variant="r2plus1d"),
+    _over_full("thin over full, forward, nominal MACs alone", 2.29, FORWARD, variant="thin"),
+    _over_full("dwsep over full, forward, roofline", 9.5, FORWARD, variant="dwsep"),
     Prediction(
         "asy over full, detection and regression, nominal MACs alone",
         1.91,
-        Side("pipeline", "asy"),
-        Side("pipeline", "full"),
+        of=Side("pipeline", "asy"),
+        over=Side("pipeline", "full"),
     ),
-    # measured earlier on such a machine, ms
+    # measured earlier on two AVX-512 cores, ms
     _ms("asy forward, JAX's 3-D convolution, ms", 948, "asy", lowering="conv3d"),
-    _ms(
-        *("full forward, JAX's 3-D convolution, ms", 2333, "full"),
-        lowering="conv3d",
-        explanation="probably a newer jaxlib, and memory that the process keeps between calls",
-    ),
+    _ms("full forward, JAX's 3-D convolution, ms", 2333, "full", lowering="conv3d"),
     _ms("asy forward, folded, ms", 522, "asy", lowering="folded"),
     _ms("full forward, folded, ms", 1077, "full", lowering="folded"),
     _ms("asy forward, PyTorch eager, ms", 454, "asy", implementation="torch_eager"),
@@ -124,21 +138,20 @@ PREDICTIONS = (
     _ms("full forward, ONNX Runtime, ms", 1304, "full", implementation="onnxruntime"),
     _ms("asy forward, OpenVINO, ms", 385, "asy", implementation="openvino"),
     _ms("full forward, OpenVINO, ms", 831, "full", implementation="openvino"),
-    # bfloat16 does not pay on a CPU
-    *(
-        Prediction(
-            f"{v} forward, bfloat16 over float32",
-            1.0,
-            Side("regression", v, dtype="bfloat16"),
-            Side("regression", v),
-            sizes=("paper", "default"),
-        )
-        for v in ("asy", "full")
-    ),
+    # on a CPU without matrix units
+    _bfloat16("asy"),
+    _bfloat16("full"),
     # an H200 in TF32, by its roofline
-    _over_full("asy over full, forward, TF32", 1.36, dtype="tf32", batch=16, platform="gpu"),
     _over_full(
-        *("asy over full, training step, TF32", 1.2),
-        **{"dtype": "tf32", "what": "train_step", "batch": 16, "platform": "gpu"},
+        "asy over full, forward, TF32",
+        1.36,
+        {"what": "forward", "dtype": "tf32", "batch": 16},
+        platform="gpu",
+    ),
+    _over_full(
+        "asy over full, training step, TF32",
+        1.2,
+        {"what": "train_step", "dtype": "tf32", "batch": 16},
+        platform="gpu",
     ),
 )

@@ -1,27 +1,44 @@
-"""What a result was measured on: hardware, versions, and what else ran there meanwhile."""
+"""Conditions of a measurement: hardware, versions, the code's commit, and the load of others."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 import subprocess
 import time
+from datetime import date
 from pathlib import Path
 
+from experiments import machines
+from jaxpose.lowering import instruction_set
+
 LOADED = 0.25
-"""Cores in use by others above which a result is marked."""
+"""Number of cores in use by other programs above which a result is marked."""
 PACKAGES = ("jaxpose", "jax", "jaxlib", "flax", "numpy", "onednn-cpu-gomp", "torch", "onnxruntime")
 PACKAGES += ("openvino",)
+SETTINGS = ("XLA_", "JAX_", "OMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "TORCH", "OPENBLAS_")
+SETTINGS += ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+"""Beginnings of the names of environment variables that change how fast something is."""
+FLAGS = {
+    "amx_tile": "AVX-512 AMX",
+    "avx512_bf16": "AVX-512 BF16",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+}
+"""Flag of /proc/cpuinfo -> instruction set, newest first."""
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def load(seconds: float = 2.0) -> dict[str, float]:
-    """Cores in use, and stolen by the host, while this process sleeps; the minute's load."""
+    """Observes for some seconds, in which this process sleeps: cores in use, cores that the host
+    took away, and the load of the last minute."""
     before = _ticks()
     time.sleep(seconds)
     after = _ticks()
@@ -47,54 +64,79 @@ def _ticks() -> list[int] | None:
     return [int(n) for n in stat.read_text().split("\n", 1)[0].split()[1:9]]
 
 
-SETTINGS = ("XLA_", "JAX_", "OMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "TORCH", "OPENBLAS_")
-SETTINGS += ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
-"""How the names of environment variables begin that change how fast something is."""
-
-
 def settings() -> dict[str, str]:
-    """Of the environment that this process sees; where caches lie changes nothing."""
-    chosen = (n for n in sorted(os.environ) if n.startswith(SETTINGS) and not n.endswith("_DIR"))
-    return {n: os.environ[n] for n in chosen}
+    """Environment variables of this process that change how fast something is."""
+    names = (n for n in sorted(os.environ) if n.startswith(SETTINGS) and not n.endswith("_DIR"))
+    return {n: os.environ[n] for n in names}
 
 
 def environment() -> dict:
-    """Versions and hardware."""
+    """Hardware and versions."""
     return {
-        "cpu": _cpu(),
+        "date": date.today().isoformat(),
+        "cpu": machines.cpu(),
+        "isa": instruction_set() or _newest_flag(),
         "cores": cores(),
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": {name: v for name in PACKAGES if (v := version(name))},
-        "commit": _commit(),
     }
 
 
+def _newest_flag() -> str | None:
+    """Instruction set by the system's description of the CPU, where oneDNN is not installed."""
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text().split()) if info.exists() else set()
+    return next((name for flag, name in FLAGS.items() if flag in flags), None)
+
+
 def version(package: str) -> str | None:
+    """Version of an installed package, or None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+# ---- the code ----
 
 
-def _commit() -> str | None:
+@dataclasses.dataclass(frozen=True)
+class Code:
+    """The code that is measured.
+
+    Attributes:
+      commit: short hash of its commit; None outside git.
+      changed: files that differ from the commit, and Python files that are not in it. Results
+        that were written before do not count.
+    """
+
+    commit: str | None
+    changed: tuple[str, ...] = ()
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self.changed)
+
+
+def code(root: Path = machines.ROOT) -> Code:
+    """Reads the state of the git repository at `root`."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        if Path(_git(root, "rev-parse", "--show-toplevel").strip()) != root.resolve():
+            return Code(commit=None)  # installed inside another repository
+        commit = _git(root, "rev-parse", "--short=12", "HEAD").strip()
+        status = _git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames")
     except (OSError, subprocess.CalledProcessError):
-        return None
-    return described.stdout.strip()
+        return Code(commit=None)
+    lines = [(line[:2], line[3:]) for line in status.splitlines()]
+    changed = [
+        name
+        for state, name in lines
+        if not name.startswith("experiments/results/") and (state != "??" or name.endswith(".py"))
+    ]
+    return Code(commit, tuple(changed))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

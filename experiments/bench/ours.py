@@ -1,4 +1,4 @@
-"""A case -> the JAX call that it stands for, compiled ahead, with its inputs on the device."""
+"""A case -> the JAX call that it is about, compiled ahead, with its inputs on the device."""
 
 import contextlib
 import dataclasses
@@ -15,9 +15,8 @@ from flax import nnx
 
 from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
-from experiments.bench.weights import NEEDS, draw, inputs, net_of
+from experiments.bench.weights import NEEDS, draw, drawn_maps, inputs, net_of
 from jaxpose.body import geometry
-from jaxpose.body.masks import Target
 from jaxpose.cost.timing import POOL
 from jaxpose.decoding import linking
 from jaxpose.decoding.peaks import Decoding
@@ -29,7 +28,7 @@ from jaxpose.training.loop import initial_state, make_step, run_net, split_net
 
 
 class NoDevice(RuntimeError):
-    """The device that was asked for."""
+    """The requested device does not exist."""
 
 
 class Ours:
@@ -40,30 +39,31 @@ class Ours:
         try:
             self.device = jax.devices(None if device == "auto" else device)[0]
         except RuntimeError:
-            existing = ", ".join(sorted({d.platform for d in jax.devices()}))
-            raise NoDevice(f"--device={device}: not there; JAX sees: {existing}") from None
+            known = ", ".join(sorted({d.platform for d in jax.devices()}))
+            raise NoDevice(
+                f"--device={device}: JAX has no such device, only: {known}; install JAX for it, or "
+                "pass --device=auto"
+            ) from None
         jax.config.update("jax_default_device", self.device)
         self.pools: dict[tuple, list] = {}
         self.compiled: dict[tuple, tuple] = {}
 
     def described(self) -> dict:
+        """Kind and platform of the device."""
         return {"device": self.device.device_kind, "platform": self.device.platform}
 
     # ---- nets ----
 
     def net(self, net: str, variant: str, numerics: Numerics):
-        """Graph and weights of a net, to be trained."""
+        """Returns graph and weights of a net that is to be trained."""
         description = net_of(net, variant, self.size.width)
-
-        def build():
-            return ConvNet(description, numerics=numerics, rngs=nnx.Rngs(0))
-
-        module = nnx.eval_shape(build)  # the weights come from elsewhere
+        module = ConvNet(description, numerics=numerics, rngs=nnx.Rngs(0))
         module.set_weights(draw(description.layers))
         return split_net(module)
 
     def forward(self, net: str, variant: str, numerics: Numerics):
-        """(weights, *inputs) -> maps of a net whose batch norms are folded, and its weights."""
+        """Returns (weights, *inputs) -> maps of a net whose batch norms are folded, and its
+        weights."""
         description = net_of(net, variant, self.size.width)
         weights = fold_net(draw(description.layers), numerics.bn_epsilon)
 
@@ -73,6 +73,7 @@ class Ours:
         return forward, jax.tree.map(jnp.asarray, weights)
 
     def pool(self, case: Case) -> list[tuple[jax.Array, ...]]:
+        """Returns the inputs of a case, on the device; equal ones are shared."""
         names = NEEDS[case.net, case.what]
         key = (names, case.batch)
         if key not in self.pools:
@@ -88,6 +89,7 @@ class Ours:
         return Numerics(lowering_named(case.lowering), dtype, config.bn_momentum, config.bn_epsilon)
 
     def prepare(self, case: Case) -> Prepared:
+        """Compiles a case and compares its first result with the reference."""
         if case.net not in ("detection", "regression"):
             return self.stage(case)
         self.write_reference(case)
@@ -96,11 +98,12 @@ class Ours:
         forward, weights = self.forward(case.net, case.variant, self.numerics(case))
         pool = self.pool(case)
         compiled, facts = self.compile(jax.jit(forward), case.dtype, weights, *pool[0])
-        result = np.asarray(compiled(weights, *pool[0]), np.float32)
-        facts["deviation"] = self.reference.check(case, result)
+        output = np.asarray(compiled(weights, *pool[0]), np.float32)
+        facts["deviation"] = self.reference.check(case, output)
         return Prepared(lambda k: jax.block_until_ready(compiled(weights, *pool[k])), facts)
 
     def loss(self, case: Case, graph):
+        """Returns the loss of a training step: (weights, frozen, batch) -> (loss, statistics)."""
         if case.net == "detection":
 
             def loss(weights, frozen, batch):
@@ -118,7 +121,7 @@ class Ours:
         return getattr(self.size.config, case.net).transform(steps_per_epoch=1000)
 
     def step(self, case: Case) -> Prepared:
-        """One training step, which takes over the state of the one before."""
+        """Compiles a training step; every call goes on from the state of the one before."""
         graph, weights = self.net(case.net, case.variant, self.numerics(case))
         transform = self.optimiser(case)
         names = NEEDS[case.net, case.what]
@@ -133,13 +136,13 @@ class Ours:
             return loss
 
         began = time.perf_counter()
-        result = np.asarray(call(0))
+        loss = np.asarray(call(0))
         facts["checked_s"] = time.perf_counter() - began
-        facts["deviation"] = self.reference.check(case, result[None])
+        facts["deviation"] = self.reference.check(case, loss[None])
         return Prepared(call, facts)
 
     def compile(self, jitted, dtype: str, *arguments):
-        """Ahead of time; on a GPU float32 products are IEEE's unless `dtype` is tf32."""
+        """Compiles ahead of time; on a GPU float32 products are IEEE's unless `dtype` is tf32."""
         precision = {"float32": "highest", "tf32": "tensorfloat32"}.get(dtype)
         with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
             began = time.perf_counter()
@@ -148,7 +151,8 @@ class Ours:
         return compiled, {"compile_s": seconds, **_compiled_facts(compiled)}
 
     def write_reference(self, case: Case) -> None:
-        """Output, or loss, of the same task by JAX's own 3-D convolution in float32."""
+        """Writes the output, or the loss, of the same task by JAX's own 3-D convolution in float32,
+        where there is none yet."""
         path = self.reference.path(case)
         if path.exists():
             return
@@ -164,14 +168,15 @@ class Ours:
             else:
                 run = jax.jit(run_net, static_argnums=0, static_argnames="train")
                 result = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
-        # complete or not there, should this process be killed meanwhile
+        # If this process is killed meanwhile, there is no file.
         part = path.with_name(f"part-{path.name}")
         np.save(part, result)
         os.replace(part, path)
 
-    # ---- what is not a net ----
+    # ---- around the nets ----
 
     def stage(self, case: Case) -> Prepared:
+        """Prepares a case that is not one net: both nets in a row, decoding, or input."""
         frames, *grid = self.size.clip
         decoding = Decoding(self.size.config.radius)
         if case.net == "pipeline":
@@ -192,8 +197,8 @@ class Ours:
         return Prepared(lambda k: jax.block_until_ready(jax.device_put(clips[k])), {})
 
     def pipeline(self, case: Case, decoding: Decoding) -> Prepared:
-        """forward: depth on the device -> both nets' maps there; clip_to_pose: depth on the host
-        -> poses there, on maps as an untrained net makes them, which take longest to decode."""
+        """forward: depth on the device -> maps there. clip_to_pose: depth on the host -> poses
+        there, from the maps of nets that are not trained."""
         numerics = self.numerics(case)
         detect, detector = self.forward("detection", "", numerics)
         regress, regressor = self.forward("regression", case.variant, numerics)
@@ -203,7 +208,7 @@ class Ours:
 
         host = [a["depth"] for a in inputs(("depth",), case.batch, self.size.clip, POOL)]
         key = (case.variant, case.lowering, case.dtype)
-        if key not in self.compiled:  # both cases run the same
+        if key not in self.compiled:  # both cases share it
             arguments = (detector, regressor, host[0])
             self.compiled[key] = self.compile(jax.jit(forward), case.dtype, *arguments)
         compiled, facts = self.compiled[key]
@@ -221,21 +226,9 @@ class Ours:
         return Prepared(clip_to_pose, facts)
 
 
-def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
-    """float32 [count h w 20]: Gaussians at random joints, a weaker second one in every map, and
-    noise, as a trained net that is in doubt would make."""
-    rng = np.random.default_rng(3)
-    xy = rng.uniform([radius] * 2, [grid[1] - radius, grid[0] - radius], (2, count, 12, 2))
-    seen = np.ones((count, 12), bool)
-    draw_maps = Target(radius, radius / 3).draw
-    first, second = (draw_maps(np, p.astype(np.float32), seen, grid) for p in xy)
-    noise = 0.03 * rng.standard_normal(first.shape)
-    return (np.maximum(first, 0.7 * second) + noise).astype(np.float32)
-
-
 def _compiled_facts(compiled) -> dict:
-    """Memory that it asks for, and how often what stands for a convolution occurs, so that a
-    change of lowering cannot hide."""
+    """Temporary memory that XLA states, and how often operations that compute convolutions occur,
+    so that a change of lowering is visible."""
     text = compiled.as_text()
     memory = compiled.memory_analysis()
     kinds = {
@@ -244,7 +237,7 @@ def _compiled_facts(compiled) -> dict:
         "custom_call": r"custom-call\(",
     }
     return {
-        "temporary_mb": round(memory.temp_size_in_bytes / 1e6, 1) if memory else None,
+        "xla_temporary_mb": round(memory.temp_size_in_bytes / 1e6, 1) if memory else None,
         "hlo": hashlib.sha256(text.encode()).hexdigest()[:12],
         **{kind: len(re.findall(pattern, text)) for kind, pattern in kinds.items()},
     }

@@ -2,38 +2,38 @@
 
 from pathlib import Path
 
-import matplotlib
+import numpy as np
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-
-from experiments.bench.cases import COMPARED, Size  # noqa: E402
-from experiments.bench.weights import layers_of  # noqa: E402
-from jaxpose.cost.accounting import layer_costs  # noqa: E402
+from experiments.bench.cases import COMPARED
+from experiments.bench.weights import layers_of
+from experiments.pictures import plt, save
+from jaxpose.cost.accounting import Cost, layer_costs
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink",
            "tab:olive", "tab:cyan", "tab:gray")  # fmt: skip
 """More than there are implementations and lowerings."""
+MARKERS = {"forward": "o", "train_step": "^"}
+VARIANTS = {"asy": ("o", "0.2", -1), "full": ("s", "0.6", 1)}
+"""Variant -> marker of its nets, grey of its layers, side of the layers' names."""
 
 
-def draw(result: dict, size: Size, path: Path) -> None:
+def draw(result: dict, path: Path) -> None:
+    """Writes the picture; the same result gives the same bytes."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(14, 5.5), layout="constrained")
     time_against_macs(left, result)
-    roofline(right, result, size)
+    roofline(right, result)
     if result["loaded"]:
         figure.suptitle("measured while the machine was busy: not to be relied on", color="red")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, path)
 
 
 def time_against_macs(axes, result: dict) -> None:
-    """Every float32 net, forward and training step; equal rates lie on diagonals."""
+    """Draws every float32 net, forward and training step; equal rates are on diagonals."""
     rows = [r for r in result["rows"] if r.get("macs_nominal") and r["dtype"] == "float32"]
     who = list(dict.fromkeys((r["implementation"], r["lowering"]) for r in rows))
     for number, (implementation, lowering) in enumerate(who):
         mine = [r for r in rows if (r["implementation"], r["lowering"]) == who[number]]
-        for what, marker in (("forward", "o"), ("train_step", "^")):
+        for what, marker in MARKERS.items():
             points = [(r["macs_nominal"], r["median_ms"]) for r in mine if r["what"] == what]
             if points:
                 label = f"{implementation} {lowering} {what}".replace("  ", " ")
@@ -42,37 +42,59 @@ def time_against_macs(axes, result: dict) -> None:
                 axes.scatter(x, y, marker=marker, label=label, color=colour, alpha=0.8)
     axes.set(xscale="log", yscale="log", xlabel="nominal MACs", ylabel="median ms")
     axes.set_title("time against MACs")
-    axes.legend(fontsize=7)
+    if rows:
+        axes.legend(fontsize=7)
 
 
-def roofline(axes, result: dict, size: Size) -> None:
-    """The machine's roof; every layer at its arithmetic intensity on it, and every net's forward
-    pass at what it reached."""
+def roofline(axes, result: dict) -> None:
+    """Draws the machine's roof, every layer at its arithmetic intensity on it, and the forward
+    pass of every net at the rate that it reached."""
     flops, speed = result["ceilings"]["float32"], result["ceilings"]["bytes"]
     x = np.logspace(0, 4, 200)
     axes.plot(x, np.minimum(flops, x * speed) / 1e9, color="black", label="measured ceilings")
-    for variant, marker, grey, away in zip(COMPARED, "os", ("0.2", "0.6"), (-1, 1), strict=True):
-        layers = layers_of("regression", variant, size.width)
-        costs = [*layer_costs(layers, size.clip)]
+    for variant in COMPARED:
+        layers = layers_of("regression", variant, result["width"])
+        costs = layer_costs(layers, tuple(result["clip"]))
         for layer, cost in zip(layers, costs, strict=True):
             bound = min(flops, cost.intensity * speed) / 1e9
-            axes.plot(cost.intensity, bound, "|", color=grey, markersize=10)
-            axes.annotate(f"{variant} {layer.name}", (cost.intensity, bound), rotation=90,
-                          xytext=(0, 10 * away), textcoords="offset points", color=grey,
-                          fontsize=6, ha="center", va="top" if away < 0 else "bottom")  # fmt: skip
-        intensity = sum(2 * c.macs_nominal for c in costs) / sum(c.bytes for c in costs)
-        rows = [
-            row
-            for row in result["rows"]
-            if (row["net"], row["variant"], row["what"], row["batch"], row["dtype"])
-            == ("regression", variant, "forward", 1, "float32")
-        ]
-        for number, row in enumerate(rows):
-            label = f"{variant}: {row['implementation']} {row['lowering']}"
-            colour = COLOURS[number % len(COLOURS)]
-            style = {"label": label, "color": colour, "alpha": 0.8, "linestyle": ""}
-            axes.plot(intensity, row["gflop_per_s"], marker, **style)
+            _draw_layer(axes, f"{variant} {layer.name}", cost.intensity, bound, variant)
+        _draw_nets(axes, result["rows"], variant, costs)
     axes.set(xscale="log", yscale="log", xlabel="FLOP per byte", ylabel="GFLOP/s, nominal")
     axes.set_ylim(flops / 1e9 / 30, flops / 1e9 * 5)
     axes.set_title("roofline: layers (ticks), forward passes of whole nets (points)")
     axes.legend(fontsize=7, loc="lower right")
+
+
+def _draw_layer(axes, name: str, intensity: float, bound: float, variant: str) -> None:
+    """A tick on the roof, and the layer's name beside it."""
+    _, grey, side = VARIANTS[variant]
+    axes.plot(intensity, bound, "|", color=grey, markersize=10)
+    axes.annotate(
+        name,
+        (intensity, bound),
+        rotation=90,
+        xytext=(0, 10 * side),
+        textcoords="offset points",
+        color=grey,
+        fontsize=6,
+        ha="center",
+        va="top" if side < 0 else "bottom",
+    )
+
+
+def _draw_nets(axes, rows: list[dict], variant: str, costs: list[Cost]) -> None:
+    """A point per implementation of a variant's forward pass of one clip in float32."""
+    intensity = sum(2 * c.macs_nominal for c in costs) / sum(c.bytes for c in costs)
+    case = ("regression", variant, "forward", 1, "float32")
+    fields = ("net", "variant", "what", "batch", "dtype")
+    mine = [row for row in rows if tuple(row[field] for field in fields) == case]
+    for number, row in enumerate(mine):
+        axes.plot(
+            intensity,
+            row["gflop_per_s"],
+            VARIANTS[variant][0],
+            label=f"{variant}: {row['implementation']} {row['lowering']}",
+            color=COLOURS[number % len(COLOURS)],
+            alpha=0.8,
+            linestyle="",
+        )

@@ -1,4 +1,4 @@
-"""A case that can be timed, and the check that it computes what all others do."""
+"""A case that can be timed, and the check of its result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,31 +17,36 @@ class Prepared(NamedTuple):
     """A case that can be timed."""
 
     call: Callable[[int], object]
-    """Works on input k of the pool; returns when the result is there."""
+    """Works on input k of the pool; returns when the result exists."""
     facts: dict
-    """Compile seconds, deviation, memory, and what the compiler made of it."""
+    """Compile seconds, deviation from the reference, and what the compiler reports."""
 
 
 class WrongResult(ArithmeticError):
-    """It computes something else, so its time means nothing."""
+    """A case computes something else, so its time means nothing."""
 
 
 class Reference(NamedTuple):
-    """What JAX's own 3-D convolution makes of the first inputs; kept as files, for all workers."""
+    """Results of JAX's own 3-D convolution for the first inputs, as files for all workers."""
 
     folder: Path
 
     def path(self, case: Case) -> Path:
+        """The file of a case's task."""
         batch = case.batch if case.what == "train_step" else 1  # a batch begins with the first clip
         return self.folder / f"{case.net}-{case.variant}-{case.what}-{batch}.npy"
 
-    def check(self, case: Case, result: np.ndarray) -> float:
-        """The deviation of a forward pass's output, or of a training step's loss."""
+    def check(self, case: Case, actual: np.ndarray) -> float:
+        """Returns the deviation of a forward pass's output, or of a training step's loss.
+
+        Raises:
+          WrongResult: it is above the tolerance of the case's type.
+        """
         expected = np.load(self.path(case))
-        wrong = deviation(np.asarray(result, np.float32)[: len(expected)], expected)
-        if not wrong <= TOLERANCE[case.dtype]:
+        error = deviation(np.asarray(actual, np.float32)[: len(expected)], expected)
+        if not error <= TOLERANCE[case.dtype]:
             raise WrongResult(
-                f"deviates from JAX's own 3-D convolution by {wrong:.1e}, expected at most "
+                f"deviates from JAX's own 3-D convolution by {error:.1e}, expected at most "
                 f"{TOLERANCE[case.dtype]:.0e}"
             )
-        return wrong
+        return error

@@ -1,5 +1,5 @@
 """A case -> ONNX Runtime or OpenVINO running the same net with the same weights, batch norm
-folded, all threads, float32. The ONNX model is written from our layers, without a detour."""
+folded, all threads, float32. The ONNX model is created from our layers directly."""
 
 import time
 
@@ -15,7 +15,7 @@ from jaxpose.cost.timing import POOL
 from jaxpose.nets.compute import fold
 
 OPSET, IR_VERSION = 17, 8
-"""Old enough for every runtime of the last years."""
+"""Versions that every runtime of the last years reads."""
 
 
 def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
@@ -64,10 +64,10 @@ def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
         [_array("out", batch, MAPS, size)],
         initialisers,
     )
-    outputs = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-    outputs.ir_version = IR_VERSION
-    onnx.checker.check_model(outputs)
-    return outputs
+    onnx_model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    onnx_model.ir_version = IR_VERSION
+    onnx.checker.check_model(onnx_model)
+    return onnx_model
 
 
 def _array(name: str, batch: int, channels: int, size: Size):
@@ -82,13 +82,13 @@ def _pool(case: Case, size: Size) -> list[dict[str, np.ndarray]]:
 
 
 class _Runtime:
-    """What both have in common: load a model, then call it."""
+    """Loads a model, then calls it; the two runtimes differ in `load`."""
 
     def __init__(self, size: Size, threads: int, reference: Reference):
         self.size, self.threads, self.reference = size, threads, reference
 
     def load(self, content: bytes):
-        """-> a function from named inputs to the output."""
+        """Returns a function from named inputs to the output."""
         raise NotImplementedError
 
     def prepare(self, case: Case) -> Prepared:
@@ -121,7 +121,7 @@ class OpenVino(_Runtime):
         options = {
             "INFERENCE_NUM_THREADS": self.threads,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # or it may choose bfloat16 by itself
+            "INFERENCE_PRECISION_HINT": "f32",  # without it, it may choose bfloat16
         }
         compiled = core.compile_model(core.read_model(content), "CPU", options)
         request = compiled.create_infer_request()

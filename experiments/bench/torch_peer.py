@@ -1,6 +1,6 @@
-"""A case -> PyTorch running the same net with the same weights, at its best honest setting:
-channels last, all threads, batch norm folded for prediction; eager, compiled, or with its oneDNN
-operator called by hand."""
+"""A case -> PyTorch running the same net with the same weights, at its best setting: channels last,
+all threads, batch norm folded for prediction; eager, compiled, or with its oneDNN operator called
+by hand."""
 
 import time
 
@@ -29,7 +29,7 @@ class Torch:
     def __init__(self, size: Size, threads: int, reference: Reference):
         self.size, self.reference = size, reference
         torch.set_num_threads(threads)
-        # every net and batch is compiled from the same lines of `Net.forward`
+        # Every net and batch is compiled from the same lines of `Net.forward`.
         torch._dynamo.config.recompile_limit = 256
 
     def prepare(self, case: Case) -> Prepared:
@@ -61,7 +61,7 @@ class Torch:
                 return run(*arrays)
 
             result = call(*pool[0]).movedim(1, -1).numpy()
-        # compilation happens in the first call
+        # The first call compiles.
         seconds = time.perf_counter() - began
         compiled = {"compile_s" if run is not net else "checked_s": seconds}
         deviation = self.reference.check(case, result)
@@ -71,19 +71,20 @@ class Torch:
 
 
 def channels_second(array: np.ndarray) -> torch.Tensor:
-    """[b t h w c] -> [b c t h w], channels last in memory."""
+    """Returns [b t h w c] as [b c t h w], channels last in memory."""
     return torch.from_numpy(array).movedim(-1, 1).contiguous(memory_format=torch.channels_last_3d)
 
 
 class Net(nn.Module):
-    """Either net, from the same layers and weights as ours."""
+    """The detection or the regression net, from the same layers and weights as ours."""
 
     def __init__(self, net: str, variant: str, width: float, numerics, *, folded: bool):
-        """`numerics` has bn_momentum, the share that is kept, and bn_epsilon."""
+        """`numerics` has bn_momentum, the share of running statistics that a step keeps, and
+        bn_epsilon."""
         super().__init__()
         self.net = net_of(net, variant, width)
         weights = draw(self.net.layers)
-        # a module's name may not hold a dot, and ours hold slashes
+        # PyTorch forbids dots in names of modules; ours have slashes.
         self.convs = nn.ModuleDict(
             {
                 layer.name: conv(layer, weights[layer.name], numerics, folded)
@@ -100,6 +101,7 @@ def concatenate(parts: list[torch.Tensor]) -> torch.Tensor:
 
 
 def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequential:
+    """One layer: the convolution, and batch norm and ReLU where they follow."""
     kernel, bias = fold(weights, numerics.bn_epsilon) if folded else weights[:2]
     padding = [k // 2 if s == 1 else 0 for k, s in zip(layer.kernel, layer.stride, strict=True)]
     if layer.transposed:
@@ -107,7 +109,12 @@ def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequ
         axes = (3, 4, 0, 1, 2)  # input channels first
     else:
         module = nn.Conv3d(
-            *(layer.cin, layer.cout, layer.kernel, layer.stride, padding), groups=layer.groups
+            layer.cin,
+            layer.cout,
+            kernel_size=layer.kernel,
+            stride=layer.stride,
+            padding=padding,
+            groups=layer.groups,
         )
         axes = (4, 3, 0, 1, 2)
     with torch.no_grad():
@@ -115,7 +122,7 @@ def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequ
         module.bias.copy_(torch.from_numpy(bias))
     modules = [module]
     if layer.norm and not folded:
-        module.bias.requires_grad_(False)  # batch norm takes it out again; ours is not trained
+        module.bias.requires_grad_(False)  # batch norm cancels it; ours is not trained
         norm = nn.BatchNorm3d(layer.cout, numerics.bn_epsilon, 1 - numerics.bn_momentum)
         with torch.no_grad():
             norm.weight.copy_(torch.from_numpy(weights.scale))
@@ -129,9 +136,9 @@ def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequ
 
 
 class OneDnnConv(nn.Module):
-    """A convolution by oneDNN, whatever its shape, with the ReLU that follows. `nn.Conv3d` takes it
-    only where batch x channels x frames x rows are many; a single clip it leaves to `slow_conv3d`
-    for the most part."""
+    """A convolution by oneDNN, whatever its shape, with the ReLU that follows. `nn.Conv3d` calls
+    oneDNN only for large products of batch, channels, frames and rows; for a single clip its
+    profile shows `slow_conv3d` in most layers."""
 
     def __init__(self, conv: nn.Conv3d, relu: bool):
         super().__init__()
@@ -145,7 +152,7 @@ class OneDnnConv(nn.Module):
 
 
 def by_onednn(net: Net) -> None:
-    """Swaps every convolution but the transposed ones, for which there is no such operator."""
+    """Replaces all convolutions but the transposed ones, for which there is no such operator."""
     for name, modules in net.convs.items():
         if isinstance(modules[0], nn.Conv3d):
             relu = isinstance(modules[-1], nn.ReLU)
@@ -153,7 +160,8 @@ def by_onednn(net: Net) -> None:
 
 
 def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
-    """(depth, [maps,] masks) -> loss, after one update at the first step's learning rate."""
+    """Returns the function (depth, [maps,] masks) -> loss, which makes one update at the first
+    step's learning rate."""
     trained = [p for p in net.parameters() if p.requires_grad]
     rate, momentum = optimisation.learning_rate, optimisation.momentum
     if optimisation.optimiser == "adam":
@@ -165,9 +173,9 @@ def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
     )
 
     def step(*arrays):
-        *arguments_, masks = arrays
+        *inputs, masks = arrays
         optimiser.zero_grad()
-        loss = loss_of(run(*arguments_), masks)
+        loss = loss_of(run(*inputs), masks)
         loss.backward()
         optimiser.step()
         return loss.detach()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from jaxpose.body.masks import Target
 from jaxpose.body.skeleton import MAPS
 from jaxpose.nets import detection, regression
 from jaxpose.nets.compute import LayerWeights
@@ -26,12 +27,13 @@ def layers_of(net: str, variant: str, width: float) -> tuple[Layer, ...]:
 
 
 def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
-    """As after some training: every statistic its own value, outputs of the order of 1."""
+    """Draws weights as after some training: each statistic has its own value, outputs are of the
+    order of 1."""
     rng = np.random.default_rng(seed)
-    result = {}
+    weights = {}
     for layer in layers:
         c, cin = layer.cout, layer.cin // layer.groups
-        # He's scale, over the taps that meet one output pixel
+        # He's scale, over the taps of one output pixel
         taps = 1 if layer.transposed else np.prod(layer.kernel)
         kernel = rng.normal(size=(*layer.kernel, cin, c)) * (2 / (taps * cin)) ** 0.5
         arrays = [kernel, 0.1 * rng.normal(size=c)]
@@ -39,8 +41,8 @@ def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
             arrays += [rng.uniform(0.5, 1.5, c), 0.1 * rng.normal(size=c)]
             arrays += [0.1 * rng.normal(size=c), rng.uniform(0.5, 1.5, c)]
         arrays = [a.astype(np.float32) for a in arrays]
-        result[layer.name] = LayerWeights(*arrays, *[None] * (6 - len(arrays)))
-    return result
+        weights[layer.name] = LayerWeights(*arrays, *[None] * (6 - len(arrays)))
+    return weights
 
 
 NEEDS = {
@@ -49,13 +51,13 @@ NEEDS = {
     ("regression", "forward"): ("depth", "maps"),
     ("regression", "train_step"): ("depth", "maps", "masks"),
 }
-"""(net, what) -> the arrays that it reads, in the order of its arguments."""
+"""(net, what) -> the arrays that are its arguments, in order."""
 
 
 def inputs(
     names: Iterable[str], batch: int, clip: tuple[int, int, int], count: int
 ) -> list[dict[str, np.ndarray]]:
-    """`count` batches of random clips, never zeros: depth [b t h w 1], maps and masks [b t h w 20],
+    """Draws `count` batches of random clips: depth [b t h w 1], maps and masks [b t h w 20],
     float32. A clip's values depend on its number alone, so a larger batch begins with the smaller.
     """
 
@@ -72,6 +74,18 @@ def inputs(
     ]
 
 
-def deviation(result: np.ndarray, expected: np.ndarray) -> float:
+def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
+    """Draws float32 [count h w 20]: Gaussians at random joints, a weaker second one in every map,
+    and noise, similar to the maps of a trained net for a difficult frame."""
+    rng = np.random.default_rng(3)
+    xy = rng.uniform([radius] * 2, [grid[1] - radius, grid[0] - radius], (2, count, 12, 2))
+    seen = np.ones((count, 12), bool)
+    draw_maps = Target(radius, radius / 3).draw
+    first, second = (draw_maps(np, p.astype(np.float32), seen, grid) for p in xy)
+    noise = 0.03 * rng.standard_normal(first.shape)
+    return (np.maximum(first, 0.7 * second) + noise).astype(np.float32)
+
+
+def deviation(actual: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference, as a share of the largest value."""
-    return float(np.max(np.abs(result - expected)) / np.max(np.abs(expected)))
+    return float(np.max(np.abs(actual - expected)) / np.max(np.abs(expected)))

@@ -1,17 +1,19 @@
-"""One process of the benchmark: prepares cases, then times them when it is told to.
+"""A process of the benchmark that prepares cases and times them on request.
 
     python -m experiments.bench.worker KIND      JSON lines in, one JSON line out for each
 
-    {"do": "start", "size", "threads", "device", "reference"}  -> device
-    {"do": "ceilings"}                                         -> {"ceilings": {...}}
+    {"do": "start", "size", "threads", "device", "reference"}  -> {"device", "platform"} or {}
+    {"do": "ceilings"}                                         -> {"products", "bytes_per_s"}
     {"do": "reference", "case": {...}}                         -> {}
     {"do": "prepare", "case": {...}, "warm_s"}                 -> {"facts": {...}, "call_s": ...}
     {"do": "visit", "name", "calls"}                           -> {"seconds": [...]}
     {"do": "settings"}                                         -> {"environment", "malloc"}
 
-While others are timed it waits for its next line, which takes no time of any core.
+KIND is jax, torch, onnxruntime or openvino, or `reference`, which computes JAX's reference results
+alone. While other processes are timed, a worker waits for its next line without using a core.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -26,8 +28,9 @@ from jaxpose.cost.timing import Timed, warm_up
 
 
 def serve(kind: str) -> None:
+    """Answers requests until stdin ends."""
     malloc = memory.keep_freed()  # as in `experiments.run`; for the peers, too
-    # whatever a library prints goes to stderr: stdout belongs to the answers
+    # Whatever a library prints goes to stderr: stdout is for the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     worker = _Worker(kind, malloc)
@@ -35,14 +38,14 @@ def serve(kind: str) -> None:
         request = json.loads(line)
         try:
             answer = getattr(worker, request.pop("do"))(**request)
-        except Exception as error:  # the other cases go on; this one says why it is not there
+        except Exception as error:  # the other cases go on; this one is reported
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 
 class _Worker:
-    """What the requests do."""
+    """One method per request."""
 
     def __init__(self, kind: str, malloc: dict[str, int]):
         self.kind, self.malloc, self.timed = kind, malloc, {}
@@ -52,12 +55,12 @@ class _Worker:
 
         clip = tuple(size.pop("clip"))
         common = (Size(clip, **size), threads, Reference(Path(reference)))
-        if self.kind == "jax":
+        if self.kind in ("jax", "reference"):
             from experiments.bench.ours import Ours
 
             self.side = Ours(*common, device)
             return self.side.described()
-        elif self.kind == "torch":
+        if self.kind == "torch":
             from experiments.bench.torch_peer import Torch
 
             self.side = Torch(*common)
@@ -68,53 +71,37 @@ class _Worker:
         return {}
 
     def ceilings(self) -> dict:
-        from experiments.bench.ceilings import ceilings
+        from experiments.bench import ceilings
 
         tiny = math.prod(self.side.size.clip) < 2000
-        return {"ceilings": ceilings(self.side.device, tiny=tiny)}
+        if self.kind == "jax":
+            return ceilings.by_jax(self.side.device, tiny=tiny)
+        return ceilings.by_torch(tiny=tiny) if self.kind == "torch" else ceilings.NOTHING
 
     def reference(self, case: dict) -> dict:
+        with contextlib.suppress(OSError):  # not Linux
+            # Where memory runs out, this process is to be ended, and not the benchmark.
+            Path("/proc/self/oom_score_adj").write_text("1000")
         self.side.write_reference(Case(**case))
         return {}
 
     def prepare(self, case: dict, warm_s: float) -> dict:
-        before = _memory_mb("VmRSS")
-        _forget_peak()
         prepared = self.side.prepare(Case(**case))
         timed = Timed(prepared.call)
-        # the call that was checked has warmed a slow case up
+        # The call that was checked has warmed up a slow case.
         first = prepared.facts.pop("checked_s", 0.0)
         if first <= warm_s:
             first = timed.visit(1)[0]
-        peak = _memory_mb("VmHWM")
         call_s = warm_up(timed.visit, most_s=warm_s) if first < warm_s else first
         self.timed[Case(**case).name] = timed
-        facts = {"first_call_s": first, "process_mb": peak}
-        facts["prepared_mb"] = None if peak is None else round(peak - before, 1)
-        return {"facts": {**prepared.facts, **facts}, "call_s": call_s}
+        return {"facts": {**prepared.facts, "first_call_s": first}, "call_s": call_s}
 
     def visit(self, name: str, calls: int) -> dict:
         return {"seconds": self.timed[name].visit(calls)}
 
     def settings(self) -> dict:
-        """What it ran under, by its end: libraries set some when they are loaded."""
+        """The environment after all preparations: libraries set variables when they are loaded."""
         return {"environment": machine.settings(), "malloc": self.malloc}
-
-
-def _memory_mb(field: str) -> float | None:
-    """VmRSS: resident now, VmHWM: at most since the peak was forgotten. Linux."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-    return round(int(lines[field].split()[0]) / 1024, 1)
-
-
-def _forget_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak is then the process's
-        pass
 
 
 if __name__ == "__main__":

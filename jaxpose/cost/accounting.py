@@ -1,9 +1,9 @@
-"""A net's description -> weights, parameters, MACs and bytes, counted by hand, asserted by tests.
+"""A net's layers -> weights, parameters, MACs and bytes, counted from shapes.
 
 A MAC is one multiplication and one addition. *Nominal* MACs count every kernel tap at every
-output pixel, as fvcore, ptflops and torchinfo do; *useful* ones leave out the taps that only
+output pixel, as fvcore, ptflops and torchinfo do; *useful* ones exclude the taps that only
 multiply zero padding, as XLA's `cost_analysis` does. With three frames and kernels that span
-three frames the two differ by a quarter.
+three frames the two differ by a quarter. The tests compare both with XLA's count.
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ CONVENTION = (
     "1 MAC = 2 FLOP. XLA's cost_analysis counts 2 x useful MACs, PyTorch's FlopCounterMode 2 x "
     'nominal; fvcore, ptflops, thop ("FLOPs") and torchinfo ("mult-adds") count nominal MACs.'
 )
-"""The line that belongs under every table of costs."""
+"""The note under every table of costs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Of one layer, or of a net, for one clip in float32."""
+    """Cost of one layer, or of a net, for one clip in float32."""
 
     kernel_weights: int
     parameters: int
-    """What is trained: kernel weights, biases, scale and shift of batch norm."""
+    """Trained numbers: kernel weights, biases, scale and shift of batch norm."""
     biases: int
     norm_parameters: int
     """Scale and shift of batch norm."""
@@ -34,20 +34,22 @@ class Cost:
     macs_nominal: int
     macs_useful: int
     bytes: int
-    """Read and written by the convolutions: input, kernel and output once each."""
+    """Bytes that the convolutions read and write: input, kernel and output once each."""
     activation_bytes: int
-    """Outputs of the convolutions."""
+    """Bytes of the convolutions' outputs."""
     train_macs_nominal: int
-    """Forward, gradient of the input, gradient of the kernel; the net's input needs none."""
+    """MACs of the forward convolution and of the gradients of its input and kernel; the net's own
+    input needs no gradient."""
     train_macs_useful: int
     train_bytes: int
-    """Of the same three convolutions; batch norm and ReLU pass over `activation_bytes` again."""
+    """Bytes of the same three convolutions; batch norm and ReLU pass over `activation_bytes`
+    again."""
     train_stored_bytes: int
-    """Kept for the backward pass: outputs of the convolutions, and again after batch norm."""
+    """Bytes stored for the backward pass: the convolutions' outputs, and again after batch norm."""
 
     @property
     def intensity(self) -> float:
-        """FLOP per byte of the forward convolution, nominal."""
+        """Nominal FLOP per byte of the forward convolution."""
         return 2 * self.macs_nominal / self.bytes
 
     def __add__(self, other: "Cost") -> "Cost":
@@ -56,8 +58,8 @@ class Cost:
 
 
 def layer_cost(layer: Layer, clip: tuple[int, int, int], *, first: bool = False) -> Cost:
-    """`clip` is (frames, rows, columns) of the net's input; `first`: the layer reads that input,
-    whose gradient nobody needs."""
+    """Counts one layer. `clip` is (frames, rows, columns) of the net's input; `first`: the layer
+    reads that input, whose gradient is not computed."""
     source = (clip[0], clip[1] // layer.shrink, clip[2] // layer.shrink)
     up = layer.transposed
     target = tuple(n * s if up else n // s for n, s in zip(source, layer.stride, strict=True))
@@ -72,7 +74,7 @@ def layer_cost(layer: Layer, clip: tuple[int, int, int], *, first: bool = False)
     inputs, outputs = layer.cin * math.prod(source), layer.cout * math.prod(target)
     moved = 4 * (inputs + weights + outputs)
     norm = layer.cout if layer.norm else 0
-    convolutions = 2 if first else 3  # each has the products, operands and results of the first
+    convolutions = 2 if first else 3  # all with the same products, operands and results
     return Cost(
         kernel_weights=weights,
         parameters=weights + layer.cout + 2 * norm,
@@ -91,15 +93,16 @@ def layer_cost(layer: Layer, clip: tuple[int, int, int], *, first: bool = False)
 
 
 def _taps_inside(size: int, extent: int) -> int:
-    """Pairs (output position, tap) along one axis whose input is not padding."""
+    """Counts the pairs (output position, tap) along one axis whose input is not padding."""
     return sum(max(0, size - abs(tap - (extent - 1) // 2)) for tap in range(extent))
 
 
 def layer_costs(layers: Iterable[Layer], clip: tuple[int, int, int]) -> list[Cost]:
-    """One by one, in the order in which they run: the first reads the net's input."""
+    """Counts each layer, in the order in which they run: the first reads the net's input."""
     return [layer_cost(layer, clip, first=n == 0) for n, layer in enumerate(layers)]
 
 
 def net_cost(layers: Iterable[Layer], clip: tuple[int, int, int]) -> Cost:
+    """Counts all layers together."""
     zero = Cost(*[0] * len(dataclasses.fields(Cost)))
     return sum(layer_costs(layers, clip), zero)

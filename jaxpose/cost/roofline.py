@@ -1,8 +1,8 @@
-"""Costs and a machine's ceilings -> the least time that a net can take there.
+"""A net's costs and a machine's ceilings -> the shortest time that the net can take there.
 
-Every convolution takes as long as its arithmetic or its data, whichever is more; batch norm and
-ReLU, where they are not fused into it, pass over its output once more. A prediction from data
-sheets and a bound from measured ceilings are the same formula.
+Every convolution takes as long as its arithmetic or its data, whichever is longer; batch norm and
+ReLU, where they are not fused into it, pass over its output once more. Ceilings from data sheets
+give a prediction, measured ones a bound.
 """
 
 import dataclasses
@@ -12,14 +12,14 @@ from jaxpose.cost.accounting import layer_costs
 from jaxpose.nets.layers import Layer
 
 FORWARD_PASSES = 2
-"""Batch norm and ReLU as one pass of their own: the output is read and written once more."""
+"""Traversals of the output by batch norm and ReLU as one separate pass: one read, one write."""
 TRAIN_PASSES = 9
-"""Their traversals of the output forward and backward, statistics included."""
+"""Traversals of the output by batch norm and ReLU forward and backward, with the statistics."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Ceilings:
-    """What a machine can do at best."""
+    """Highest rates of a machine."""
 
     flops_per_s: float
     bytes_per_s: float
@@ -35,8 +35,12 @@ def least_seconds(
     fused: bool = False,
     useful: bool = False,
 ) -> float:
-    """`fused`: batch norm and ReLU cost nothing (never in training); `useful`: taps on padding
-    are skipped. Weights are read once per batch, activations once per clip."""
+    """Returns the shortest time in seconds.
+
+    `clip` is (frames, rows, columns). `fused`: batch norm and ReLU take no time (never in
+    training). `useful`: taps on padding are skipped. Weights are read once per batch, activations
+    once per clip.
+    """
     layers, total = tuple(layers), 0.0
     for layer, cost in zip(layers, layer_costs(layers, clip), strict=True):
         macs = cost.macs_useful if useful else cost.macs_nominal

@@ -1,34 +1,40 @@
-"""Several ways of doing a thing -> how long each takes, measured so that they can be compared.
+"""Durations of several ways of doing one task, measured so that they can be compared.
 
-call      one execution, timed from the start to the result being there
+call      one execution, timed from its start until the result exists
 visit     a few calls of one subject in a row, with inputs from a pool in turn; the first one, after
-          others ran, is kept apart: it takes longer than calls that follow one another
+          other subjects ran, is recorded apart: it takes longer than calls that follow one another
 block     one visit of every subject, in random order; a control is visited twice (A/A)
-process   blocks in one fresh process: compilation, memory layout and threads are drawn anew
+process   blocks in one fresh process: compilation, memory layout and threads start anew
 
-A ratio is taken within a block, so that what the machine does meanwhile hits both sides; its
-interval resamples processes, then blocks in them; where there is one process, nothing tells by how
-much another would differ, and there is no interval. The spread of a control against itself is the
-least difference that means anything.
+A ratio is taken within a block, so that a disturbance of the machine affects both sides. Its
+interval resamples processes, then the blocks in them. With a single process the spread between
+processes is unknown, and there is no interval. The spread of a control against itself is the
+smallest difference that can be told from noise.
 """
 
 import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 POOL = 8
-"""Inputs that a subject's calls take in turn, so that no call finds its own in the cache."""
+"""Number of inputs that a subject's calls use in turn, so that no call finds its own in the
+cache."""
 RESAMPLES = 2000
+P90_CALLS, P95_CALLS = 20, 40
+"""Smallest numbers of calls from which these percentiles are reported: two calls lie above."""
 
 
 class Timed:
-    """A subject in this process. `call(k)` works on input k of the pool and returns when its
-    result is there; `clock` counts seconds."""
+    """A subject in this process.
+
+    `call(k)` works on input k of the pool and returns when its result exists; `clock` counts
+    seconds.
+    """
 
     def __init__(
         self, call: Callable[[int], object], clock: Callable[[], float] = time.perf_counter
@@ -36,7 +42,7 @@ class Timed:
         self.call, self.clock, self.turn = call, clock, 0
 
     def visit(self, calls: int) -> list[float]:
-        """Seconds of each of `calls` calls."""
+        """Returns the seconds of each of `calls` calls."""
         seconds = []
         for _ in range(calls):
             began = self.clock()
@@ -48,30 +54,31 @@ class Timed:
 
 
 class Visit(NamedTuple):
-    """What one visit found."""
+    """The times of one visit."""
 
     subject: str
     process: int
     block: int
     position: int
-    """In the block, from 0."""
+    """Position in the block, from 0."""
     twin: bool
-    """The second visit of a control."""
+    """True for the second visit of a control."""
     seconds: tuple[float, ...]
     after_pause: float = math.nan
-    """Seconds of the call before these, the first since others ran."""
+    """Seconds of the call before these, the first since other subjects ran."""
 
 
 Visitor = Callable[[str, int], Sequence[float]]
-"""(subject, calls) -> seconds of each call, wherever it is made; none if it cannot be."""
+"""(subject, calls) -> seconds of each call, or an empty sequence if the subject cannot be called
+any more."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How many calls make a visit."""
+    """Number of calls in a visit."""
 
     visit_s: float = 0.5
-    """A visit is as many calls as fit into this."""
+    """A visit has as many calls as fit into this time."""
     most_calls: int = 10
 
     def calls(self, call_s: float) -> int:
@@ -85,11 +92,11 @@ def warm_up(
     agree: float = 0.02,
     calls: int = 3,
 ) -> float:
-    """Calls until three successive medians of `calls` calls agree within the share `agree`, or
-    `most_s` seconds were spent, at least one call; seconds of a call at the end."""
+    """Calls a subject until three successive medians of `calls` calls agree within the share
+    `agree`, or for `most_s` seconds, at least once. Returns the seconds of a call at the end."""
     medians, spent = [], 0.0
     while True:
-        # a slow subject is not kept waiting for a median of several
+        # A slow subject makes one call at a time.
         seconds = visit(1 if not medians or medians[-1] * calls > most_s - spent else calls)
         spent += sum(seconds)
         medians.append(statistics.median(seconds))
@@ -110,8 +117,10 @@ def run_block(
     pace: Pace,
     rng: np.random.Generator,
 ) -> Iterator[Visit]:
-    """Visits every subject of `call_s` (name -> about how many seconds a call takes) once, and
-    every control once more, in random order."""
+    """Visits every subject once, and every control once more, in random order.
+
+    `call_s` maps a subject to the approximate seconds of a call.
+    """
     todo = [(name, False) for name in call_s] + [(name, True) for name in controls]
     for position, chosen in enumerate(rng.permutation(len(todo))):
         name, twin = todo[chosen]
@@ -119,18 +128,20 @@ def run_block(
         yield Visit(name, process, block, position, twin, tuple(seconds), first)
 
 
-# ---- what the seconds say ----
+# ---- statistics ----
 
 
 class Summary(NamedTuple):
-    """Of all timed calls of a subject, in ms."""
+    """All timed calls of a subject, in ms."""
 
     median_ms: float
-    p90_ms: float
-    p95_ms: float
+    p90_ms: float | None
+    """None from fewer than `P90_CALLS` calls."""
+    p95_ms: float | None
+    """None from fewer than `P95_CALLS` calls."""
     iqr_ms: float
     n: int
-    """Calls."""
+    """Number of calls."""
     blocks: int
     processes: int
     after_pause_ms: float
@@ -140,15 +151,21 @@ class Summary(NamedTuple):
 def summarise(visits: Sequence[Visit]) -> Summary:
     ms = 1e3 * np.concatenate([v.seconds for v in visits])
     low, median, high, p90, p95 = np.quantile(ms, (0.25, 0.5, 0.75, 0.9, 0.95)).tolist()
-    blocks = {(v.process, v.block) for v in visits}
-    processes = len({v.process for v in visits})
-    pause = 1e3 * float(np.median([v.after_pause for v in visits]))
-    return Summary(median, p90, p95, high - low, len(ms), len(blocks), processes, pause)
+    return Summary(
+        median_ms=median,
+        p90_ms=p90 if len(ms) >= P90_CALLS else None,
+        p95_ms=p95 if len(ms) >= P95_CALLS else None,
+        iqr_ms=high - low,
+        n=len(ms),
+        blocks=len({(v.process, v.block) for v in visits}),
+        processes=len({v.process for v in visits}),
+        after_pause_ms=1e3 * float(np.median([v.after_pause for v in visits])),
+    )
 
 
 class Ratio(NamedTuple):
-    """How much faster `of` is than `over`, said both ways; 95 % intervals, None where both were
-    timed in one process alone."""
+    """The time of `over` against the time of `of`, in both usual forms, with 95 % intervals; no
+    interval where both were timed in one process alone."""
 
     speedup: float
     """t_over / t_of: 2 is twice as fast."""
@@ -161,8 +178,7 @@ class Ratio(NamedTuple):
 
 
 def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Ratio | None:
-    """Geometric mean over the blocks that hold both of the ratio of their medians; None if there
-    is no such block."""
+    """Returns the geometric mean over blocks of the ratio of medians; None if no block has both."""
     logs = _log_ratios(of, over)
     if not logs:
         return None
@@ -178,29 +194,45 @@ def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Rat
     )
 
 
+def compare_with_better(
+    of: Sequence[Visit], others: Mapping[str, Sequence[Visit]], *, seed: int = 0
+) -> tuple[str, Ratio] | None:
+    """Compares with the better of several: the smallest of the ratios, with its own interval, and
+    the name of that opponent. None if no block has `of` and one of them."""
+    ratios = {name: compare(of, over, seed=seed) for name, over in others.items()}
+    ratios = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+    return min(ratios.items(), key=lambda item: item[1].speedup, default=None)
+
+
 def _interval(logs: list[np.ndarray], seed: int) -> tuple[float, float]:
-    """Of the geometric mean, by resampling processes, then blocks."""
-    rng, draws = np.random.default_rng(seed), []
-    for _ in range(RESAMPLES):
-        processes = [logs[k] for k in rng.integers(len(logs), size=len(logs))]
-        drawn = [rng.choice(values, len(values)) for values in processes]
-        draws.append(np.concatenate(drawn).mean())
+    """Interval of the geometric mean, by resampling processes, then blocks. `logs` has one array
+    of blocks per process."""
+    rng = np.random.default_rng(seed)
+    count = np.array([len(values) for values in logs])
+    padded = np.zeros((len(logs), count.max()))
+    for values, row in zip(logs, padded, strict=True):
+        row[: len(values)] = values
+    processes = rng.integers(len(logs), size=(RESAMPLES, len(logs)))
+    blocks = rng.random((*processes.shape, count.max())) * count[processes][..., None]
+    drawn = padded[processes[..., None], blocks.astype(int)]
+    counts = np.arange(count.max()) < count[processes][..., None]
+    means = (drawn * counts).sum((1, 2)) / counts.sum((1, 2))
     middle = np.exp(np.concatenate(logs).mean())
-    low, high = np.exp(np.quantile(draws, (0.025, 0.975)))
-    # a point outside the interval of its own resamples would only confuse
+    low, high = np.exp(np.quantile(means, (0.025, 0.975)))
+    # The interval always contains the point.
     return float(min(low, middle)), float(max(high, middle))
 
 
 def control_spread(visits: Sequence[Visit]) -> float | None:
-    """The 95th percentile of |ratio - 1| of a control's two visits in a block: differences below
-    it are noise. None without a control."""
+    """Returns the 95th percentile of |ratio - 1| of a control's two visits in a block: smaller
+    differences are noise. None without a control."""
     first, twin = [v for v in visits if not v.twin], [v for v in visits if v.twin]
     logs = _log_ratios(first, twin)
     return float(np.exp(np.quantile(np.abs(np.concatenate(logs)), 0.95)) - 1) if logs else None
 
 
 def _log_ratios(of: Sequence[Visit], over: Sequence[Visit]) -> list[np.ndarray]:
-    """Per process, the log of over / of in every block that holds both."""
+    """Per process, the log of over / of in every block that has both."""
     medians = [
         {(v.process, v.block): float(np.median(v.seconds)) for v in visits} for visits in (of, over)
     ]

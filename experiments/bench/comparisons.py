@@ -1,0 +1,115 @@
+"""Timed cases -> ratios of their times: which cases are compared, and with the better of which.
+
+Where an opponent is the better of several, the ratio is the smallest of the ratios over each of
+them, with its own interval: choosing the opponent by its median over all blocks and comparing
+within blocks would use two different statistics.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from experiments.bench.cases import PEERS, Case
+from jaxpose.cost.timing import Visit, compare_with_better
+
+PYTORCH = ("torch_eager", "torch_compile")
+"""PyTorch as it is used: the better of these two counts."""
+FASTER = (("bfloat16", "float32"), ("tf32", "float32"))
+
+Visits = Mapping[str, Sequence[Visit]]
+"""Name of a case -> its visits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """`of` against the better of `over`."""
+
+    of: Case
+    over: tuple[Case, ...]
+
+
+def ratio(comparison: Comparison, visits: Visits) -> dict | None:
+    """One entry of the result's `ratios`; `among` names all opponents where there are several.
+    None if no block has both sides."""
+    names = [case.name for case in comparison.over]
+    compared = compare_with_better(
+        _untwinned(visits[comparison.of.name]), {name: _untwinned(visits[name]) for name in names}
+    )
+    if compared is None:
+        return None
+    over, values = compared
+    rounded = {
+        key: [round(x, 4) for x in value] if isinstance(value, tuple) else value and round(value, 4)
+        for key, value in values._asdict().items()
+    }
+    among = {"among": names} if len(names) > 1 else {}
+    return {"of": comparison.of.name, "over": over, **among, **rounded}
+
+
+def _untwinned(visits: Sequence[Visit]) -> list[Visit]:
+    return [visit for visit in visits if not visit.twin]
+
+
+def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[Comparison]:
+    """All comparisons of the report, each once.
+
+    A variant is compared with `full` within a lowering and a type, and best against best; our
+    lowerings with JAX's own convolution; types within a lowering; our fastest lowering in float32
+    with every peer, and with the better of PyTorch's two usual modes.
+    """
+    by_task: dict[tuple, list[Case]] = {}
+    for case in cases:
+        by_task.setdefault(case.task, []).append(case)
+    pairs = []
+    for (net, variant, what, batch), same in by_task.items():
+        if variant not in ("", "full"):
+            full = by_task.get((net, "full", what, batch), [])
+            pairs += _of_variants(same, full, median_ms)
+        pairs += _of_lowerings(same)
+        pairs += _with_peers(same, median_ms)
+    return list(dict.fromkeys(pairs))
+
+
+def _of_variants(
+    same: list[Case], full: list[Case], median_ms: Mapping[str, float]
+) -> Iterator[Comparison]:
+    for case in same:
+        yield from (Comparison(case, (other,)) for other in full if how(case) == how(other))
+    for dtype in dict.fromkeys(case.dtype for case in ours(same)):
+        opponents = tuple(case for case in ours(full) if case.dtype == dtype)
+        if opponents:
+            yield Comparison(best(ours(same), dtype, median_ms), opponents)
+
+
+def _of_lowerings(same: list[Case]) -> Iterator[Comparison]:
+    for case in ours(same):
+        for other in ours(same):
+            if other.lowering == "conv3d" != case.lowering and case.dtype == other.dtype:
+                yield Comparison(case, (other,))
+            if case.lowering == other.lowering and (case.dtype, other.dtype) in FASTER:
+                yield Comparison(case, (other,))
+
+
+def _with_peers(same: list[Case], median_ms: Mapping[str, float]) -> Iterator[Comparison]:
+    if not any(case.dtype == "float32" for case in ours(same)):
+        return
+    mine = best(ours(same), "float32", median_ms)
+    peers = [case for case in same if case.implementation in PEERS]
+    yield from (Comparison(mine, (peer,)) for peer in peers)
+    pytorch = tuple(peer for peer in peers if peer.implementation in PYTORCH)
+    if len(pytorch) > 1:
+        yield Comparison(mine, pytorch)
+
+
+def how(case: Case) -> tuple[str, str, str]:
+    """What two cases share that compute alike."""
+    return case.implementation, case.lowering, case.dtype
+
+
+def ours(cases: Sequence[Case]) -> list[Case]:
+    """Cases that run JAX, its own 3-D convolution included."""
+    return [case for case in cases if case.implementation not in PEERS]
+
+
+def best(cases: Sequence[Case], dtype: str, median_ms: Mapping[str, float]) -> Case:
+    """The case of a type with the lowest median."""
+    return min((c for c in cases if c.dtype == dtype), key=lambda case: median_ms[case.name])

@@ -1,0 +1,159 @@
+"""Command line of the benchmark -> what is timed."""
+
+import dataclasses
+import importlib.util
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from experiments.account import parse_clip
+from experiments.bench import cases
+from experiments.bench.protocol import PROTOCOLS, Plan, Protocol
+from experiments.config import ConfigError
+from experiments.machines import ROOT
+from jaxpose.nets.factorise import VARIANTS
+
+RESULTS = ROOT / "experiments" / "results"
+PACKAGES = {
+    "torch": ("torch",),
+    "onnxruntime": ("onnx", "onnxruntime"),
+    "openvino": ("onnx", "openvino"),
+}
+"""Kind of peer -> the packages that it needs; all in the extra `peers`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Times the nets and what is around them, on a machine that should do nothing else. Lists are
+    separated by commas; by default everything is timed that the protocol has time for."""
+
+    size: str = "default"
+    """default: 64x48, widths / 4; paper: 128x96, width 1; tiny: for tests."""
+    clip: str | None = None
+    """Frames, rows, columns, instead of the size's: 3,96,128."""
+    protocol: str = "default"
+    """default: 3 fresh processes, 20 minutes; full: 5, and 30 blocks in each, hours; smoke: for
+    tests."""
+    peers: bool = False
+    """Also time PyTorch, ONNX Runtime and OpenVINO, where they are installed."""
+    implementations: str | None = None
+    """jaxpose, jax_conv3d, torch_eager, torch_compile, torch_onednn, onnxruntime, openvino."""
+    nets: str | None = None
+    """detection, regression, pipeline, decoding, input."""
+    variants: str | None = None
+    """Regression nets: asy, full, r2plus1d, dwsep, thin."""
+    whats: str | None = None
+    """forward, train_step; chain, bipartite; to_grid, device_put; clip_to_pose."""
+    lowerings: str | None = None
+    """How convolutions are computed: conv3d, folded, onednn."""
+    precisions: str | None = None
+    """float32, bfloat16; on a GPU also tf32."""
+    batches: str | None = None
+    """Clips of a forward pass; by default 1,16, and 1 for size paper under the default protocol."""
+    minutes: float | None = None
+    """Duration, instead of the protocol's."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where JAX runs."""
+    seed: int = 0
+    """Seed of the order of cases in a block."""
+    dirty: bool = False
+    """Measure although files differ from the commit; the result is marked."""
+    out: str = str(RESULTS)
+    """Folder for the result files."""
+
+
+def label(options: Options) -> str:
+    """Name of the size in results: the clip is added where it is not the size's own."""
+    if options.clip is None:
+        return options.size
+    return f"{options.size}-" + "x".join(map(str, parse_clip(options.clip)))
+
+
+def plan(options: Options) -> tuple[Plan, dict[str, str]]:
+    """Returns what is to be measured, and why implementations are left out.
+
+    Raises:
+      ConfigError: an option that cannot be used.
+    """
+    size = _known("size", options.size, cases.SIZES)
+    if options.clip is not None:
+        size = dataclasses.replace(size, clip=parse_clip(options.clip))
+    protocol: Protocol = _known("protocol", options.protocol, PROTOCOLS)
+    if options.minutes is not None:
+        if not 0 < options.minutes < math.inf:
+            raise ConfigError(f"--minutes={options.minutes:g}: expected a number above 0")
+        protocol = dataclasses.replace(protocol, minutes=options.minutes)
+    choice, missing = selection(options)
+    chosen = tuple(cases.cases(size, choice))
+    if not chosen:
+        raise ConfigError("these options leave nothing to time; omit one of them")
+    return Plan(chosen, protocol, size, options.device, options.seed), missing
+
+
+def _known(option: str, name: str, known: dict):
+    if name not in known:
+        raise ConfigError(f"unknown {option} {name!r}; one of: {', '.join(known)}")
+    return known[name]
+
+
+def selection(options: Options) -> tuple[cases.Choice, dict[str, str]]:
+    """Returns the choice among all cases, and why implementations are left out."""
+    names = _names(
+        "implementation",
+        options.implementations,
+        known=cases.IMPLEMENTATIONS,
+        default=cases.IMPLEMENTATIONS if options.peers else ("jaxpose", "jax_conv3d"),
+    )
+    missing = left_out(names, options.device)
+    both = options.protocol == "full" or options.size == "tiny"
+    precisions = ("float32", "bfloat16") if both else ("float32",)
+    return cases.Choice(
+        nets=_names("net", options.nets, cases.NETS),
+        variants=_names("variant", options.variants, tuple(VARIANTS)),
+        whats=_names("what", options.whats, cases.WHATS),
+        lowerings=_names("lowering", options.lowerings, cases.LOWERINGS),
+        precisions=_names("precision", options.precisions, cases.PRECISIONS, precisions),
+        batches=_batches(options),
+        implementations=tuple(name for name in names if name not in missing),
+    ), missing
+
+
+def _names(
+    option: str, text: str | None, known: Sequence[str], default: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """A list on the command line; all names that there are, or `default`, without one."""
+    if text is None:
+        return tuple(known if default is None else default)
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"unknown {option} {name!r}; one of: {', '.join(known)}")
+    if not names:
+        raise ConfigError(f"--{option}s={text}: expected names among: {', '.join(known)}")
+    return names
+
+
+def _batches(options: Options) -> tuple[int, ...]:
+    if options.batches is None:
+        paper = options.size == "paper" and options.protocol == "default"
+        return (1,) if paper else (1, 16)
+    try:
+        batches = tuple(int(n) for n in options.batches.split(","))
+    except ValueError:
+        raise ConfigError(f"--batches={options.batches}: expected numbers, such as 1,16") from None
+    if min(batches) < 1:
+        raise ConfigError(f"--batches={options.batches}: expected 1 or more")
+    return batches
+
+
+def left_out(names: Sequence[str], device: str) -> dict[str, str]:
+    """Implementation -> why it cannot be timed here."""
+    reasons = {}
+    for kind, packages in PACKAGES.items():
+        absent = [package for package in packages if importlib.util.find_spec(package) is None]
+        for name in cases.WORKERS[kind]:
+            if name in names and absent:
+                reasons[name] = f"{absent[0]} is not installed: pip install -e '.[peers]'"
+            elif name in names and device == "gpu":
+                reasons[name] = "peers are timed on a CPU alone"
+    return reasons

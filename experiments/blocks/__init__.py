@@ -1,0 +1,15 @@
+"""Committed result files -> blocks of the README: one function per kind of block.
+
+Each takes the sources that a marker names (see `experiments.readme`) and returns Markdown.
+"""
+
+from experiments.blocks.accuracy import accuracy
+from experiments.blocks.costs import costs, weights
+from experiments.blocks.overview import gain, summary
+from experiments.blocks.ward import fidelity, penetration
+
+BLOCKS = {
+    block.__name__: block
+    for block in (accuracy, summary, gain, costs, weights, fidelity, penetration)
+}
+"""Name in a marker -> function."""

@@ -1,0 +1,206 @@
+"""Results of the benchmark, and counts of the nets -> tables of costs, and sentences."""
+
+from collections.abc import Iterator, Sequence
+
+from experiments.account import account, parse_clip
+from experiments.bench import stored
+from experiments.bench.cases import PEERS
+from experiments.bench.comparisons import PYTORCH
+from experiments.bench.render import interval, ms, speedup
+from experiments.blocks.source import Source, joined, wrapped
+from experiments.config import ConfigError
+from experiments.table1 import table
+from jaxpose.cost.accounting import CONVENTION
+from jaxpose.nets.factorise import VARIANTS
+
+COLUMNS = {
+    "torch_onednn": "PyTorch, oneDNN by hand",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "jax_conv3d": "JAX's own",
+}
+"""Implementation -> column, after ours and PyTorch's."""
+WHATS = {"forward": "forward", "train_step": "training step"}
+
+
+def costs(sources: Sequence[Source], *, sentences: str = "yes") -> str:
+    """Table of median times, with our fastest lowering over the better of PyTorch's two modes, and
+    unless `sentences=no` the machine and the ratios of asy over full."""
+    results = [stored.load(path) for source in sources for path in source.paths]
+    if not results:
+        raise ConfigError("the table `costs` names no file; expected results of experiments.bench")
+    header = ["median ms", "jaxpose", "PyTorch", *COLUMNS.values()]
+    header.append("speed-up over PyTorch (95 %)")
+    rows = []
+    for result in results:
+        rows.append([f"**{size(result)}**", *[""] * (len(header) - 1)])
+        rows += [_line(result, tasks) for tasks in _tasks(result)]
+    if sentences == "no":
+        return table(header, rows)
+    texts = [sentence for result in results for sentence in _sentences(result)]
+    return f"{table(header, rows)}\n{wrapped(' '.join([_machines(results), *texts]))}"
+
+
+def size(result: dict) -> str:
+    """Grid and width of a result's nets."""
+    _, rows, cols = result["clip"]
+    return f"{cols}x{rows}, width {result['width']:g}"
+
+
+def _tasks(result: dict) -> Iterator[list[dict]]:
+    """Rows of the result, by task and by the type in which we computed it."""
+    tasks: dict[tuple, list[dict]] = {}
+    for row in result["rows"]:
+        if row["net"] in ("detection", "regression"):
+            key = tuple(row[k] for k in ("net", "variant", "what", "batch", "dtype"))
+            tasks.setdefault(key, []).append(row)
+    yield from (rows for rows in tasks.values() if _ours(rows))
+
+
+def _ours(rows: list[dict]) -> list[dict]:
+    return [row for row in rows if row["implementation"] == "jaxpose"]
+
+
+def _line(result: dict, rows: list[dict]) -> list[str]:
+    """One task: ours, the peers, and the ratio over PyTorch."""
+    mine = min(_ours(rows), key=lambda row: row["median_ms"])
+    ratio = _ratio(result, mine, [row for row in rows if row["implementation"] in PYTORCH])
+    pytorch = next((row for row in rows if ratio and name(row) == ratio["over"]), None)
+    clips = f"{mine['batch']} clip" + "s" * (mine["batch"] > 1)
+    what = f"{mine['variant'] or 'detection'}, {WHATS[mine['what']]}, {clips}"
+    what += "" if mine["dtype"] == "float32" else f", {mine['dtype']}"
+    peers = {row["implementation"]: row["median_ms"] for row in rows}
+    return [
+        what,
+        f"{ms(mine['median_ms'])} ({mine['lowering']})",
+        ms(pytorch and pytorch["median_ms"]),
+        *(ms(peers.get(implementation)) for implementation in COLUMNS),
+        f"{speedup(ratio)} ({interval(ratio)})" if ratio else "",
+    ]
+
+
+def name(row: dict) -> str:
+    """The name of a row's case, as in `ratios`."""
+    parts = ("net", "variant", "what", "batch", "implementation", "lowering", "dtype")
+    return " ".join(str(row[part]) for part in parts if row[part] != "")
+
+
+def _ratio(result: dict, of: dict, over: list[dict]) -> dict | None:
+    """The stored ratio of a case over the better of others."""
+    opponents = {name(row) for row in over}
+    return next(
+        (
+            ratio
+            for ratio in result["ratios"]
+            if ratio["of"] == name(of) and set(ratio.get("among", [ratio["over"]])) == opponents
+        ),
+        None,
+    )
+
+
+def _machines(results: list[dict]) -> str:
+    """Machine, versions and commit of the results; one clause each where they differ."""
+    clauses = []
+    for result in results:
+        isa = f", {result['isa']}" if result["isa"] else ""
+        torch = result["versions"].get("torch", "").split("+")[0]
+        peers = any(row["implementation"] in PEERS for row in result["rows"])
+        pytorch = f", PyTorch {torch}, the better of eager and compiled" if peers and torch else ""
+        dirty = ", from changed files" if result["dirty"] else ""
+        busy = ", while the machine was busy" if result["loaded"] else ""
+        clauses.append(
+            f"{result['cores']} cores ({result['cpu']}{isa}), jax {result['versions']['jax']}"
+            f"{pytorch}, commit {result['commit']}{dirty}{busy}"
+        )
+    if len(set(clauses)) == 1:
+        return f"{clauses[0]}."
+    sizes = [size(result) for result in results]
+    return f"{'; '.join(f'{s}: {c}' for s, c in zip(sizes, clauses, strict=True))}."
+
+
+def _sentences(result: dict) -> Iterator[str]:
+    """Ratios of asy over full, what is around the nets, and the noise."""
+    ratios = list(_asy_over_full(result))
+    if ratios:
+        yield f"At {size(result)}, the speed-up of asy over full is {joined(ratios)}."
+    around = {
+        ("decoding", "chain"): "decoding a pose",
+        ("input", "to_grid"): "reducing a frame to the grid",
+    }
+    times = [
+        f"{ms(row['median_ms'])} ms for {text}"
+        for row in result["rows"]
+        if (text := around.get((row["net"], row["what"])))
+    ]
+    if times:
+        yield f"Besides, there are {joined(times)}."
+    if result["control_spread"]:
+        most = max(result["control_spread"].values())
+        yield f"At {size(result)}, a case differs from itself by up to {100 * most:.0f} %."
+
+
+def _asy_over_full(result: dict) -> Iterator[str]:
+    """ "1.82 (1.81 to 1.84) forward with 1 clip (45 % less time; 2.29 by nominal MACs)"."""
+    for rows in _tasks(result):
+        mine = min(_ours(rows), key=lambda row: row["median_ms"])
+        if mine["variant"] != "asy":
+            continue
+        key = ("net", "what", "batch", "dtype")
+        full = [
+            row
+            for row in result["rows"]
+            if row["variant"] == "full"
+            and row["implementation"] not in PEERS
+            and all(row[k] == mine[k] for k in key)
+        ]
+        ratio = _ratio(result, mine, full)
+        if ratio is None:
+            continue
+        what = {"forward": "forward", "train_step": "in a training step"}[mine["what"]]
+        what += f" with {mine['batch']} clip" + "s" * (mine["batch"] > 1)
+        what += "" if mine["dtype"] == "float32" else f" in {mine['dtype']}"
+        macs = full[0]["macs_nominal"] / mine["macs_nominal"]
+        yield (
+            f"{speedup(ratio)} ({interval(ratio)}) {what} ({100 * ratio['reduction']:.0f} % less "
+            f"time; {macs:.2f} by nominal MACs)"
+        )
+
+
+def weights(
+    sources: Sequence[Source],
+    *,
+    clip: str = "3,96,128",
+    width: str = "1",
+    variants: str = ",".join(VARIANTS),
+) -> str:
+    """Table of parameters, MACs and bytes per net and clip, counted from the nets' layers."""
+    if sources:
+        raise ConfigError("the table `weights` takes no files: it is counted from the nets")
+    try:
+        counted = account(parse_clip(clip), float(width))
+    except ValueError as error:
+        raise ConfigError(f"the table `weights`: {error}") from None
+    names = [name.strip() for name in variants.split(",")]
+    if unknown := [name for name in names if name not in VARIANTS]:
+        raise ConfigError(f"unknown variant {unknown[0]!r}; one of: {', '.join(VARIANTS)}")
+    alone, both = counted["variants"], counted["pipeline"]
+    rows = [_weights(name, alone[name], alone["full"]) for name in names]
+    rows.append(_weights("detection", counted["detection"], None))
+    rows += [_weights(f"detection + {name}", both[name], both["full"]) for name in names]
+    header = ["per clip, float32", "kernel weights", "parameters", "GMAC nominal", "/ full"]
+    header += ["useful", "/ full", "MB moved"]
+    return f"{table(header, rows)}\n{wrapped(CONVENTION)}"
+
+
+def _weights(net: str, cost: dict, full: dict | None) -> list[str]:
+    """One net, and its MACs over those of `full`."""
+    macs = []
+    for key in ("macs_nominal", "macs_useful"):
+        macs += [f"{cost[key] / 1e9:.2f}", f"{cost[key] / full[key]:.2f}" if full else ""]
+    return [
+        net,
+        f"{cost['kernel_weights']:,}",
+        f"{cost['parameters']:,}",
+        *macs,
+        f"{cost['bytes'] / 1e6:.0f}",
+    ]

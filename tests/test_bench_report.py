@@ -1,0 +1,147 @@
+"""The benchmark's report: ratios, targets, predictions, and its texts."""
+
+import pytest
+
+from experiments.bench import __main__ as bench
+from experiments.bench import machine, render, report
+from experiments.bench.cases import SIZES, Case
+from experiments.bench.expected import PREDICTIONS
+from experiments.bench.measured import Measured
+from experiments.bench.processes import without_slow
+from experiments.bench.protocol import PROTOCOLS
+from jaxpose.cost.timing import Visit
+
+LOWERING = {"jaxpose": "folded", "jax_conv3d": "conv3d"}
+NAME = "regression {} forward 1 {} float32".format
+
+
+def measured(**seconds: float | tuple[float, ...]) -> tuple[list[Case], Measured]:
+    """Visits in one process; seconds by implementation, the same in two blocks or one per block.
+    `full` takes twice as long as `asy`."""
+    results = Measured(bytes_per_s=1e10, processes=1)
+    results.add_ceilings({"float32": {"numpy": 1e11}}, 1e10)
+    results.device = {"device": "cpu", "platform": "cpu"}
+    chosen = []
+    for variant, factor in (("asy", 1), ("full", 2)):
+        for name, values in seconds.items():
+            lowering = LOWERING.get(name, "")
+            case = Case("regression", variant, "forward", 1, name, lowering, "float32")
+            blocks = values if isinstance(values, tuple) else (values, values)
+            results.visits += [
+                Visit(case.name, 0, b, 0, False, (factor * s,)) for b, s in enumerate(blocks)
+            ]
+            results.facts[case.name] = {"compile_s": 1.0, "call_s": factor * blocks[0]}
+            chosen.append(case)
+    return chosen, results
+
+
+def reported(loads: float = 0.0, **seconds: float | tuple[float, ...]) -> dict:
+    chosen, results = measured(**seconds)
+    facts = {"size": "paper", "protocol": "default", "seed": 0, "processes": 1, "seconds": 1.0}
+    facts |= {"commit": "0123456789ab", "dirty": False}
+    facts["load_before"] = {"busy_cores": loads, "stolen_cores": 0.0, "load_1min": loads}
+    result = report.result(chosen, results, SIZES["paper"], facts, {})
+    result["versions"]["torch"] = "2.13.0+cpu"  # rows are of it; it need not be installed
+    return result
+
+
+def test_a_ratio_over_the_better_of_two_is_the_smaller_ratio_and_not_that_of_the_lower_median():
+    # eager has the lower median, 1.1 s, but over blocks the ratios are 2.22 and 1.5
+    result = reported(
+        jaxpose=(1.0, 1.0, 1.0), torch_eager=(1.1, 1.1, 9.0), torch_compile=(1.5, 1.5, 1.5)
+    )
+    names = [NAME("asy", peer) for peer in ("torch_eager", "torch_compile")]
+    both = [r for r in result["ratios"] if r.get("among") == names]
+    (bar, _) = result["bars"]
+    for ratio in (*both, bar):
+        assert ratio["over"] == NAME("asy", "torch_compile")
+        assert ratio["speedup"] == pytest.approx(1.5)
+    assert len(both) == 1
+    single = {r["over"]: r["speedup"] for r in result["ratios"] if "among" not in r}
+    assert single[names[0]] == pytest.approx((1.1 * 1.1 * 9) ** (1 / 3), abs=1e-4)
+    assert f"| {names[1]}, the better of 2 | 1.50 |" in render.as_markdown(result)
+
+
+def test_bars_take_our_fastest_lowering_over_the_better_pytorch():
+    result = reported(jaxpose=0.4, jax_conv3d=1.0, torch_eager=0.5, torch_compile=0.6)
+    first, second = result["bars"]
+    assert first["over"] == NAME("asy", "torch_eager")
+    assert (first["speedup"], first["met"]) == (1.25, "must")
+    assert reported(jaxpose=0.6, torch_eager=0.5)["bars"][0]["met"] == "missed"
+
+
+def test_cases_of_one_process_have_no_interval_and_the_table_names_the_reason():
+    result = reported(jaxpose=0.4, torch_eager=0.5)
+    for compared in (*result["ratios"], *result["bars"]):
+        assert compared["interval"] is compared["reduction_interval"] is None
+        assert compared["processes"] == 1
+    lines = render.as_markdown(result).splitlines()
+    assert sum("| one process |" in line for line in lines) == len(
+        [*result["ratios"], *result["bars"]]
+    )
+
+
+def test_variants_are_compared_within_a_lowering_and_best_against_best():
+    result = reported(jaxpose=0.4, jax_conv3d=1.0, torch_eager=0.5)
+    named = {(r["of"], r["over"]): r for r in result["ratios"] if "among" not in r}
+    assert (NAME("asy", "jaxpose folded"), NAME("full", "jaxpose folded")) in named
+    assert (NAME("asy", "jax_conv3d conv3d"), NAME("full", "jax_conv3d conv3d")) in named
+    assert (NAME("asy", "jaxpose folded"), NAME("full", "jax_conv3d conv3d")) not in named
+    (best,) = [r for r in result["ratios"] if len(r.get("among", ())) == 2]
+    assert (best["of"], best["speedup"]) == (NAME("asy", "jaxpose folded"), 2)
+    assert best["over"] == NAME("full", "jaxpose folded")
+
+
+def test_predictions_are_beside_measurements_and_misses_are_marked():
+    result = reported(jaxpose=0.522, torch_eager=0.9)
+    by_name = {p["what"]: p for p in result["predictions"]}
+    assert not by_name["asy forward, folded, ms"]["missed"]
+    missed = by_name["asy forward, PyTorch eager, ms"]
+    assert missed["missed"] and missed["error"] == pytest.approx(0.982, abs=1e-3)
+    assert by_name["asy over full, forward, useful MACs alone"]["measured"] == 2
+    assert len({p.what for p in PREDICTIONS}) == len(PREDICTIONS)
+
+
+def test_rows_have_their_share_of_the_roofline_and_everything_prints():
+    result = reported(jaxpose=0.9)
+    asy = result["rows"][0]
+    # 44.16 useful GMAC at 100 GFLOP/s take 0.883 s
+    assert asy["roofline_share"] == pytest.approx(0.883 / 0.9, rel=0.05)
+    assert asy["macs_nominal"] == 3 * 96 * 128 * 1_303_488
+    assert "regression asy forward 1 jaxpose folded float32" in render.as_markdown(result)
+    assert render.as_csv(result["rows"]).startswith("net,variant,what,batch,implementation")
+    assert render.stem(result).startswith("bench-paper-cpu-float32-jax")
+
+
+def test_a_roof_that_is_too_low_is_reported():
+    above = "cases are above the roofline: the measured ceilings are too low"
+    assert f"**2 of 2 {above}" in render.as_markdown(reported(jaxpose=0.5))
+    assert above not in render.as_markdown(reported(jaxpose=1.1))
+
+
+def test_few_calls_have_no_percentiles_in_any_table():
+    result = reported(jaxpose=tuple([0.9] * 19), torch_eager=tuple([1.0] * 20))
+    lines = {row["implementation"]: render.case_line(row) for row in result["rows"][:2]}
+    assert (lines["jaxpose"][2:4], lines["torch_eager"][2:4]) == (["", ""], ["1000", ""])
+
+
+def test_a_busy_machine_is_warned_of_and_marks_the_result(capsys):
+    busy = {"busy_cores": 1.5, "stolen_cores": 0.0, "load_1min": 2.0}
+    bench.warn(busy)
+    assert "the machine is busy: 1.5 cores in use by others" in capsys.readouterr().err
+    bench.warn(busy | {"busy_cores": 0.01})
+    assert not capsys.readouterr().err
+    assert reported(1.5, jaxpose=0.9)["loaded"] and not reported(0.01, jaxpose=0.9)["loaded"]
+    assert "not to be relied on" in render.as_markdown(reported(1.5, jaxpose=0.9))
+
+
+def test_the_load_counts_cores():
+    load = machine.load(0.05)
+    assert 0 <= load["busy_cores"] <= 1.05 * (machine.os.cpu_count() or 1)
+
+
+def test_slow_lowerings_are_timed_once():
+    chosen, results = measured(jaxpose=2.0, jax_conv3d=4.0, torch_eager=9.0)
+    left = {c.implementation for c in without_slow(chosen, results, PROTOCOLS["default"])}
+    assert left == {"jaxpose", "torch_eager"}
+    assert without_slow(chosen, results, PROTOCOLS["full"]) == chosen

@@ -1,0 +1,228 @@
+"""Blocks of the README: equal to what the committed results give, and refusals of markers."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from experiments import readme, tables
+from experiments.bench import stored
+from experiments.blocks.accuracy import accuracy
+from experiments.blocks.overview import gain, summary
+from experiments.blocks.source import Source
+from experiments.config import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "experiments" / "results"
+RUN = RESULTS / "simulated-asy-cpu-jax0.10.2.json"
+BENCH = "experiments/results/bench-paper-cpu-float32-jax0.10.2-torch2.13.0.json"
+DOCUMENTS = [path for pattern in readme.DOCUMENTS for path in sorted(ROOT.glob(pattern))]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_blocks_of_a_document_are_what_the_committed_results_give(path):
+    assert readme.generated(path) == path.read_text(), "run `make readme`"
+
+
+def test_the_readme_has_no_table_of_decimals_that_is_not_generated():
+    text = (ROOT / "README.md").read_text()
+    rest = readme.BLOCK.sub("", text)
+    assert not [line for line in rest.splitlines() if re.match(r"\|.*\d\.\d\d [(|]", line)]
+    blocks = {match["arguments"].split()[0] for match in readme.BLOCK.finditer(text)}
+    assert {"summary", "costs"} <= blocks and len(text.splitlines()) < 130
+
+
+@pytest.mark.slow
+def test_tables_without_arguments_leave_committed_files_as_they_are(tmp_path):
+    for path in [*RESULTS.iterdir(), *DOCUMENTS]:
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    written = tables.rebuild(tmp_path)
+    assert tmp_path / "README.md" in written
+    for path in written:
+        if path.suffix != ".png":  # see test_stored
+            assert path.read_text() == (ROOT / path.relative_to(tmp_path)).read_text()
+    copies = tmp_path / RESULTS.relative_to(ROOT)
+    assert {path.name for path in copies.iterdir()} == {path.name for path in RESULTS.iterdir()}
+
+
+# ---- markers ----
+
+
+def document(folder: Path, text: str) -> Path:
+    shutil.copy(RUN, folder / "result.json")
+    (folder / "README.md").write_text(text)
+    return folder / "README.md"
+
+
+def test_only_what_is_between_the_markers_changes(tmp_path):
+    marker = "<!-- table: accuracy\n     result.json -->\n"
+    path = document(tmp_path, f"before\n\n{marker}old\n<!-- end -->\n\nafter 1.0\n")
+    assert readme.update(tmp_path) == [path]
+    new = path.read_text()
+    assert new.startswith(f"before\n\n{marker}") and new.endswith("<!-- end -->\n\nafter 1.0\n")
+    assert "| asy | 3.52 (2.53) / 5.13 |" in new and "old" not in new
+    readme.update(tmp_path)
+    assert path.read_text() == new
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("\n<!-- table: acuracy result.json -->\n<!-- end -->", "README.md:2: unknown block 'acu"),
+        ("<!-- table: accuracy x-*.json -->\n<!-- end -->", "README.md:1: x-*.json: no such file"),
+        ("<!-- table: accuracy -->\n<!-- end -->", "`accuracy` names no file"),
+        (
+            "<!-- table: accuracy rows=3 result.json -->\n<!-- end -->",
+            "unknown option 'rows' of the block 'accuracy'; one of: paper",
+        ),
+        ("<!-- table: accuracy result.json -->\n", "has no <!-- end -->"),
+        (
+            "<!-- table: accuracy result.json -->\n<!-- table: weights -->\n<!-- end -->",
+            "has no <!-- end --> before the next marker",
+        ),
+        ("<!-- table: weights result.json -->\n<!-- end -->", "`weights` takes no files"),
+        ("<!-- table: weights width=x -->\n<!-- end -->", "could not convert string to float"),
+        ("<!-- table: weights variants=asym -->\n<!-- end -->", "unknown variant 'asym'"),
+        ("<!-- table: costs result.json -->\n<!-- end -->", "is no result of experiments.bench"),
+    ],
+)
+def test_a_marker_that_cannot_be_used_is_refused_and_nothing_is_written(text, message, tmp_path):
+    path = document(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        readme.update(tmp_path)
+    assert message in str(error.value) and path.read_text() == text
+
+
+# ---- accuracy ----
+
+
+def run(folder: Path, name: str, **changes) -> Path:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(json.loads(RUN.read_text()) | changes))
+    return path
+
+
+def errors(value: float) -> dict:
+    limbs = ("right_arm", "left_arm", "right_leg", "left_leg", "all")
+    return {limb: {"median": value, "iqr": value / 2, "mean": 2 * value} for limb in limbs}
+
+
+def row(text: str, name: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+    return line.strip("| ").split(" | ")
+
+
+def test_the_runs_of_a_label_are_one_row_of_means(tmp_path):
+    paths = [
+        run(tmp_path, str(k), seed=k, missed_rate=0.1 * k, rmsd_fallback_px=errors(float(k)))
+        for k in (1, 2, 6)
+    ]
+    text = accuracy([Source(tuple(paths), "asy, 3 seeds")])
+    assert row(text, "asy, 3 seeds")[1:] == ["3.00 (1.50) / 6.00"] * 5 + ["30.0 %"]
+    sentence = "means over 3 runs, whose medians over all limbs are 1.00 to 6.00 px"
+    assert sentence in text.replace("\n", " ")
+    assert "720 frames of 48 held-out infants" in text
+
+
+def test_files_without_a_label_are_rows_with_different_seeds_or_names(tmp_path):
+    paths = [run(tmp_path, str(k), seed=k, rmsd_fallback_px=errors(float(k))) for k in (0, 1)]
+    text = accuracy([Source(tuple(paths))])
+    assert row(text, "asy, seed 0")[1] == "0.00 (0.00) / 0.00"
+    assert row(text, "asy, seed 1")[5] == "1.00 (0.50) / 2.00"
+    same = [run(tmp_path, name, date=name) for name in ("first", "second")]
+    assert row(accuracy([Source(tuple(same))]), "second")
+
+
+def test_folds_count_everybody_who_is_tested_once(tmp_path):
+    paths = [
+        run(tmp_path, f"fold{k}", fold=k, folds=2, n_frames=10 + k, subjects={"test": [str(k)]})
+        for k in (0, 1)
+    ]
+    assert "21 frames of 2 held-out infants" in accuracy([Source(tuple(paths), "asy")])
+
+
+def test_other_decodings_are_rows_where_they_differ_from_the_default(tmp_path):
+    default, other = errors(2.0), errors(3.0)
+    path = run(
+        tmp_path,
+        "a",
+        rmsd_fallback_px=default,
+        regression_fallback_px=default,
+        combined_fallback_px=other,
+        combined_missed_rate=0.25,
+        bipartite_fallback_px=other,
+    )
+    text = accuracy([Source((path,))])
+    expected = ["3.00 (1.50) / 6.00"] * 5 + ["25.0 %"]
+    assert row(text, "asy, maps of both nets combined")[1:] == expected
+    assert "the regression net's maps" not in text
+    assert row(text, "asy, the paper's bipartite linking")
+
+
+def test_the_paper_has_rows_where_they_are_asked_for():
+    text = accuracy([Source((RUN,))], paper="yes")
+    expected = ["16.90 (2.71)", "16.59 (2.43)", "16.27 (2.97)", "13.99 (4.60)"]
+    assert row(text, "Asy-regression, as published, other infants")[1:5] == expected
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"dataset": "utd_mhad"}, "has dataset 'utd_mhad', the table's first row 'simulated'"),
+        ({"numerics": 7}, "has numerics 7, the table's first row None"),
+        ({"subjects": {"test": ["1"]}}, "was tested on other frames"),
+        ({"n_frames": 719}, "was tested on other frames"),
+    ],
+)
+def test_results_that_do_not_belong_together_are_refused(changes, message, tmp_path):
+    other = run(tmp_path, "other", **changes)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        accuracy([Source((RUN,), "a"), Source((other,), "b")])
+
+
+def test_a_file_that_is_no_result_is_named(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match="result.json: lacks rmsd_fallback_px"):
+        accuracy([Source((path,))])
+
+
+def test_the_summary_has_a_column_per_data_set(tmp_path):
+    other = run(tmp_path, "other", dataset="utd_mhad", rmsd_fallback_px=errors(1.0))
+    text = summary([Source((RUN,), "asy"), Source((other,), "asy"), Source((other,), "full")])
+    assert "simulated infants (48 tested, n = 720) | UTD-MHAD (48 tested, n = 720)" in text
+    assert row(text, "asy")[1:] == ["2.29 (2.04) / 3.84", "1.00 (0.50) / 2.00"]
+    assert "| full |  | 1.00 (0.50) / 2.00 |" in text
+    assert len(row(text, "detection net alone")) == 3
+
+
+def test_the_gain_is_relative_to_the_detection_net(tmp_path):
+    path = run(tmp_path, "a", rmsd_fallback_px=errors(1.5), detector_fallback_px=errors(2.0))
+    text = gain([Source((path,))]).replace("\n", " ")
+    assert "by -25.0 % and -25.0 % on simulated infants (asy)." in text
+
+
+# ---- costs ----
+
+
+def test_the_table_of_costs_has_the_smaller_ratio_and_the_time_of_that_opponent():
+    text = readme.content(f"costs {BENCH}")
+    cells = row(text, "full, forward, 1 clip")
+    case = ("regression", "full", "forward", "torch_compile")
+    fields = ("net", "variant", "what", "implementation")
+    rows = stored.load(ROOT / BENCH)["rows"]
+    (compiled,) = [r for r in rows if tuple(r[field] for field in fields) == case]
+    assert cells[1:3] == ["763 (onednn)", f"{compiled['median_ms']:.0f}"]
+    assert cells[-1].startswith("1.16 (1.14 to 1.19")
+    assert "the speed-up of asy over full is 1.82" in text.replace("\n", " ")
+
+
+def test_the_table_of_weights_is_counted():
+    text = readme.content("weights clip=3,96,128 width=1 variants=full,asy")
+    expected = ["1,303,488", "1,310,612", "48.05", "0.44", "44.16", "0.52", "710"]
+    assert row(text, "asy")[1:] == expected
+    assert row(text, "detection + asy") and "thin" not in text
