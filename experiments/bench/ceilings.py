@@ -107,9 +107,8 @@ def _numpy_product(side: int) -> Product:
 
 def _onednn_product(dtype: str, side: int) -> Product:
     """Returns the library's matrix product itself, without XLA around it."""
-    handles = dnnl.Handles()
-    layout = handles.layout((side, side), (0, 1), dtype)
-    description = handles.create(
+    layout = dnnl.layout((side, side), (0, 1), dtype)
+    description = dnnl.create(
         "dnnl_matmul_primitive_desc_create",
         dnnl.engine(),
         layout,
@@ -118,19 +117,16 @@ def _onednn_product(dtype: str, side: int) -> Product:
         layout,
         dnnl.attributes(),
     )
-    primitive = dnnl.Primitive(handles, description)
-    primitive.owner = handles  # which destroys the primitive when it is deleted
+    primitive = dnnl.Primitive(
+        description, [(dnnl.SRC, layout), (_WEIGHTS, layout), (dnnl.DST, layout)]
+    )
     values = np.random.default_rng(0).standard_normal((3, side, side), np.float32)
     arrays = values.astype(jnp.dtype(dtype))
-    roles = (dnnl.SRC, _WEIGHTS, dnnl.DST)
+    addresses = [array.ctypes.data for array in arrays]
 
     def call() -> np.ndarray:
-        with dnnl.one_at_a_time, dnnl.computing() as (stream, memory):
-            arguments = [
-                (role, memory(layout, c_void_p(array.ctypes.data)))
-                for role, array in zip(roles, arrays, strict=True)
-            ]
-            primitive.execute(stream, memory, *arguments)
+        with dnnl.one_at_a_time:
+            primitive.run(addresses, dnnl.workspace(primitive.scratchpad_bytes))
         return arrays[2]
 
     return call, 2 * side**3
