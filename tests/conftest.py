@@ -12,13 +12,10 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
-def same_device():
-    """No test leaves another default device behind, as commands with `--device` do."""
-    jax = sys.modules.get("jax")
-    before = jax and jax.config.jax_default_device
-    yield
+def default_device():
+    """Every test begins on JAX's own default device: commands with `--device` choose another."""
     if jax := sys.modules.get("jax"):
-        jax.config.update("jax_default_device", before)
+        jax.config.update("jax_default_device", None)
 
 
 @pytest.fixture
