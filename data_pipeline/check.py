@@ -3,29 +3,24 @@
     python -m data_pipeline.check DIR
 
 The table goes to stderr; the last line of stdout is one JSON object with `infants`, `problems`
-and `remarks`. A problem is to be mended or looked at before anyone trains (exit code 1): what the
-importer or a run would stop at, joints outside of the image, right and left exchanged. A remark is
-not.
+and `remarks`. A problem stops every import, `prepare` and a run included (exit code 1). A remark
+does not, but should be looked at: joints outside of the image, right and left that look exchanged,
+8-bit images. The rules are those of `data_pipeline.babypose.rules`.
 """
 
 import dataclasses
-import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
-from data_pipeline.babypose.frames import Infant, hide_outside, read_frames, read_infants
+from data_pipeline.babypose.frames import Infant
+from data_pipeline.babypose.rules import Findings, Joints, read_folder
 from data_pipeline.babypose.sheets import Problem
-from data_pipeline.babypose.swaps import RIGHT, exchanged_pairs, looks_mirrored
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import expand, parse_options, print_result, print_table, run_command
 from data_pipeline.errors import DataError
-from data_pipeline.examples.frames import DEEPEST_MM, usual_step
-from jaxpose.body.skeleton import JOINTS
-
-SHOWN = 40  # lines of each list on the terminal; the JSON has them all
 
 
 @dataclasses.dataclass
@@ -59,115 +54,50 @@ class InfantReport:
 
 @dataclasses.dataclass
 class Report:
-    """infants by id; every problem and remark with its file and row."""
+    """Infants by id, and every problem and remark with its file and row."""
 
     infants: dict[str, InfantReport]
-    problems: list[Problem]
-    remarks: list[Problem]
+    findings: Findings
 
-    def to_json(self) -> str:
-        return json.dumps(
-            {
-                "infants": {k: dataclasses.asdict(v) for k, v in self.infants.items()},
-                "problems": [p._asdict() for p in self.problems],
-                "remarks": [p._asdict() for p in self.remarks],
-            }
-        )
+    @property
+    def problems(self) -> list[Problem]:
+        return self.findings.problems
+
+    @property
+    def remarks(self) -> list[Problem]:
+        return self.findings.remarks
+
+    def as_json(self) -> dict:
+        return {
+            "infants": {k: dataclasses.asdict(v) for k, v in self.infants.items()},
+            "problems": [p._asdict() for p in self.problems],
+            "remarks": [p._asdict() for p in self.remarks],
+        }
 
 
-def check(folder: Path, *, progress: bool = False) -> Report:
+def check(folder: Path) -> Report:
     """Reads every sheet and every image below `folder` (layout: `data_pipeline.babypose.frames`).
 
     Raises nothing for what is wrong in the folder: it is in the report.
     """
-    report = Report({}, [], [])
-    infants = read_infants(folder, report.problems.append)
-    values = {infant.sheet.subject: np.zeros(2**16, np.int64) for infant in infants}
-    too_deep = {infant.sheet.subject: [] for infant in infants}
-    size = None
-    frames = tqdm(
-        read_frames(infants, report.problems.append),
-        "Reading images",
-        total=sum(len(infant.images) for infant in infants),
-        unit=" frames",
-        disable=not progress,
-    )
-    for infant, index, depth in frames:
+    report = Report({}, Findings())
+    infants: dict[str, Infant] = {}
+    pixels: dict[str, np.ndarray] = {}
+    for infant, _, depth in read_folder(folder, report.findings):
+        subject = infant.sheet.subject
+        infants[subject] = infant
+        counts = pixels.setdefault(subject, np.zeros(2**16, np.int64))
         if depth is not None:
-            size = depth.shape
-            values[infant.sheet.subject] += np.bincount(depth.ravel(), minlength=2**16)
-            if depth.max() > DEEPEST_MM:
-                too_deep[infant.sheet.subject].append(index)
-    if size is not None:
-        if 3 * size[1] != 4 * size[0]:
-            what = (
-                f"images of {size[1]}x{size[0]} are not 4:3; the nets see them squeezed, and "
-                "so are errors in px of 128x96"
-            )
-            report.remarks.append(Problem(str(folder), None, what))
-        for infant in infants:
-            subject = infant.sheet.subject
-            if too_deep[subject]:
-                report.problems.append(_too_deep(infant, values[subject], too_deep[subject]))
-            report.infants[subject] = _describe(infant, values[subject], size, report)
-        _look_for_clips(infants, folder, report)
+            counts += np.bincount(depth.ravel(), minlength=2**16)
+    for subject, infant in infants.items():
+        report.infants[subject] = _describe(infant, pixels[subject])
     return report
 
 
-def _too_deep(infant: Infant, values: np.ndarray, frames: list[int]) -> Problem:
-    """Of an infant whose depth cannot be stored; `frames` are their indices in the sheet."""
-    sheet, first = infant.sheet, frames[0]
-    what = (
-        f"depth of up to {np.flatnonzero(values)[-1]} mm in {len(frames)} images, first in "
-        f"{infant.images[first]}; expected at most {DEEPEST_MM} mm; is the depth in millimetres?"
-    )
-    return Problem(str(sheet.path), int(sheet.rows[first]), what)
-
-
-def _look_for_clips(infants: list[Infant], folder: Path, report: Report) -> None:
-    """Every infant needs three frames in a row, at the one step that a run takes for all."""
-    try:
-        step = usual_step(np.concatenate([infant.sheet.frames for infant in infants]))
-    except DataError as error:
-        report.problems.append(Problem(str(folder), None, str(error)))
-        return
-    for infant in infants:
-        steps = np.diff(infant.sheet.frames)
-        if len(steps) and not ((steps[1:] == step) & (steps[:-1] == step)).any():
-            what = (
-                f"no three frames in a row {step} apart, the usual step of this folder, so not one "
-                "clip; number its frames like the others', add frames or remove it"
-            )
-            report.problems.append(Problem(str(infant.sheet.path), None, what))
-
-
-def _describe(
-    infant: Infant, values: np.ndarray, size: tuple[int, int], report: Report
-) -> InfantReport:
-    """One infant's line of the table; `values` counts the pixels of each depth value."""
-    sheet = infant.sheet
-
-    def problem(what: str, row: int | None = None) -> None:
-        report.problems.append(Problem(str(sheet.path), row, what))
-
-    joints, visible = hide_outside(sheet.joints, size)
-    outside = sheet.visible & ~visible
-    for k, joint in zip(*np.nonzero(outside), strict=True):
-        x, y = sheet.joints[k, joint]
-        what = f"{JOINTS[joint]} at {x:g},{y:g} is outside of the image; it counts as missing"
-        problem(what, int(sheet.rows[k]))
-    swapped = exchanged_pairs(joints, visible, sheet.frames, size[1])
-    for k in np.flatnonzero(swapped.any(1)):
-        pairs = ", ".join(
-            JOINTS[RIGHT[p]].removeprefix("right_") for p in np.flatnonzero(swapped[k])
-        )
-        problem(f"right and left look exchanged: {pairs}; look at the image", int(sheet.rows[k]))
-    if looks_mirrored(joints, visible):
-        problem("right and left look exchanged in most frames, or the infant lies on its belly")
-    if infant.bits == 8:
-        what = "8-bit images only: their values are grey levels, not millimetres"
-        report.remarks.append(Problem(str(sheet.path), None, what))
-
+def _describe(infant: Infant, pixels: np.ndarray) -> InfantReport:
+    """One infant's line of the table; `pixels` counts the pixels of each depth value."""
+    sheet, seen = infant.sheet, Joints.of(infant)
+    _, visible = infant.joints
     steps = np.diff(sheet.frames)
     step = int(np.median(steps)) if len(steps) else 0
     return InfantReport(
@@ -177,12 +107,12 @@ def _describe(
         step=step,
         gaps=int((steps > step).sum()),
         missing_share=round(float(1 - visible.mean()), 4),
-        outside=int(outside.sum()),
-        swaps=int(swapped.any(1).sum()),
+        outside=int(seen.outside.sum()),
+        swaps=int(seen.exchanged.any(1).sum()),
         bits=infant.bits,
-        depth_mm=_range(values) if infant.bits == 16 and values.any() else None,
-        hole_share=round(float(values[0] / max(1, values.sum())), 4),
-        size=(size[1], size[0]),
+        depth_mm=_range(pixels) if infant.bits == 16 and pixels.any() else None,
+        hole_share=round(float(pixels[0] / max(1, pixels.sum())), 4),
+        size=infant.recording.size,
     )
 
 
@@ -208,12 +138,7 @@ def table(report: Report) -> str:
             f"{i.missing_share:>7.1%} {i.outside:>7} {i.swaps:>7} {i.bits:>2} bit {depth:>11} "
             f"{i.hole_share:>6.1%}"
         )
-    for name, entries in (("problem", report.problems), ("remark", report.remarks)):
-        lines.append(f"\n{len(entries)} {name}{'' if len(entries) == 1 else 's'}")
-        lines += [f"  {entry}" for entry in entries[:SHOWN]]
-        if len(entries) > SHOWN:
-            lines.append(f"  ... and {len(entries) - SHOWN} more, see the JSON on stdout")
-    return "\n".join(lines)
+    return "\n".join([*lines, report.findings.table()])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,11 +154,11 @@ class Options:
 
 def run(options: Options) -> int:
     folder = expand(options.dir)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises where a name is too long
         raise DataError(f"no such folder: {folder}; expected the one that holds the sheets")
-    report = check(folder, progress=True)
-    print(table(report), file=sys.stderr)
-    print(report.to_json())
+    report = check(folder)
+    print_table(table(report))
+    print_result(report.as_json())
     return 1 if report.problems else 0
 
 

@@ -4,6 +4,7 @@
 1    failed on the way: the message says what is left and how to go on
 2    an input or an option that cannot be used
 130  Ctrl-C        143  SIGTERM
+141  nobody reads the output any more (`2>&1 | head`), before the work was done
 """
 
 import contextlib
@@ -18,9 +19,9 @@ from typing import TypeVar
 
 import tyro
 
-from data_pipeline.errors import UserError
+from data_pipeline.errors import DataError, UserError
 
-FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+FAILED, UNUSABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
 
 class Terminated(BaseException):
@@ -45,15 +46,13 @@ def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
         with _terminable():
             result = body()
             if isinstance(result, dict):
-                print(json.dumps(result))
-            sys.stdout.flush()
+                print_result(result)
             return result if isinstance(result, int) else 0
     except UserError as error:
         return _fail(f"error: {error}", UNUSABLE)
     except BrokenPipeError:
-        # Nobody reads the result any more; what the command wrote to files is complete.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _drop_output()
+        return BROKEN_PIPE
     except (KeyboardInterrupt, Terminated) as end:
         stopped = f"stopped; {resume}" if resume else "stopped"
         return _fail(stopped, INTERRUPTED if isinstance(end, KeyboardInterrupt) else TERMINATED)
@@ -61,6 +60,27 @@ def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
         return _fail(f"error: {error}; to read data sets: pip install -e '.[data]'", FAILED)
     except OSError as error:
         return _fail("; ".join(filter(None, [f"error: {describe(error)}", resume])), FAILED)
+
+
+def print_result(result: dict) -> None:
+    """Prints the last line of stdout, one JSON object, once the work is done.
+
+    A reader that has closed the pipe by then is no failure: what the command wrote to files is
+    complete.
+    """
+    try:
+        print(json.dumps(result), flush=True)
+    except BrokenPipeError:
+        _drop_output()
+    except OSError as error:  # a full disk, where stdout is a file
+        _drop_output()
+        raise OSError(error.errno, error.strerror, "stdout") from error
+
+
+def print_table(text: str) -> None:
+    """Prints text for people to stderr, once the work is done."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def describe(error: OSError) -> str:
@@ -79,11 +99,27 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _drop_output() -> None:
+    """Sends what is left of the output nowhere, or Python complains when it flushes at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM raises `Terminated`, where the command runs in the main thread."""
+    process = os.getpid()
 
     def terminate(number, frame):
+        if os.getpid() != process:  # forked from the command, such as a worker: it just ends
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        signal.signal(number, signal.SIG_IGN)  # a second one does not stop the cleaning up
         raise Terminated
 
     try:
@@ -98,5 +134,8 @@ def _terminable() -> Iterator[None]:
 
 
 def expand(path: str | Path) -> Path:
-    """A path as the user typed it, `~` included."""
-    return Path(path).expanduser()
+    """A path as the user typed it, `~` included; `DataError` for the home of an unknown user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{path}: {error}; write the whole path") from None

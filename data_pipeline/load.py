@@ -9,20 +9,27 @@ second run starts at once and a changed source is read again.
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
-from data_pipeline.examples.frames import Frames, load, save, usual_step
+from data_pipeline.examples.frames import (
+    FORMAT,
+    Frames,
+    load,
+    remove_parts,
+    save,
+    usual_step,
+)
 from data_pipeline.locks import locked
 from data_pipeline.sources import SOURCES, AnnotatedFrame
 from jaxpose.body.geometry import depth_to_grid, inside, joints_to_grid
 
-LOADER = 2
+LOADER = 3
 """Version of what this module makes of the same files. Raise it when that changes."""
 SUFFIXES = (".mat", ".png", ".csv", ".xlsx")
 """Files that a data set is made from; a README beside them is not."""
@@ -44,9 +51,20 @@ def load_frames(
     key = fingerprint(dataset, data_dir, config)
     stored = cache_dir / f"{dataset}-{key}-{grid[1]}x{grid[0]}.npz"
     with locked(stored):
-        if not stored.exists():
+        frames = _cached(stored)
+        if frames is None:
+            remove_parts(stored)
             save(read(dataset, data_dir, grid, config), stored)
-    return load(stored)
+            frames = load(stored)
+    return frames
+
+
+def _cached(stored: Path) -> Frames | None:
+    """The frames of a file in the cache; None if it is missing or damaged."""
+    try:
+        return load(stored)
+    except DataError:
+        return None
 
 
 def fingerprint(dataset: str, data_dir: Path, config: str) -> str:
@@ -57,14 +75,19 @@ def fingerprint(dataset: str, data_dir: Path, config: str) -> str:
       DataError: no such folder, or none of the data set's files in it.
     """
     expected = f"expected the files of {dataset}: {DATASETS[dataset].layout}"
-    if not data_dir.is_dir():
+    if not os.path.isdir(data_dir):  # Path.is_dir raises where a name is too long
         raise DataError(f"{data_dir}: no such folder; {expected}")
     files = sorted(p for p in walk(data_dir) if p.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(f"{data_dir}: no data in this folder; {expected}")
-    listed = [(str(p.relative_to(data_dir)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    facts = json.dumps([dataset, LOADER, config, str(data_dir.resolve()), listed])
-    return hashlib.sha256(facts.encode()).hexdigest()[:12]
+    listed = []
+    for path in files:
+        state = path.stat()
+        times = state.st_mtime_ns, state.st_ctime_ns  # a copy may keep the time of its original
+        listed.append((str(path.relative_to(data_dir)), state.st_size, *times))
+    background = DATASETS[dataset].background_mm
+    facts = [dataset, LOADER, FORMAT, background, config, str(data_dir.resolve()), listed]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -80,30 +103,34 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def read(dataset: str, data_dir: Path, grid: tuple[int, int], config: str) -> Frames:
-    """Reads every file once. Errors as in `load_frames`."""
-    source = SOURCES[dataset](data_dir, config)
+    """Reads every file once; a few images at a time are in memory. Errors as in `load_frames`."""
+    print(f"reading {dataset} from {data_dir}", file=sys.stderr)
     background = DATASETS[dataset].background_mm
-    columns: dict[str, list] = {name: [] for name in AnnotatedFrame._fields}
-    depth = np.empty((source.count, *grid), np.float32)
-    bar = tqdm(
-        source.frames(), total=source.count, desc=f"{dataset} on {grid[1]}x{grid[0]}", unit="frame"
-    )
-    for index, frame in enumerate(bar):
-        depth[index] = depth_to_grid(frame.depth_mm[None], frame.crop, grid, background)[0]
-        for name, value in frame._replace(depth_mm=None)._asdict().items():
-            columns[name].append(value)
-    crop = np.array(columns["crop"], np.int32)
-    xy = joints_to_grid(np.array(columns["joints"], np.float32), crop[:, None], grid)
-    visible = np.array(columns["visible"]) & inside(xy, grid)
-    number = np.array(columns["number"], np.int32)
+    depth, annotated = [], []
+    for frame in SOURCES[dataset](data_dir, config):
+        crop = frame.recording.crop
+        depth.append(depth_to_grid(frame.depth_mm[None], crop, grid, background)[0])
+        annotated.append(frame._replace(depth_mm=None))
+    return _frames(dataset, np.stack(depth), annotated, in_time=config != "row_order")
+
+
+def _frames(
+    dataset: str, depth_mm: np.ndarray, annotated: list[AnnotatedFrame], *, in_time: bool
+) -> Frames:
+    """Depth [n rows cols] and what belongs to it -> `Frames`, joints through each frame's crop."""
+    grid = depth_mm.shape[1:]
+    crop = np.array([a.recording.crop for a in annotated], np.int32)
+    xy = joints_to_grid(np.array([a.joints for a in annotated], np.float32), crop[:, None], grid)
+    visible = np.array([a.visible for a in annotated]) & inside(xy, grid)
+    number = np.array([a.number for a in annotated], np.int32)
     return Frames(
         dataset=dataset,
-        depth_mm=depth,
+        depth_mm=depth_mm,
         xy=np.where(visible[..., None], xy, np.float32(-1)),
         visible=visible,
-        subject=np.array(columns["subject"]),
-        sequence=np.array(columns["sequence"]),
+        subject=np.array([a.recording.subject for a in annotated]),
+        sequence=np.array([a.recording.sequence for a in annotated]),
         frame=number,
         crop=crop,
-        step=0 if config == "row_order" else usual_step(number),
+        step=usual_step(number) if in_time else 0,
     )

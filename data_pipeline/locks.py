@@ -1,4 +1,4 @@
-"""One process at a time works in a folder: two runs started together do not undo each other."""
+"""One process at a time writes a file or a folder: two runs started together do not collide."""
 
 import contextlib
 import fcntl
@@ -8,17 +8,18 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Waits for the process that works in `folder`, or goes on when that one ends or dies.
+def locked(path: Path) -> Iterator[None]:
+    """Waits until no other process holds the lock of `path`, a file or a folder, and holds it.
 
-    The lock lies beside the folder, so that it is no part of what the folder holds.
+    A process that ends or dies releases its lock. The lock is a file beside `path`, so that it is
+    no part of what a folder holds.
     """
-    folder = Path(folder).absolute()  # `.` has no name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f".{folder.name}.lock"), "w") as file:
+    path = Path(path).absolute()  # `.` has no name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting for the process that is working in {folder}", file=sys.stderr)
+            print(f"waiting for the process that writes {path}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

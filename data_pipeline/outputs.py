@@ -1,22 +1,42 @@
-"""A file to be written at the end of long work -> whether it can be, before the work."""
+"""A file to be written at the end of long work -> whether it can be written, before the work."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipeline.errors import DataError
 
 
-def check_output(path: Path, suffixes: Sequence[str]) -> None:
-    """`suffixes` have no dot.
+def check_output(path: Path, suffixes: Sequence[str], *, create_folder: bool = False) -> None:
+    """Makes sure that `path` can be written: tries it with an empty file beside it.
+
+    `suffixes` have no dot. With `create_folder`, folders that do not exist are created.
 
     Raises:
-      DataError: another suffix, a folder that does not exist, or the name of a folder.
+      DataError: another suffix, a folder that does not exist, the name of a folder, or a place
+        that cannot be written.
     """
+    check_name(path, suffixes)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        if create_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.parent.is_dir():
+            raise DataError(f"{path}: no such folder: {path.parent}; create it, or name another")
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); choose another place, or change the "
+            "permissions of this one"
+        ) from error
+
+
+def check_name(path: Path, suffixes: Sequence[str]) -> None:
+    """The part of `check_output` that writes nothing: a known suffix, no folder of that name."""
     if path.suffix.removeprefix(".") not in suffixes:
         *rest, last = (f".{suffix}" for suffix in suffixes)
         either = f"{', '.join(rest)} or {last}" if rest else last
         raise DataError(f"{path}: expected a name in {either}")
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: no such folder: {path.parent}; make it, or name another")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; expected the name of a file")
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+        raise DataError(f"{path}: is a folder; expected the name of a file")

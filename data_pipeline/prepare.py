@@ -2,6 +2,9 @@
 
 python -m data_pipeline.prepare --dataset=utd_mhad --data_dir=DIR --out=utd.npz
 python -m experiments.run --dataset=utd_mhad --data_dir=utd.npz
+
+A babyPose folder is refused with the list of problems that `python -m data_pipeline.check` reports;
+remarks are printed and do not stop it.
 """
 
 import dataclasses
@@ -14,17 +17,21 @@ from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import grid_of, save
 from data_pipeline.load import fingerprint, read
+from data_pipeline.outputs import check_name, check_output
 
 
 def prepare(
     dataset: str, data_dir: Path, grid: tuple[int, int], out: Path, config: str | None = None
 ) -> dict:
-    """Writes `out`; returns what it holds. Raises `DataError` for unusable data."""
+    """Writes `out`; returns what it holds. Raises `DataError` for unusable data.
+
+    Whatever can be checked without reading images is checked first.
+    """
     began = time.perf_counter()
-    out.parent.mkdir(parents=True, exist_ok=True)  # before reading, which takes long
     if dataset not in DATASETS:
         raise DataError(f"unknown data set {dataset!r}; one of: {', '.join(DATASETS)}")
     fingerprint(dataset, data_dir, config or "")  # the folder exists, and has files
+    check_output(out, ["npz"], create_folder=True)
     frames = read(dataset, data_dir, grid, config or DATASETS[dataset].configs[0])
     save(frames, out)
     return {
@@ -59,10 +66,7 @@ def run(options: Options) -> dict:
     known = DATASETS[options.dataset].configs if options.dataset in DATASETS else ()
     if known and options.builder not in (None, *known):
         raise DataError(f"unknown --builder {options.builder!r}; one of: {', '.join(known)}")
-    if out.suffix != ".npz":
-        raise DataError(f"--out={out}: expected a name in .npz")
-    if out.is_dir():
-        raise DataError(f"--out={out}: is a folder; expected the name of a file")
+    check_name(out, ["npz"])
     return prepare(options.dataset, expand(options.data_dir), grid, out, options.builder)
 
 

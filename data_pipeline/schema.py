@@ -1,13 +1,14 @@
-"""The one form in which every TFDS builder stores a data set: raw annotated frames, in order.
+"""The form in which every TFDS builder stores a data set: raw annotated frames, in order.
 
     {depth, joints, visible, subject, sequence, frame, crop}, one example per annotated frame
 
-A frame is a fact of the data set; clips, grids and masks are choices made after it.
+A frame is a fact of the data set; clips, grids and masks are chosen later.
 """
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_pipeline.sources import AnnotatedFrame
 from jaxpose.body.skeleton import JOINTS
 
 
@@ -36,3 +37,16 @@ def frame_features() -> tfds.features.FeaturesDict:
             "crop": tfds.features.Tensor(shape=(4,), dtype=np.int32),
         }
     )
+
+
+def example_of(frame: AnnotatedFrame, depth: np.ndarray | str) -> dict:
+    """One example; `depth` is uint16 [h w 1], or the path of a PNG that holds it."""
+    return {
+        "depth": depth,
+        "joints": frame.joints,
+        "visible": frame.visible,
+        "subject": frame.recording.subject,
+        "sequence": frame.recording.sequence,
+        "frame": frame.number,
+        "crop": np.array(frame.recording.crop, np.int32),
+    }

@@ -3,6 +3,7 @@
 The TFDS builders and `data_pipeline.load` both take their frames from here.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,112 +11,103 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt16
+from tqdm import tqdm
 
-from data_pipeline.babypose.frames import Infant, hide_outside, read_frames, read_infants
+from data_pipeline.babypose.rules import Findings, FolderError, read_folder
+from data_pipeline.errors import DataError
 from data_pipeline.utd_mhad import recordings as utd
+from jaxpose.recordings.ahead import THREADS, map_ahead
+from jaxpose.recordings.recording import Recording
 
 
 class AnnotatedFrame(NamedTuple):
     """One annotated frame, as `data_pipeline.schema` describes it.
 
     Attributes:
-      subject: the infant's or the person's id.
-      sequence: the recording within the subject.
+      recording: identity, image size and crop of the recording that the frame belongs to.
       number: number of the raw frame within the recording.
       depth_mm: mm at the sensor's size, 0 = no return (grey levels where there are only 8 bits).
       joints: (x, y) px of that image, (-1, -1) where not visible.
       visible: whether each joint is annotated and inside the image.
-      crop: (x, y, width, height) px of the image: the part that the nets see.
+      image: PNG file with exactly this depth, None where there is none.
     """
 
-    subject: str
-    sequence: str
+    recording: Recording
     number: int
     depth_mm: UInt16[np.ndarray, "h w"]
     joints: Float[np.ndarray, "12 2"]
     visible: Bool[np.ndarray, "12"]
-    crop: tuple[int, int, int, int]
+    image: Path | None = None
 
 
-class Source(NamedTuple):
-    """The frames of a data set.
-
-    Attributes:
-      count: number of frames.
-      frames: yields them in order, reading each file once. Raises `DataError` for a damaged file.
-    """
-
-    count: int
-    frames: Callable[[], Iterator[AnnotatedFrame]]
+Source = Callable[[Path, str], Iterator[AnnotatedFrame]]
+"""(folder, configuration) -> frames in order, each file read once; `DataError` where unusable."""
 
 
-def babypose(folder: Path, config: str) -> Source:
+def babypose(folder: Path, config: str) -> Iterator[AnnotatedFrame]:
     """A folder in babyPose's layout, see `data_pipeline.babypose.frames`.
 
+    Remarks are printed to stderr after the last frame.
+
     Raises:
-      DataError: sheets or images that cannot be used.
+      FolderError: after every image was read, with all problems of the folder.
     """
-    infants = read_infants(folder, row_order=config == "row_order")
-    for infant in infants:
-        if infant.bits == 8:
-            warnings.warn(
-                f"{infant.images[0].parent} has no 16-bit images: the depth of infant "
-                f"{infant.sheet.subject} will be grey levels (0-255), not millimetres",
-                stacklevel=2,
-            )
-    return Source(
-        count=sum(len(infant.images) for infant in infants),
-        frames=lambda: _babypose_frames(infants),
-    )
-
-
-def _babypose_frames(infants: list[Infant]) -> Iterator[AnnotatedFrame]:
-    for infant, index, depth in read_frames(infants):
-        rows, columns = depth.shape
-        joints, visible = hide_outside(infant.sheet.joints[index], (rows, columns))
+    findings = Findings()
+    for infant, index, depth in read_folder(folder, findings, row_order=config == "row_order"):
+        if depth is None or findings.problems:
+            continue
+        joints, visible = infant.joints
         yield AnnotatedFrame(
-            subject=infant.sheet.subject,
-            sequence="",
-            number=int(infant.sheet.frames[index]),
-            depth_mm=depth.astype(np.uint16),
-            joints=joints,
-            visible=visible,
-            crop=(0, 0, columns, rows),
+            recording=infant.recording,
+            number=infant.recording.numbers[index],
+            depth_mm=depth,
+            joints=joints[index],
+            visible=visible[index],
+            image=infant.images[index] if infant.bits == 16 else None,
+        )
+    findings.print_remarks()
+    if findings.problems:
+        raise FolderError(findings)
+
+
+def utd_mhad(folder: Path, config: str) -> Iterator[AnnotatedFrame]:
+    """A folder with UTD-MHAD's Depth/ and Skeleton/; `config` is every5 or every1.
+
+    Frames come by subject, action, trial and number. A recording that is too short is left out
+    with a warning.
+
+    Raises:
+      DataError: files that are missing or damaged, or no recording that is long enough.
+    """
+    every = int(config.removeprefix("every"))
+    pairs = utd.find_recordings(folder)
+    results = map_ahead(functools.partial(_read_pair, every=every), pairs, THREADS)
+    used = 0
+    for result in tqdm(results, f"reading {folder}", total=len(pairs), unit="file", leave=False):
+        if isinstance(result, utd.TooShort):
+            warnings.warn(f"left out: {result}", stacklevel=2)
+            continue
+        used += 1
+        frames = zip(result.recording.frames(), result.joints, result.visible, strict=True)
+        for frame, joints, visible in frames:
+            yield AnnotatedFrame(result.recording, frame.number, frame.depth_mm, joints, visible)
+    if not used:
+        raise DataError(
+            f"none of the {len(pairs)} recordings has {utd.MIN_FRAMES} frames at every={every}; "
+            "use frames more often or add longer recordings"
         )
 
 
-def utd_mhad(folder: Path, config: str) -> Source:
-    """A folder with UTD-MHAD's Depth/ and Skeleton/; `config` is every5 or every1.
-
-    Raises:
-      DataError: files that are missing or cannot be used.
-    """
-    every = int(config.removeprefix("every"))
-    recordings = utd.usable(utd.find_recordings(folder), every)
-    return Source(
-        count=sum(recordings.values()),
-        frames=lambda: _utd_frames(list(recordings), every),
-    )
+def _read_pair(pair: utd.Pair, every: int) -> utd.Annotated | utd.TooShort:
+    try:
+        return utd.read(pair, every)
+    except utd.TooShort as error:
+        return error
 
 
-def _utd_frames(recordings: list[utd.Recording], every: int) -> Iterator[AnnotatedFrame]:
-    for recording in recordings:
-        frames = utd.read(recording, every)
-        for depth, joints, visible, number in zip(*frames[:4], strict=True):
-            yield AnnotatedFrame(
-                subject=str(recording.subject),
-                sequence=recording.sequence,
-                number=int(number),
-                depth_mm=depth,
-                joints=joints,
-                visible=visible,
-                crop=tuple(int(v) for v in frames.crop),
-            )
-
-
-SOURCES: dict[str, Callable[[Path, str], Source]] = {
+SOURCES: dict[str, Source] = {
     "simulated": babypose,
     "utd_mhad": utd_mhad,
     "babypose": babypose,
 }
-"""Data set -> its reader: (folder, configuration) -> frames."""
+"""Data set -> its reader."""

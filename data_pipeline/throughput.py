@@ -48,12 +48,12 @@ def clips_per_s(make: Feed, starts: np.ndarray, batch_size: int, seconds: float)
 
 def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
     """One row per feed and kind of mask; radius 6 px of 128 columns, as in the paper."""
-    from data_pipeline.examples import batches  # TensorFlow, only where it is needed
-
     frames = load(path)
     starts = clip_starts(frames, np.ones(len(frames), bool), 1)
     if not len(starts):
         raise DataError(f"{path}: no three consecutive frames; expected at least one clip")
+    from data_pipeline.examples import batches  # TensorFlow, only where it is needed
+
     scale_mm = float(DATASETS[frames.dataset].scale_mm)
     radius = 6 * frames.grid[1] / 128
     rows = []

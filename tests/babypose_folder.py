@@ -33,7 +33,7 @@ def write_folder(
     infants: dict[str, int] | None = None,
     size: tuple[int, int] = (48, 64),
     seed: int = 0,
-    deepest_mm: int = 65535,
+    deepest_mm: int = 6553,
 ) -> Path:
     """Writes `root`/pz<ID>/<n>_16bit.png and `root`/result_pz<ID>.csv, and returns `root`.
 
@@ -54,7 +54,7 @@ def write_folder(
 
 
 def write_depth(
-    path: Path, size: tuple[int, int], rng: np.random.Generator, deepest_mm: int = 65535
+    path: Path, size: tuple[int, int], rng: np.random.Generator, deepest_mm: int = 6553
 ) -> np.ndarray:
     """Writes a PNG of random depth, uint16 [h w], and returns what is in it."""
     depth = rng.integers(1, deepest_mm + 1, size, np.uint16)

@@ -12,10 +12,12 @@ import pytest
 from babypose_folder import HEADER, numbers, read_csv, write_cells, write_folder
 
 from data_pipeline.babypose.frames import hide_outside
+from data_pipeline.babypose.rules import FolderError
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.swaps import LEFT, RIGHT, TRUNK, exchanged_pairs, looks_mirrored
 from data_pipeline.check import check, main
 from data_pipeline.examples.clips import clip_starts
+from data_pipeline.load import load_frames
 from jaxpose.body.skeleton import JOINTS, MIRROR
 
 COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}
@@ -87,7 +89,7 @@ def test_missing_joints_are_shares_of_all_joints(folder):
     assert check(folder).infants["2"].missing_share == round(4 / (12 * 12), 4)
 
 
-def test_a_joint_outside_of_the_image_is_a_problem_with_its_row_and_counts_as_missing(folder):
+def test_a_joint_outside_of_the_image_is_a_remark_with_its_row_and_counts_as_missing(folder):
     path = folder / "result_pz10.csv"
 
     def move_out(rows):
@@ -95,12 +97,29 @@ def test_a_joint_outside_of_the_image_is_a_problem_with_its_row_and_counts_as_mi
 
     edit(path, move_out)
     report = check(folder)
-    (problem,) = report.problems
-    assert (problem.file, problem.row) == (str(path), 4)
-    assert "right_ankle at 64,3 is outside" in problem.what
+    (remark,) = report.remarks
+    assert (remark.file, remark.row) == (str(path), 4)
+    assert "right_ankle at 64,3 is outside" in remark.what
     assert report.infants["10"].outside == 1
     assert report.infants["10"].missing_share == round(1 / (5 * 12), 4)
-    assert report.remarks == []
+    assert report.problems == []
+
+
+def test_a_sheet_of_which_most_joints_are_outside_of_the_image_is_one_problem(folder):
+    path = folder / "result_pz10.csv"
+
+    def double(rows):  # as annotated on images twice as large: those at x > 31 or y > 23 fall out
+        for row in rows[1:]:
+            for k in range(1, len(row)):
+                x, y = row[k].split(",")
+                row[k] = f"{2 * int(x)},{2 * int(y)}"
+
+    edit(path, double)
+    report = check(folder)
+    (problem,) = report.problems
+    assert (problem.file, problem.row) == (str(path), None)
+    assert "of 60 joints are outside of the image; expected pixels of its 64x48" in problem.what
+    assert not any("outside" in remark.what for remark in report.remarks)
 
 
 @pytest.mark.parametrize(
@@ -111,15 +130,15 @@ def test_a_joint_outside_of_the_image_is_a_problem_with_its_row_and_counts_as_mi
         (("hand",), "wrist"),
     ],
 )
-def test_an_exchanged_limb_or_joint_is_a_problem_with_its_row(folder, parts, named):
+def test_an_exchanged_limb_or_joint_is_a_remark_with_its_row(folder, parts, named):
     path = folder / "result_pz2.csv"
     edit(path, lambda rows: exchange(rows[6], *parts))
     report = check(folder)
-    (problem,) = report.problems
-    assert (problem.file, problem.row) == (str(path), 7)
-    assert f"exchanged: {named};" in problem.what
+    (remark,) = report.remarks
+    assert (remark.file, remark.row) == (str(path), 7)
+    assert f"exchanged: {named};" in remark.what
     assert report.infants["2"].swaps == 1
-    assert report.remarks == []
+    assert report.problems == []
 
 
 def test_an_exchanged_limb_at_either_end_of_the_recording_is_found(folder):
@@ -128,7 +147,7 @@ def test_an_exchanged_limb_at_either_end_of_the_recording_is_found(folder):
     for n in (1, 56):
         index = rows.index(f"{n}_8bit.png")
         edit(path, lambda rows, k=index: exchange(rows[k], "shoulder", "elbow", "hand"))
-    assert [r.row for r in check(folder).problems] == [
+    assert [r.row for r in check(folder).remarks] == [
         rows.index("1_8bit.png") + 1,
         rows.index("56_8bit.png") + 1,
     ]
@@ -145,8 +164,8 @@ def test_a_run_of_exchanged_frames_is_found_by_its_trunk(folder):
 
     edit(path, exchange_run)
     rows = [row[0] for row in read_csv(path)]
-    actual = {r.row for r in check(folder).problems}
-    assert actual == {rows.index(name) + 1 for name in names}
+    rows_found = {r.row for r in check(folder).remarks}
+    assert rows_found == {rows.index(name) + 1 for name in names}
 
 
 def test_a_sheet_with_all_sides_exchanged_is_reported_once(folder):
@@ -157,9 +176,9 @@ def test_a_sheet_with_all_sides_exchanged_is_reported_once(folder):
             exchange(row, "shoulder", "elbow", "hand", "hip", "knee", "foot")
 
     edit(path, exchange_all)
-    (problem,) = check(folder).problems
-    assert (problem.file, problem.row) == (str(path), None)
-    assert "most frames" in problem.what
+    (remark,) = check(folder).remarks
+    assert (remark.file, remark.row) == (str(path), None)
+    assert "most frames" in remark.what
 
 
 @pytest.mark.parametrize("quarter_turns", range(4))
@@ -197,54 +216,52 @@ def test_one_exchanged_frame_does_not_hide_the_next_nor_accuse_its_neighbours():
     assert flags[6:8].all()
 
 
-@pytest.mark.parametrize(("apart", "actual"), [(9, False), (11, True)])
-def test_sides_closer_than_a_64th_of_the_width_cannot_be_told_apart(apart, actual):
+@pytest.mark.parametrize(("apart", "found"), [(9, False), (11, True)])
+def test_sides_closer_than_a_64th_of_the_width_cannot_be_told_apart(apart, found):
     # an exchange moves both joints of a pair by `apart`; 2 * 10 px is 1/32 of 640
     joints, visible, frames = still(apart=apart)
     joints[6] = joints[6, MIRROR]
-    assert exchanged_pairs(joints, visible, frames, 640).any() == actual
+    assert exchanged_pairs(joints, visible, frames, 640).any() == found
 
 
-def test_one_pixel_deeper_than_can_be_stored_is_a_problem_of_its_infant_with_the_first_row(folder):
+def test_one_pixel_deeper_than_can_be_stored_is_a_problem_with_its_row(folder):
     for n, deepest in ((11, 6554), (16, 7000), (21, 6553)):
         values = np.full((48, 64), 1000, np.uint16)
         values[20, 30] = deepest
         cv2.imwrite(str(folder / "pz10" / f"{n}_16bit.png"), values)
-    (problem,) = check(folder).problems
-    rows = [row[0] for row in read_csv(folder / "result_pz10.csv")]
-    assert problem.file == str(folder / "result_pz10.csv")
-    assert problem.row == rows.index("11_8bit.png") + 1
-    first = folder / "pz10" / "11_16bit.png"
-    assert f"depth of up to 7000 mm in 2 images, first in {first}; expected" in problem.what
-    assert "at most 6553 mm" in problem.what
+    path = folder / "result_pz10.csv"
+    rows = [row[0] for row in read_csv(path)]
+    problems = {(p.file, p.row): p.what for p in check(folder).problems}
+    assert problems.keys() == {(str(path), rows.index(f"{n}_8bit.png") + 1) for n in (11, 16)}
+    what = problems[str(path), rows.index("16_8bit.png") + 1]
+    image = folder / "pz10" / "16_16bit.png"
+    assert f"{image}: depth of up to 7000 mm; expected at most 6553 mm" in what
 
 
-def renumber(folder, subject, existing, expected):
+def renumber(folder, subject, old, new):
     """Gives an infant's frames other numbers, in its sheet and in the names of its images."""
-    names = {f"{a}_8bit.png": f"{b}_8bit.png" for a, b in zip(existing, expected, strict=True)}
+    names = {f"{a}_8bit.png": f"{b}_8bit.png" for a, b in zip(old, new, strict=True)}
 
     def rename(rows):
         for row in rows[1:]:
             row[0] = names[row[0]]
 
     edit(folder / f"result_pz{subject}.csv", rename)
-    for a, b in zip(
-        existing, expected, strict=True
-    ):  # ascending, and no image gets a higher number
+    for a, b in zip(old, new, strict=True):  # ascending, and no image gets a higher number
         (folder / f"pz{subject}" / f"{a}_16bit.png").rename(
             folder / f"pz{subject}" / f"{b}_16bit.png"
         )
 
 
 @pytest.mark.parametrize(
-    "expected",
+    "new",
     [
         (1, 2, 3, 4, 5),  # evenly, but not as the other infant's
         (1, 6, 7, 12, 13),  # 5 apart only in twos
     ],
 )
-def test_an_infant_without_three_frames_in_a_row_at_the_folders_step_is_a_problem(folder, expected):
-    renumber(folder, "10", numbers(5), expected)
+def test_an_infant_without_three_frames_in_a_row_at_the_folders_step_is_a_problem(folder, new):
+    renumber(folder, "10", numbers(5), new)
     report = check(folder)
     (problem,) = report.problems
     assert (problem.file, problem.row) == (str(folder / "result_pz10.csv"), None)
@@ -258,14 +275,21 @@ def test_three_frames_in_a_row_at_the_folders_step_are_enough(folder):
     assert check(folder).problems == []
 
 
-@pytest.mark.parametrize("expected", [(1, 2, 3, 4, 5), (1, 6, 7, 12, 13), (1, 2, 3, 8, 13)])
-def test_a_run_finds_no_clip_where_the_check_found_none(folder, expected, tmp_path):
-    from data_pipeline import load
+@pytest.mark.parametrize("new", [(1, 2, 3, 4, 5), (1, 6, 7, 12, 13)])
+def test_an_infant_without_a_clip_is_refused_by_a_run_with_the_problem_of_the_check(
+    folder, new, tmp_path
+):
+    renumber(folder, "10", numbers(5), new)
+    with pytest.raises(FolderError) as error:
+        load_frames("babypose", folder, (12, 16), tmp_path / "cache")
+    assert list(error.value.problems) == check(folder).problems != []
 
-    renumber(folder, "10", numbers(5), expected)
-    frames = load.load_frames("babypose", folder, (12, 16), tmp_path / "cache")
+
+def test_three_frames_in_a_row_at_the_folders_step_are_one_clip_of_a_run(folder, tmp_path):
+    renumber(folder, "10", numbers(5), (1, 2, 3, 8, 13))
+    frames = load_frames("babypose", folder, (12, 16), tmp_path / "cache")
     clips = {s: len(clip_starts(frames, frames.subject == s, 1)) for s in ("2", "10")}
-    assert clips == {"2": 10, "10": 0 if check(folder).problems else 1}
+    assert clips == {"2": 10, "10": 1}
 
 
 def test_frames_that_never_follow_one_another_are_a_problem_of_the_folder(tmp_path):
@@ -362,7 +386,7 @@ def test_no_frame_of_the_14_real_sheets_is_suspected(real_tracks):
 def test_99_percent_of_limbs_exchanged_in_single_real_frames_are_found(real_tracks, limb):
     start = JOINTS.index("right_shoulder" if limb == "arm" else "right_hip")
     right, left = np.arange(start, start + 3), np.arange(start + 3, start + 6)
-    exchanged = actual = false = 0
+    exchanged = found = false = 0
     for joints, visible, frames in real_tracks:
         chosen = np.arange(5, len(joints) - 5, 12)
         chosen = chosen[(visible[chosen][:, right] & visible[chosen][:, left]).sum(1) >= 2]
@@ -374,10 +398,10 @@ def test_99_percent_of_limbs_exchanged_in_single_real_frames_are_found(real_trac
         wrong_visible[np.ix_(chosen, left)] = visible[np.ix_(chosen, right)]
         flags = exchanged_pairs(wrong, wrong_visible, frames, 640).any(1)
         exchanged += len(chosen)
-        actual += flags[chosen].sum()
+        found += flags[chosen].sum()
         false += np.delete(flags, chosen).sum()
     assert exchanged > 500
-    assert actual >= 0.99 * exchanged
+    assert found >= 0.99 * exchanged
     assert false <= 0.01 * exchanged
 
 

@@ -34,7 +34,7 @@ OPEN_TO_DATA = BODY | RECORDINGS | {"jaxpose.decoding.metrics", "jaxpose.errors"
 """What `data_pipeline` may import from jaxpose."""
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 TENSORFLOW = {"tensorflow", "tensorflow_datasets"}
-WITH_TENSORFLOW = {"data_pipeline.schema", "data_pipeline.load", "data_pipeline.examples.batches"}
+WITH_TENSORFLOW = {"data_pipeline.schema", "data_pipeline.examples.batches"}
 
 
 def imported(tree: ast.AST, package: str, lazy: bool) -> set[str]:

@@ -1,5 +1,8 @@
 """From the files of a data set to frames on the net's grid, and what the cache keeps of it."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import cv2
@@ -10,11 +13,13 @@ from test_utd_mhad import skeleton_at
 from test_utd_mhad import write as write_recording
 
 from data_pipeline import load
+from data_pipeline.babypose import frames as babypose_frames
 from data_pipeline.errors import DataError
+from jaxpose.body import geometry
 
 
 def write_babypose(folder, infants, size=(48, 64)):
-    """As `write_folder`, with depth of 1 to 3 m: 16 bits hold more than the file's 6.5 m."""
+    """As `write_folder`, with depth of 1 to 3 m and 30 % of holes; returns the images."""
     random = np.random.default_rng(5)
     write_folder(folder, infants, size)
     depth = {}
@@ -195,6 +200,98 @@ def test_two_first_reads_on_different_grids_do_not_disturb_each_other(tmp_path):
     assert len(results) == 2
 
 
+def test_every_image_is_decoded_once(tmp_path, monkeypatch):
+    write_babypose(tmp_path / "in", {"2": 4, "10": 6})
+    decoded, imdecode = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *a: decoded.append(1) or imdecode(*a))
+    load.load_frames("babypose", tmp_path / "in", (24, 32), tmp_path / "cache")
+    assert len(decoded) == 10
+
+
+def test_loading_imports_neither_tensorflow_nor_jax(tmp_path):
+    code = """
+import sys
+sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = sys.modules["jax"] = None
+from pathlib import Path
+from data_pipeline.load import load_frames
+print(len(load_frames("babypose", Path(sys.argv[1]), (12, 16), Path(sys.argv[2]))))
+"""
+    write_babypose(tmp_path / "in", {"1": 3})
+    command = [sys.executable, "-c", code, str(tmp_path / "in"), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
+def test_a_few_images_at_a_time_are_in_memory(tmp_path, monkeypatch):
+    write_babypose(tmp_path / "in", {"1": 40})
+    running, most = [0], [0]
+    read = babypose_frames._read
+
+    def counted(*arguments):
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        return read(*arguments)
+
+    def used(*arguments):
+        running[0] -= 1
+        return geometry.depth_to_grid(*arguments)
+
+    monkeypatch.setattr(babypose_frames, "_read", counted)
+    monkeypatch.setattr(load, "depth_to_grid", used)
+    load.load_frames("babypose", tmp_path / "in", (24, 32), tmp_path / "cache")
+    assert running[0] == 0
+    assert most[0] <= 2 * 4 + 1  # two per thread, at most four threads, and one at work
+
+
+def cached(root):
+    (path,) = (root / "cache").glob("*.npz")
+    return path
+
+
+def load_small(root, config=None):
+    return load.load_frames("babypose", root / "in", (12, 16), root / "cache", config)
+
+
+@pytest.mark.parametrize("change", ["content", "time kept", "new file", "config", "version"])
+def test_the_name_of_the_cached_file_follows_what_the_frames_depend_on(
+    tmp_path, monkeypatch, change
+):
+    write_babypose(tmp_path / "in", {"1": 3})
+    load_small(tmp_path)
+    before, image = cached(tmp_path), tmp_path / "in" / "pz1" / "6_16bit.png"
+    before.unlink()
+    state, config = image.stat(), None
+    if change in ("content", "time kept"):
+        image.write_bytes(image.read_bytes())
+        if change == "time kept":  # as `cp --preserve` leaves it
+            os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))
+    elif change == "new file":
+        (tmp_path / "in" / "pz1" / "7_16bit.png").write_bytes(image.read_bytes())
+    elif change == "config":
+        config = "row_order"
+    else:
+        monkeypatch.setattr(load, "LOADER", load.LOADER + 1)
+    load_small(tmp_path, config)
+    assert cached(tmp_path) != before
+
+
+def test_a_damaged_file_in_the_cache_is_read_anew(tmp_path):
+    write_babypose(tmp_path / "in", {"1": 3})
+    before = load_small(tmp_path)
+    cached(tmp_path).write_bytes(cached(tmp_path).read_bytes()[:-30])
+    assert load_small(tmp_path).digest() == before.digest()
+
+
+def test_a_file_beside_the_data_changes_nothing(tmp_path):
+    write_babypose(tmp_path / "in", {"1": 3})
+    load_small(tmp_path)
+    before = cached(tmp_path)
+    (tmp_path / "in" / "README.md").write_text("about the data")
+    (tmp_path / "in" / "pz1" / "camera.json").write_text("{}")
+    load_small(tmp_path)
+    assert cached(tmp_path) == before
+
+
 def test_8_bit_images_are_warned_of_also_when_the_cache_answers(tmp_path):
     write_folder(tmp_path / "in", {"1": 3})
     for n in numbers(3):
@@ -227,7 +324,7 @@ def test_a_missing_folder_is_named_with_what_it_should_hold(tmp_path):
 
 
 def test_depth_that_the_file_cannot_hold_is_refused_and_no_file_is_left(tmp_path):
-    write_folder(tmp_path / "in", {"1": 3})  # 16 bits of mm, up to 65 m
-    with pytest.raises(DataError, match="^babypose, recording 1, frame 1: .* in mm"):
+    write_folder(tmp_path / "in", {"1": 3}, deepest_mm=65535)
+    with pytest.raises(DataError, match="result_pz1.csv, row 2: .*11_16bit.png: depth of up to"):
         load.load_frames("babypose", tmp_path / "in", (12, 16), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.npz"))

@@ -41,13 +41,13 @@ def test_a_name_that_no_picture_can_have_is_refused_with_those_that_it_may_have(
 
 def test_a_folder_that_does_not_exist_is_named(asked, tmp_path):
     out = tmp_path / "nowhere" / f"x{asked.suffix}"
-    assert f"{out}: no such folder: {out.parent}; make it, or name another" in asked(out)
+    assert f"{out}: no such folder: {out.parent}; create it, or name another" in asked(out)
 
 
 def test_a_folder_in_the_place_of_the_file_is_named(asked, tmp_path):
     out = tmp_path / f"x{asked.suffix}"
     out.mkdir()
-    assert f"{out} is a folder; expected the name of a file" in asked(out)
+    assert f"{out}: is a folder; expected the name of a file" in asked(out)
 
 
 def test_a_figure_may_be_what_matplotlib_can_draw():

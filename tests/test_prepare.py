@@ -117,9 +117,7 @@ def test_an_out_that_is_a_folder_is_refused_before_any_work(folder, tmp_path, ca
     monkeypatch.setattr(prepare, "prepare", None)
     (tmp_path / "b.npz").mkdir()
     assert command(*options(folder, tmp_path / "b.npz")) == 2
-    expected_value = (
-        f"error: --out={tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
-    )
+    expected_value = f"error: {tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
     assert capsys.readouterr() == ("", expected_value)
 
 

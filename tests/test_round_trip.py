@@ -106,7 +106,7 @@ def test_real_adults_of_utd_mhad_return(real_data, radius):
     parts = []
     for recording in find_recordings(real_data / "utd_mhad")[::40]:
         frames = read(recording, every=5)
-        parts.append(on_grid(frames.joints, frames.visible, frames.crop, radius))
+        parts.append(on_grid(frames.joints, frames.visible, frames.recording.crop, radius))
     xy, visible = (np.concatenate(part) for part in zip(*parts, strict=True))
     assert len(xy) > 80
     assert visible.mean() > 0.95

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from data_pipeline.errors import DataError
-from data_pipeline.utd_mhad.recordings import body_crop, find_recordings, project, read, usable
+from data_pipeline.sources import utd_mhad
+from data_pipeline.utd_mhad.recordings import find_recordings, project, read
 from jaxpose.body.skeleton import JOINTS
+from jaxpose.recordings.utd_mhad import body_crop
 
 FOCAL = 285.63
 KINECT = {
@@ -101,7 +103,7 @@ def test_kept_frames_start_at_the_lag_and_end_with_the_shorter_file(
 ):
     depth = body_at(160, depths) + np.arange(depths, dtype=np.uint16)
     frames = read_only(write(tmp_path, depth=depth, skeleton=skeleton_at(160, skeletons)), every)
-    assert frames.frame.tolist() == stored
+    assert list(frames.recording.numbers) == stored
     assert frames.depth[:, 0, 0].tolist() == stored  # the background says which frame it is
 
 
@@ -219,8 +221,8 @@ def test_a_file_without_its_variable_is_named(tmp_path, kind, key):
         ),
         ({"skeleton": skeleton_at(160, 20).astype(int)}, "d_skel is int64; expected float64"),
         ({"skeleton": np.array("no")}, "d_skel is <U2; expected float64"),
-        ({"depth": np.zeros((240, 320, 20), np.uint16)}, "depth is 0 in every kept frame"),
-        ({"depth": np.zeros((240, 320, 20), np.uint8)}, "depth is 0 in every kept frame"),
+        ({"depth": np.zeros((240, 320, 20), np.uint16)}, "depth is 0 in every frame that is used"),
+        ({"depth": np.zeros((240, 320, 20), np.uint8)}, "depth is 0 in every frame that is used"),
         ({"depth": np.zeros((240, 320, 0), np.uint16)}, "d_depth has no frames; fetch"),
         ({"skeleton": np.zeros((20, 3, 0))}, "d_skel has no frames; fetch"),
         ({"skeleton": np.full((20, 3, 20), np.nan)}, "no joint falls inside the image in any"),
@@ -243,12 +245,15 @@ def test_one_joint_in_one_kept_frame_is_enough(tmp_path):
 def test_a_short_recording_is_left_out_with_a_warning_and_nothing_left_is_an_error(tmp_path):
     write(write(tmp_path), "a2_s1_t1", body_at(160, 12), skeleton_at(160, 12))  # frames 2 and 7
     with pytest.warns(UserWarning, match="a2_s1_t1_depth.mat: 12 depth and .* leave 2 at every=5"):
-        assert [r.sequence for r in usable(find_recordings(tmp_path), 5)] == ["a1_t1"]
+        frames = list(utd_mhad(tmp_path, "every5"))
+    assert [(f.recording.sequence, f.number) for f in frames] == [
+        ("a1_t1", number) for number in (2, 7, 12, 17)
+    ]
     with (
         pytest.warns(UserWarning, match="left out"),
-        pytest.raises(DataError, match="none of the 2 recordings has 3 kept frames at every=9"),
+        pytest.raises(DataError, match="none of the 2 recordings has 3 frames at every=9"),
     ):
-        usable(find_recordings(tmp_path), 9)
+        list(utd_mhad(tmp_path, "every9"))
 
 
 def test_reading_recordings_needs_no_tensorflow():
@@ -268,8 +273,8 @@ def build(source, out, **kwargs):
 
 
 def test_the_builder_keeps_every_bit_and_the_order_of_frames(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 2**16, (240, 320, 20), dtype=np.uint16)
-    noise[0, :2, 2] = 65535, 0
+    noise = np.random.default_rng(0).integers(0, 6554, (240, 320, 20), dtype=np.uint16)
+    noise[0, :2, 2] = 6553, 0
     write(tmp_path / "in", "a10_s1_t1", depth=noise)
     for name in ("a1_s2_t1", "a2_s1_t2"):
         write(tmp_path / "in", name)
@@ -334,11 +339,13 @@ def test_fast_arms_of_real_recordings_fall_on_the_body_most_often_at_a_lag_of_tw
 
 @pytest.mark.slow
 def test_no_joint_of_the_324_real_recordings_lies_outside_its_crop(real_data):
-    recordings = usable(find_recordings(real_data / "utd_mhad"), 5)
-    assert len(recordings) == 324
+    pairs = find_recordings(real_data / "utd_mhad")
+    assert len(pairs) == 324
     total = outside = 0
-    for recording in recordings:
-        _, joints, visible, _, (x, y, width, height) = read(recording, 5)
+    for pair in pairs:
+        frames = read(pair, 5)
+        joints, visible = frames.joints, frames.visible
+        x, y, width, height = frames.recording.crop
         inside = (joints >= (x - 0.5, y - 0.5)) & (joints < (x + width - 0.5, y + height - 0.5))
         outside += (visible & ~inside.all(-1)).sum()
         total += visible.size

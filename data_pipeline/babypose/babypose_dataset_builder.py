@@ -13,24 +13,16 @@ everything that would stop the build.
 """
 
 import dataclasses
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
-from tqdm import tqdm
 
-from data_pipeline.babypose.frames import (
-    Infant,
-    hide_outside,
-    read_depth,
-    read_frames,
-    read_infants,
-)
+from data_pipeline.babypose.layout import source_files
 from data_pipeline.errors import DataError
-from data_pipeline.schema import frame_features
+from data_pipeline.schema import example_of, frame_features
+from data_pipeline.sources import babypose
 
 _KEYS = 2**128  # TFDS sorts by key in buckets that divide this range
 
@@ -92,53 +84,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        """Reads everything once before the first example is written; raises DataError."""
         try:
             root = Path(dl_manager.manual_dir)
         except AssertionError as error:  # an absent or empty folder, which is the user's to mend
             raise DataError(str(error)) from error
-        infants = read_infants(root, row_order=self.builder_config.row_order)
-        for infant in infants:
-            if infant.bits == 8:
-                warnings.warn(
-                    f"{infant.images[0].parent} has no 16-bit images: the depth of infant "
-                    f"{infant.sheet.subject} will be grey levels (0-255), not millimetres",
-                    stacklevel=2,
-                )
-        total = sum(len(infant.images) for infant in infants)
-        for _, _, depth in tqdm(
-            read_frames(infants), "Checking images", total=total, unit=" frames", leave=False
-        ):
-            size = depth.shape
-        return {"train": self._generate_examples(infants, size)}
+        return {"train": self._generate_examples(root)}
 
-    def _generate_examples(
-        self, infants: list[Infant], size: tuple[int, int]
-    ) -> Iterator[tuple[int, dict]]:
-        h, w = size
+    def _generate_examples(self, root: Path) -> Iterator[tuple[int, dict]]:
+        """Raises `DataError` after the last example if the folder has a problem.
+
+        TFDS removes what it has written by then.
+        """
         # Small keys would all fall into the first bucket, which is sorted in memory: 3 GB.
-        spread = _KEYS // sum(len(infant.images) for infant in infants)
-        key = 0
-        for infant in infants:
-            sheet = infant.sheet
-            joints, visible = hide_outside(sheet.joints, size)
-            for index in range(len(infant.images)):
-                yield (
-                    key * spread,
-                    {
-                        "depth": _depth(infant, index),
-                        "joints": joints[index],
-                        "visible": visible[index],
-                        "subject": sheet.subject,
-                        "sequence": "",
-                        "frame": int(sheet.frames[index]),
-                        "crop": np.array((0, 0, w, h), np.int32),
-                    },
-                )
-                key += 1
-
-
-def _depth(infant: Infant, index: int) -> str | np.ndarray:
-    """The PNG's path where TFDS can store its bytes as they are; 8 bits it would stretch to 16."""
-    image = infant.images[index]
-    return str(image) if infant.bits == 16 else read_depth(image, 8).astype(np.uint16)[..., None]
+        spread = _KEYS // max(1, len(source_files(root)))
+        config = "row_order" if self.builder_config.row_order else "time_order"
+        for key, frame in enumerate(babypose(root, config)):
+            # A path is stored as the file's own bytes; an array is encoded anew.
+            depth = frame.depth_mm[..., None] if frame.image is None else str(frame.image)
+            yield key * spread, example_of(frame, depth)

@@ -3,50 +3,55 @@
     pz<ID>/<n>_16bit.png   uint16 depth in mm (or only <n>_8bit.png: grey levels, no millimetres)
     result_pz<ID>.csv      the sheet, beside the folder pz<ID>/ or inside of it; or .xlsx
 
-A folder that holds one sheet and its images side by side is read too.
+A folder that holds one sheet and its images side by side is read too. Files and folders may be
+symbolic links.
 """
 
-import os
-import re
+import dataclasses
+import functools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt
+from jaxtyping import Bool, Float, UInt16
 
-from data_pipeline.babypose.sheets import (
-    SHEET_NAME,
-    Problem,
-    Report,
-    Sheet,
-    raise_first,
-    read_sheet,
-)
+from data_pipeline.babypose.layout import find_sheets, image_folder
+from data_pipeline.babypose.sheets import COLUMNS, Problem, Report, Sheet, raise_first, read_sheet
 from data_pipeline.errors import DataError
-from jaxpose.recordings.png import read_depth
+from jaxpose.recordings.ahead import THREADS, map_ahead
+from jaxpose.recordings.folder import of_images
+from jaxpose.recordings.png import image_size, read_depth
+from jaxpose.recordings.recording import Recording, check_size
 
-AHEAD = 32
-"""Images that are decoded before the first of them is used."""
+__all__ = ["Infant", "find_sheets", "hide_outside", "read_depth", "read_frames", "read_infants"]
 
 
-class Infant(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Infant:
     """One infant's annotated frames.
 
-    images: the depth PNG of each frame of the sheet
-    bits:   16 = depth in mm; 8 = grey levels, where the folder has no 16-bit image at all
+    Attributes:
+        sheet: the annotations of the frames that have an image.
+        images: the depth PNG of each frame of the sheet.
+        bits: 16 = depth in mm; 8 = grey levels, where the folder has no 16-bit image at all.
+        recording: the same images as a recording.
     """
 
     sheet: Sheet
     images: tuple[Path, ...]
     bits: int
+    recording: Recording
+
+    @functools.cached_property
+    def joints(self) -> tuple[Float[np.ndarray, "n 12 2"], Bool[np.ndarray, "n 12"]]:
+        """Joints (x, y) px and whether they are visible: annotated, and inside of the image."""
+        return hide_outside(self.sheet.joints, self.recording.size[::-1])
 
 
 def read_infants(
     root: Path, report: Report = raise_first, *, row_order: bool = False
 ) -> list[Infant]:
-    """Reads every sheet below `root` and finds its images, without opening those.
+    """Reads every sheet below `root` and pairs it with its images, without decoding those.
 
     Infants come by number. Frames come by number too, or as the sheet has them (`row_order`).
     """
@@ -54,54 +59,29 @@ def read_infants(
     for path in find_sheets(root, report):
         sheet = read_sheet(path, report)
         if sheet is not None:
-            infant = _find_images(sheet if row_order else sheet.in_time_order(), report)
+            _report_zeros(sheet, report)
+            infant = _pair(sheet if row_order else sheet.in_time_order(), report)
             if infant is not None:
                 infants.append(infant)
     return infants
 
 
 def read_frames(
-    infants: list[Infant], report: Report = raise_first
-) -> Iterator[tuple[Infant, int, UInt[np.ndarray, "h w"] | None]]:
+    infants: list[Infant], report: Report = raise_first, *, threads: int = THREADS
+) -> Iterator[tuple[Infant, int, UInt16[np.ndarray, "h w"] | None]]:
     """Yields (infant, index of the frame in its sheet, depth), all of one size; None if unusable.
 
-    Depth is uint16 or uint8, as the infant's `bits` say, and never rescaled.
+    Depth is in mm, or the grey levels of an infant with 8-bit images, and never rescaled.
     """
-    size = None
-    for infant, index, depth in _decoded(infants):
-        image, sheet = infant.images[index], infant.sheet
-        try:
+    for infant in infants:
+        size = infants[0].recording.size
+        read = functools.partial(_read, infant, size)
+        for index, depth in enumerate(map_ahead(read, range(len(infant.images)), threads)):
             if isinstance(depth, DataError):
-                raise depth
-            size = size or depth.shape
-            if depth.shape != size:
-                expected, actual = (f"{w}x{h}" for h, w in (size, depth.shape))
-                raise DataError(
-                    f"{image}: {actual} pixels, the images before have {expected}; "
-                    "a data set has one size, so resize or remove it"
-                )
-        except DataError as error:
-            report(Problem(str(sheet.path), int(sheet.rows[index]), str(error)))
-            depth = None
-        yield infant, index, depth
-
-
-def _decoded(infants: list[Infant]) -> Iterator[tuple[Infant, int, np.ndarray | DataError]]:
-    """Every image in order, or what is wrong with it; several are decoded at a time."""
-
-    def decode(item: tuple[Infant, int]) -> np.ndarray | DataError:
-        infant, index = item
-        try:
-            return read_depth(infant.images[index], infant.bits)
-        except DataError as error:
-            return error
-
-    items = [(infant, index) for infant in infants for index in range(len(infant.images))]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for first in range(0, len(items), AHEAD):
-            part = items[first : first + AHEAD]
-            for (infant, index), depth in zip(part, pool.map(decode, part), strict=True):
-                yield infant, index, depth
+                sheet = infant.sheet
+                report(Problem(str(sheet.path), int(sheet.rows[index]), str(depth)))
+                depth = None
+            yield infant, index, depth
 
 
 def hide_outside(
@@ -116,57 +96,58 @@ def hide_outside(
     return np.where(visible[..., None], joints, np.float32(-1)), visible
 
 
-def find_sheets(root: Path, report: Report) -> list[Path]:
-    """The one sheet of each infant, by the infant's number."""
-    by_subject: dict[str, list[Path]] = {}
-    for path in sorted([*root.glob("*"), *root.glob("pz*/*")]):
-        if path.is_file() and (named := SHEET_NAME.fullmatch(path.name)):
-            by_subject.setdefault(named[1], []).append(path)
-    for folder in sorted(root.glob("pz*/")):
-        if folder.name.endswith(".partial"):
-            what = "not finished; run the simulate command that began it again, or delete it"
-            report(Problem(str(folder), None, what))
-        elif folder.name[2:] not in by_subject and any(folder.glob("*bit.png")):
-            what = f"images without a sheet; add result_{folder.name}.csv beside or inside of it"
-            report(Problem(str(folder), None, what))
-    if not by_subject:
-        what = (
-            "no sheet result_pz<ID>.csv or .xlsx in it, nor in a folder pz<ID>/ below; "
-            "give the folder that holds the sheets and the folders pz<ID>/"
-        )
-        report(Problem(str(root), None, what))
-    for subject, (stored, *others) in by_subject.items():
-        for other in others:
-            what = f"{stored} is a sheet of the same infant {subject}; remove one of the two"
-            report(Problem(str(other), None, what))
-    return [by_subject[s][0] for s in sorted(by_subject, key=lambda s: (int(s), s))]
+def _read(
+    infant: Infant, size: tuple[int, int], index: int
+) -> UInt16[np.ndarray, "h w"] | DataError:
+    """The depth of one frame, or the reason why it cannot be used."""
+    try:
+        depth = infant.recording.read(index)
+        check_size(depth, size, str(infant.images[index]))
+    except DataError as error:
+        return error
+    return depth
 
 
-def _find_images(sheet: Sheet, report: Report) -> Infant | None:
+def _report_zeros(sheet: Sheet, report: Report) -> None:
+    """Reports joints at exactly 0,0, which some programs write where a joint is missing."""
+    for k, joint in np.argwhere((sheet.joints == 0).all(-1)):
+        what = f"{COLUMNS[joint]} is 0,0; expected -1,-1 where a joint is missing"
+        report(Problem(str(sheet.path), int(sheet.rows[k]), what))
+
+
+def _pair(sheet: Sheet, report: Report) -> Infant | None:
     """The image of every frame: 16 bits, or 8 where the folder has no 16-bit image of the sheet.
 
     Frames without an image are reported and left out.
     """
-    beside = sheet.path.parent
-    folder = beside / f"pz{sheet.subject}"
-    # An infant's depth must never be taken for another's: images beside the sheet count only
-    # where no other infant can be meant.
-    alone = sum(bool(SHEET_NAME.fullmatch(path.name)) for path in beside.iterdir()) == 1
-    others = re.fullmatch("pz[0-9]+", beside.name) and beside.name != folder.name
-    if not folder.is_dir() and alone and not others:
-        folder = beside
+    folder = image_folder(sheet)
     for bits in (16, 8):
         images = tuple(folder / f"{number}_{bits}bit.png" for number in sheet.numbers)
-        existing = [image.is_file() for image in images]
-        if any(existing):
+        present = np.array([image.is_file() for image in images])
+        if present.any():
             break
     else:
-        what = f"none of its images is there; put <number>_16bit.png into {folder}"
+        what = f"none of its images exists; put <number>_16bit.png into {folder}"
         report(Problem(str(sheet.path), None, what))
         return None
-    for image, is_there, row in zip(images, existing, sheet.rows, strict=True):
-        if not is_there:
-            what = f"{image} is missing; copy it there or remove the row"
-            report(Problem(str(sheet.path), int(row), what))
-    stored = np.flatnonzero(existing)
-    return Infant(sheet.take(stored), tuple(images[k] for k in stored), bits)
+    for k in np.flatnonzero(~present):
+        what = f"{images[k]} is missing; copy it to this place or remove the row"
+        report(Problem(str(sheet.path), int(sheet.rows[k]), what))
+    rows = np.flatnonzero(present)
+    sheet, images = sheet.take(rows), tuple(images[k] for k in rows)
+    size = next((size for image in images if (size := image_size(image))), None)
+    if size is None:
+        return _report_damaged(sheet, images, bits, report)
+    recording = of_images(
+        sheet.frames.tolist(), images, subject=sheet.subject, size=size, source=folder, bits=bits
+    )
+    return Infant(sheet=sheet, images=images, bits=bits, recording=recording)
+
+
+def _report_damaged(sheet: Sheet, images: tuple[Path, ...], bits: int, report: Report) -> None:
+    """Reports every image of an infant that has no image with a sound header."""
+    for image, row in zip(images, sheet.rows, strict=True):
+        try:
+            read_depth(image, bits)
+        except DataError as error:
+            report(Problem(str(sheet.path), int(row), str(error)))

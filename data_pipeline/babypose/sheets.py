@@ -23,7 +23,8 @@ COLUMNS = tuple(j.replace("wrist", "hand").replace("ankle", "foot") for j in JOI
 IGNORED = ("head", "neck")
 FEWEST_FRAMES = 3  # a clip
 SHEET_NAME = re.compile(r"result_pz([0-9]+)\.(csv|xlsx)", re.IGNORECASE)
-_IMAGE_NAME = re.compile(r"([0-9]{1,9})_(?:8|16)bit\.png")  # 9 digits fit the schema's int32
+_IMAGE_NAME = re.compile(r"([0-9]+)_(?:8|16)bit\.png")
+_MOST_NUMBER = 2**31 - 1  # the schema's int32
 _NUMBER = r"\s*(-?[0-9]+(?:\.[0-9]*)?)\s*"
 _CELL = re.compile(f"{_NUMBER},{_NUMBER}")
 
@@ -180,6 +181,12 @@ def _read_row(
         raise DataError(
             f"{name!r} is not an image name; expected <number>_8bit.png or <number>_16bit.png, "
             "without a folder"
+        )
+    digits = image[1].lstrip("0")
+    if len(digits) > 10 or int(digits or 0) > _MOST_NUMBER:
+        raise DataError(
+            f"{name!r}: expected a frame number of at most {_MOST_NUMBER}; number the frames "
+            "1, 2, 3 ... in the order of recording, not by time stamps"
         )
     joints = np.full((len(COLUMNS), 2), -1, np.float32)
     for joint, column in enumerate(COLUMNS):

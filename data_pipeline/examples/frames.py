@@ -18,14 +18,13 @@ from jaxtyping import Bool, Float, Int
 
 from data_pipeline.errors import DataError
 from jaxpose.body.skeleton import MIRROR
+from jaxpose.recordings.recording import DEEPEST_MM
 
 FORMAT = "jaxpose frames 1"
 _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 """What numpy meets in a file that is not, or no longer, what `save` wrote."""
 UNIT_MM = 0.1
 """Depth is stored in tenths of a millimetre, far below any sensor's noise."""
-DEEPEST_MM = int(np.iinfo(np.uint16).max * UNIT_MM)
-"""What 16 bits of that hold, in whole millimetres."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +113,10 @@ def usual_step(frame: Int[np.ndarray, " n"]) -> int:
 
 
 def save(frames: Frames, path: Path) -> None:
-    """Writes beside `path`, then renames: a file that is there is whole."""
+    """Writes beside `path`, then renames, so that a file of that name is always whole.
+
+    Raises `DataError` for depth that the file cannot hold, and `OSError` that names `path`.
+    """
     arrays = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}
     depth = np.round(arrays.pop("depth_mm") / UNIT_MM)
     fits = ((depth >= 0) & (depth <= np.iinfo(np.uint16).max)).all((1, 2))
@@ -128,15 +130,29 @@ def save(frames: Frames, path: Path) -> None:
         )
     header = {"format": FORMAT, "dataset": arrays.pop("dataset"), "step": arrays.pop("step")}
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f"{_beside(path)}{os.getpid()}.part")
     try:
         with open(beside, "wb") as file:
             np.savez_compressed(
                 file, header=json.dumps(header), depth=depth.astype(np.uint16), **arrays
             )
         beside.rename(path)
+    except OSError as error:  # of a full disk it names no file
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_parts(path: Path) -> None:
+    """Removes what processes that were killed have left of `path`; its lock must be held."""
+    for part in path.parent.iterdir():
+        if part.name.startswith(_beside(path)) and part.suffix == ".part":
+            part.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> str:
+    """Beginning of the names under which `save` writes."""
+    return f".{path.name}."
 
 
 def load(path: Path) -> Frames:

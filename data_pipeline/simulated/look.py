@@ -86,7 +86,7 @@ def _readers(folder: Path, simulated: bool) -> list[Callable[[], np.ndarray]]:
     )
 
 
-def _middle(recording: utd_mhad.Recording) -> np.ndarray:
+def _middle(recording: utd_mhad.Pair) -> np.ndarray:
     depth = utd_mhad.read(recording, every=1).depth
     return depth[len(depth) // 2]
 

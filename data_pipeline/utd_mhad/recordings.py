@@ -10,22 +10,22 @@ Source: Chen, Jafari and Kehtarnavaz, ICIP 2015; the lag and the projection were
 """
 
 import dataclasses
+import functools
 import re
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32, UInt16
+from jaxtyping import Bool, Float, UInt16
 
 from data_pipeline.errors import DataError
-from jaxpose.recordings.utd_mhad import HEIGHT, WIDTH, body_crop, read_array, read_depth
+from jaxpose.recordings.recording import Recording
+from jaxpose.recordings.utd_mhad import HEIGHT, WIDTH, open_depth, read_array
 
 LAG = 2
 """Raw frames by which the skeleton leads: `skeleton[t]` belongs to `depth[t + LAG]`."""
 MIN_FRAMES = 3
-"""Kept frames without which a recording holds not even one clip."""
+"""Frames that are used, without which a recording holds not even one clip."""
 
 KINECT_JOINTS = (8, 9, 10, 4, 5, 6, 16, 17, 18, 12, 13, 14)
 """Rows of `d_skel` in the order of `jaxpose.body.skeleton.JOINTS`."""
@@ -34,15 +34,16 @@ LAYOUT = (
     "expected Depth/a1_s1_t1_depth.mat ... and Skeleton/a1_s1_t1_skeleton.mat ...; "
     "unpack UTD-MHAD's depth and skeleton archives side by side"
 )
+KINDS = ("depth", "skeleton")
 
 
 class TooShort(DataError):
-    """A sound recording with fewer than `MIN_FRAMES` kept frames."""
+    """A sound recording of which fewer than `MIN_FRAMES` frames are used."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Recording:
-    """One person's one performance of one action, and the two files that hold it."""
+class Pair:
+    """The two files of one person's one performance of one action."""
 
     subject: int
     action: int
@@ -55,95 +56,77 @@ class Recording:
         return f"a{self.action}_t{self.trial}"
 
 
-class Frames(NamedTuple):
-    """The kept frames of a recording, in time order, as `data_pipeline.schema` wants them.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Annotated:
+    """The frames of a recording that are used, in time order.
 
     Attributes:
-        depth: mm, 0 = no person.
+        recording: of these frames alone; its crop holds the body in all of them.
         joints: (x, y) px, (0, 0) is the centre of the top-left pixel; (-1, -1) if not visible.
-        visible: inside the image.
-        frame: number of the raw depth frame, from 0.
-        crop: (x, y, width, height) px, 4:3, the same for the whole recording.
+        visible: inside of the image.
     """
 
-    depth: UInt16[np.ndarray, "n 240 320"]
+    recording: Recording
     joints: Float[np.ndarray, "n 12 2"]
     visible: Bool[np.ndarray, "n 12"]
-    frame: Int32[np.ndarray, " n"]
-    crop: Int32[np.ndarray, "4"]
+
+    @functools.cached_property
+    def depth(self) -> UInt16[np.ndarray, "n 240 320"]:
+        """Depth of all frames, mm, 0 = no person."""
+        return np.stack([frame.depth_mm for frame in self.recording.frames()])
 
 
-def find_recordings(folder: Path) -> list[Recording]:
+def find_recordings(folder: Path) -> list[Pair]:
     """Pairs the files of `folder`, sorted by subject, action, trial; opens none of them.
 
     A `.mat` file with another name is left out with a warning. `DataError` if a folder is absent,
-    a file lacks its partner, or nothing is found.
+    a file lacks its partner, or there is no recording.
     """
     folder = Path(folder)
-    result = {kind: _keys(folder, kind) for kind in ("depth", "skeleton")}
-    if not any(result.values()):
+    keys = {kind: _keys(folder, kind) for kind in KINDS}
+    if not any(keys.values()):
         raise DataError(f"{folder}: no recordings; {LAYOUT}")
-    for kind, other in (("depth", "skeleton"), ("skeleton", "depth")):
-        if alone := sorted(result[kind] - result[other]):
+    for kind, other in (KINDS, KINDS[::-1]):
+        if alone := sorted(keys[kind] - keys[other]):
             raise DataError(
                 f"{_path(folder, kind, alone[0])}: expected {_path(folder, other, alone[0])} too; "
-                f"{kind} files without one: {len(alone)}; add what is missing or take these away"
+                f"{kind} files without one: {len(alone)}; add what is missing or remove these"
             )
     return [
-        Recording(*key, _path(folder, "depth", key), _path(folder, "skeleton", key))
-        for key in sorted(result["depth"])
+        Pair(*key, _path(folder, "depth", key), _path(folder, "skeleton", key))
+        for key in sorted(keys["depth"])
     ]
 
 
-def usable(recordings: Sequence[Recording], every: int) -> dict[Recording, int]:
-    """Returns the recordings with at least `MIN_FRAMES` kept frames, and how many each has; warns
-    of each that is left out.
-
-    Reads every file once (0.03 s a pair), so that a damaged one is met before anything is written.
-    `DataError` for a damaged file, or if nothing is left.
-    """
-    stored = {}
-    for recording in recordings:
-        try:
-            stored[recording] = len(read(recording, every).frame)
-        except TooShort as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
-    if not stored:
-        raise DataError(
-            f"none of the {len(recordings)} recordings has {MIN_FRAMES} kept frames at "
-            f"every={every}; keep frames more often or add longer recordings"
-        )
-    return stored
-
-
-def read(recording: Recording, every: int) -> Frames:
+def read(pair: Pair, every: int) -> Annotated:
     """Depth frames 2, 2 + every, 2 + 2 every ... with the skeleton of two raw frames before.
 
     Depth frames that no skeleton belongs to are dropped. `DataError` for a damaged file,
     `TooShort` for fewer than `MIN_FRAMES` frames.
     """
-    depth = read_depth(recording.depth)
-    skeleton = read_array(recording.skeleton, "d_skel", (20, 3), np.float64)
-    frame = np.arange(LAG, min(len(depth), skeleton.shape[2] + LAG), every, dtype=np.int32)
-    if len(frame) < MIN_FRAMES:
-        raise TooShort(
-            f"{recording.depth}: {len(depth)} depth and {skeleton.shape[2]} skeleton frames "
-            f"leave {len(frame)} at every={every}; expected at least {MIN_FRAMES}"
-        )
-    depth = np.ascontiguousarray(depth[frame])
-    if not depth.any():
-        raise DataError(
-            f"{recording.depth}: depth is 0 in every kept frame; expected millimetres; "
-            "fetch the file again or take the recording away"
-        )
-    points = np.moveaxis(skeleton[KINECT_JOINTS, :][:, :, frame - LAG], 2, 0)
+    skeleton = read_array(pair.skeleton, "d_skel", (20, 3), np.float64)
+
+    def choose(length: int) -> np.ndarray:
+        end = min(length, skeleton.shape[2] + LAG)
+        numbers = np.arange(LAG, end, every)
+        if len(numbers) < MIN_FRAMES:
+            raise TooShort(
+                f"{pair.depth}: {length} depth and {skeleton.shape[2]} skeleton frames leave "
+                f"{len(numbers)} at every={every}; expected at least {MIN_FRAMES}"
+            )
+        return numbers
+
+    recording = open_depth(
+        pair.depth, subject=str(pair.subject), sequence=pair.sequence, choose=choose
+    )
+    points = np.moveaxis(skeleton[KINECT_JOINTS, :][:, :, np.array(recording.numbers) - LAG], 2, 0)
     joints, visible = project(points)
     if not visible.any():
         raise DataError(
-            f"{recording.skeleton}: no joint falls inside the image in any kept frame; expected "
-            "metres before the camera; fetch the file again or take the recording away"
+            f"{pair.skeleton}: no joint falls inside the image in any frame that is used; "
+            "expected metres before the camera; fetch the file again or remove the recording"
         )
-    return Frames(depth, joints, visible, frame, body_crop(depth))
+    return Annotated(recording=recording, joints=joints, visible=visible)
 
 
 def project(
@@ -173,9 +156,9 @@ def _keys(folder: Path, kind: str) -> set[tuple[int, int, int]]:
     inside = folder / kind.capitalize()
     if not inside.is_dir():
         raise DataError(f"{folder}: no folder {inside.name} in it; {LAYOUT}")
-    name = re.compile(rf"a([1-9]\d*)_s([1-9]\d*)_t([1-9]\d*)_{kind}\.mat")
+    name = re.compile(rf"a([1-9][0-9]*)_s([1-9][0-9]*)_t([1-9][0-9]*)_{kind}\.mat")
     keys = set()
-    for path in sorted(inside.glob("*.mat")):
+    for path in sorted(p for p in inside.iterdir() if p.suffix == ".mat"):
         if match := name.fullmatch(path.name):
             action, subject, trial = map(int, match.groups())
             keys.add((subject, action, trial))

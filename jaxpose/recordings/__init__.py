@@ -4,6 +4,8 @@
     png          one depth image, read bit for bit
     folder       a folder of numbered depth images
     utd_mhad     UTD-MHAD's depth files
+    ahead        threads that read frames before they are used
 
-NumPy, SciPy and OpenCV alone. Annotations are added in `data_pipeline`.
+Training, evaluation and prediction read depth through these modules alone. They import NumPy,
+OpenCV and, for UTD-MHAD, SciPy. Annotations are added in `data_pipeline`.
 """

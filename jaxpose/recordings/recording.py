@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt16
+from jaxtyping import Shaped, UInt16
+
+from jaxpose.errors import DataError
+from jaxpose.recordings.ahead import map_ahead
 
 RATE_HZ = 30.0
 """Raw frames per second of the sensors of babyPose (Orbbec Astra Mini S) and UTD-MHAD (Kinect)."""
+DEEPEST_MM = 6553
+"""Greatest depth that is accepted: what the 16 bits of a prepared file hold in tenths of 1 mm.
+
+A bed or a person is nearer. Sensors that write 65535 where there is no return exceed it, so that
+such pixels are never averaged into depth.
+"""
 
 
 class Frame(NamedTuple):
@@ -26,32 +35,61 @@ class Frame(NamedTuple):
     depth_mm: UInt16[np.ndarray, "h w"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
-    """Consecutive depth images of one camera.
+    """Depth images of one camera, of which a few at a time are in memory.
 
     Attributes:
-      subject: the infant's or the person's id.
+      subject: the infant's or the person's id; what a split by infant keeps apart.
       sequence: the recording within the subject, "" where there is only one.
       source: the file or the folder that it comes from.
+      size: (width, height) px of every image.
+      crop: (x, y, width, height) px of the image: the part that the nets see. It covers the pixels
+        x ... x + width - 1.
       numbers: number of each raw frame, in the order in which `frames` yields them.
-      crop: (x, y, width, height) px of the image, the part that the nets see; None: all of it.
-      read: index into `numbers` -> depth in mm. Raises `DataError` for an unusable image.
+      read: index into `numbers` -> depth in mm. Raises `DataError` for an unusable image. Several
+        threads may call it at once.
       rate_hz: raw frames per second.
     """
 
     subject: str
     sequence: str
     source: Path
+    size: tuple[int, int]
+    crop: tuple[int, int, int, int]
     numbers: tuple[int, ...]
-    crop: tuple[int, int, int, int] | None
     read: Callable[[int], UInt16[np.ndarray, "h w"]]
     rate_hz: float = RATE_HZ
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def frames(self) -> Iterator[Frame]:
-        """Yields the frames one by one, one image in memory at a time; anew at every call."""
-        for index, number in enumerate(self.numbers):
-            yield Frame(number, number / self.rate_hz, self.read(index))
+    def frames(self, threads: int = 1) -> Iterator[Frame]:
+        """Yields the frames one by one, read by `threads` threads a few frames ahead.
+
+        Raises `DataError` for an unusable image, or one of another size than `size`.
+        """
+        depths = map_ahead(self.read, range(len(self)), threads)
+        for number, depth in zip(self.numbers, depths, strict=True):
+            check_size(depth, self.size, f"{self.source}, frame {number}")
+            yield Frame(number, number / self.rate_hz, depth)
+
+
+def check_size(depth: Shaped[np.ndarray, "h w"], size: tuple[int, int], name: str) -> None:
+    """Raises `DataError` if an image is not of the recording's `size` (width, height)."""
+    height, width = depth.shape
+    if (width, height) != size:
+        raise DataError(
+            f"{name}: {width}x{height} pixels; expected {size[0]}x{size[1]} as in the images "
+            "before; use one size for all images, or remove this one"
+        )
+
+
+def check_depth(depth: UInt16[np.ndarray, "..."], name: str) -> None:
+    """Raises `DataError` if some pixel is deeper than `DEEPEST_MM`."""
+    deepest = depth.max(initial=0)
+    if deepest > DEEPEST_MM:
+        raise DataError(
+            f"{name}: depth of up to {deepest} mm; expected at most {DEEPEST_MM} mm; store "
+            "millimetres, and 0 where the sensor had no return"
+        )

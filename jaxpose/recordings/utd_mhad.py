@@ -1,16 +1,18 @@
 """UTD-MHAD's depth files: `a{action}_s{subject}_t{trial}_depth.mat`, d_depth [240 320 T], mm.
 
-0 = no person: the background is removed. Source: Chen, Jafari and Kehtarnavaz, ICIP 2015.
+0 = no person: the background is removed. A file is compressed as a whole, so its 10 MB are in
+memory while its frames are read. Source: Chen, Jafari and Kehtarnavaz, ICIP 2015.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Int32, Shaped, UInt16
-from scipy import ndimage
-from scipy.io import loadmat
+from jaxtyping import Bool, Int, Int32, Shaped, UInt16
 
 from jaxpose.errors import DataError
+from jaxpose.recordings.recording import Recording, check_depth
 
 HEIGHT, WIDTH = 240, 320
 MARGIN = 0.05
@@ -18,14 +20,43 @@ MARGIN = 0.05
 SPECK = 0.01
 """Connected pixels fewer than this share of a frame's largest piece are not the body."""
 
+_AGAIN = "fetch or unpack the file again"
 
-def read_depth(path: Path) -> UInt16[np.ndarray, "t 240 320"]:
-    """Reads every raw frame of a depth file, in mm.
+
+def open_depth(
+    path: Path,
+    *,
+    subject: str,
+    sequence: str,
+    choose: Callable[[int], Int[np.ndarray, " n"]] = np.arange,
+) -> Recording:
+    """The depth frames of one file, numbered from 0.
+
+    `choose` turns the number of frames in the file into the numbers of the frames that are used,
+    by default all. The crop holds the body in these frames.
 
     Raises:
-      DataError: a damaged file, or one of another kind.
+      DataError: a damaged file, depth of 0 in all of these frames, or depth above `DEEPEST_MM`.
     """
-    return np.moveaxis(read_array(path, "d_depth", (HEIGHT, WIDTH), np.uint16), 2, 0)
+    depth = read_array(path, "d_depth", (HEIGHT, WIDTH), np.uint16)
+    numbers = choose(depth.shape[2])
+    depth = np.ascontiguousarray(np.moveaxis(depth[:, :, numbers], 2, 0))
+    if not depth.any():
+        raise DataError(
+            f"{path}: depth is 0 in every frame that is used; expected millimetres; fetch the "
+            "file again or remove the recording"
+        )
+    check_depth(depth, str(path))
+    x, y, width, height = body_crop(depth).tolist()
+    return Recording(
+        subject=subject,
+        sequence=sequence,
+        source=path,
+        size=(WIDTH, HEIGHT),
+        crop=(x, y, width, height),
+        numbers=tuple(numbers.tolist()),
+        read=depth.__getitem__,
+    )
 
 
 def body_crop(depth: UInt16[np.ndarray, "n h w"]) -> Int32[np.ndarray, "4"]:
@@ -48,7 +79,7 @@ def body_crop(depth: UInt16[np.ndarray, "n h w"]) -> Int32[np.ndarray, "4"]:
 
 def _largest_pieces(occupied: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Drops specks: the floor leaves some up to 23 px off the feet, of 35 px in 5,000 at most."""
-    pieces, _ = ndimage.label(occupied, np.ones((3, 3)))
+    _, pieces = cv2.connectedComponents(occupied.astype(np.uint8), connectivity=8)
     pixels = np.bincount(pieces.ravel())
     pixels[0] = 0
     return occupied & (pixels >= SPECK * pixels.max())[pieces]
@@ -58,25 +89,31 @@ def read_array(
     path: Path, key: str, shape: tuple[int, int], dtype: type[np.number]
 ) -> Shaped[np.ndarray, "a b t"]:
     """The variable `key`, of shape `[*shape T]` and of `dtype`, or a `DataError`."""
-    again = "fetch or unpack the file again"
+    from scipy.io import loadmat  # only here: a folder of PNGs is read without SciPy
+
     try:
         values = loadmat(path, variable_names=[key]).get(key)
+    except NotImplementedError as error:  # the file is an HDF5 file
+        raise DataError(
+            f"{path}: is a MATLAB 7.3 file; expected version 7 or older; load it in MATLAB and "
+            f"save it again with save('{path.name}', '{key}', '-v7')"
+        ) from error
     except Exception as error:  # scipy meets damage with many kinds, IndexError and zlib.error too
         raise DataError(
             f"{path}: cannot be read as a MATLAB 5 file ({error}); it is cut short or of another "
-            f"kind; {again}"
+            f"kind; {_AGAIN}"
         ) from error
     if values is None:
-        raise DataError(f"{path}: no variable {key}; expected UTD-MHAD's own file; {again}")
+        raise DataError(f"{path}: no variable {key}; expected UTD-MHAD's own file; {_AGAIN}")
     # MATLAB keeps whole numbers in the narrowest type that holds them, so uint8 is uint16 too
     if values.dtype.kind != np.dtype(dtype).kind or not np.can_cast(values.dtype, dtype):
         raise DataError(
-            f"{path}: {key} is {values.dtype}; expected {np.dtype(dtype)}; {again}, unconverted"
+            f"{path}: {key} is {values.dtype}; expected {np.dtype(dtype)}; {_AGAIN}, unconverted"
         )
     if values.ndim != 3 or values.shape[:2] != shape:
         raise DataError(
-            f"{path}: {key} is {list(values.shape)}; expected [{shape[0]}, {shape[1]}, T]; {again}"
+            f"{path}: {key} is {list(values.shape)}; expected [{shape[0]}, {shape[1]}, T]; {_AGAIN}"
         )
     if not values.shape[2]:
-        raise DataError(f"{path}: {key} has no frames; {again}")
+        raise DataError(f"{path}: {key} has no frames; {_AGAIN}")
     return values.astype(dtype, copy=False)

@@ -1,0 +1,232 @@
+"""One list of rules for `check`, the TFDS importer and `prepare`, on sound and damaged folders."""
+
+import contextlib
+import io
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from babypose_folder import HEADER, read_csv, to_xlsx, write_cells, write_folder
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_pipeline import check, prepare
+from data_pipeline.babypose.rules import FolderError
+from data_pipeline.load import read
+
+COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}
+INFANTS = {"3": 6, "20": 7}
+SIZE = (24, 32)
+
+
+def sheet(folder, subject):
+    return folder / f"result_pz{subject}.csv"
+
+
+def image_of(folder, subject, row):
+    number = read_csv(sheet(folder, subject))[1 + row][0].split("_")[0]
+    return folder / f"pz{subject}" / f"{number}_16bit.png"
+
+
+def put(folder, subject, row, column, cell):
+    rows = read_csv(sheet(folder, subject))
+    rows[1 + row][COLUMN[column]] = cell
+    write_cells(sheet(folder, subject), rows)
+
+
+def write(path, image):
+    assert cv2.imwrite(str(path), image)
+
+
+def missing_image(folder, subject, row):
+    image_of(folder, subject, row).unlink()
+
+
+def eight_bits(folder, subject, row):
+    write(image_of(folder, subject, row), np.full(SIZE, 7, np.uint8))
+
+
+def truncated(folder, subject, row):
+    path = image_of(folder, subject, row)
+    path.write_bytes(path.read_bytes()[: 40 + 60 * row])
+
+
+def other_size(folder, subject, row):
+    write(image_of(folder, subject, row), np.full((24, 33), 900, np.uint16))
+
+
+def holes_65535(folder, subject, row):
+    image = np.full(SIZE, 900, np.uint16)
+    image[row, row] = 65535
+    write(image_of(folder, subject, row), image)
+
+
+def empty_image(folder, subject, row):
+    write(image_of(folder, subject, row), np.zeros(SIZE, np.uint16))
+
+
+def broken_link(folder, subject, row):
+    image_of(folder, subject, row).unlink()
+    image_of(folder, subject, row).symlink_to("nowhere.png")
+
+
+def same_number_twice(folder, subject, row):
+    rows = read_csv(sheet(folder, subject))
+    write_cells(sheet(folder, subject), [*rows, rows[1 + row]])
+
+
+def zero_zero(folder, subject, row):
+    put(folder, subject, row, "left_hand", "0,0")
+
+
+def bad_cell(folder, subject, row):
+    put(folder, subject, row, "right_foot", "12;")
+
+
+def bad_name(folder, subject, row):
+    rows = read_csv(sheet(folder, subject))
+    rows.append([f"{10**16 + row}_8bit.png", *rows[1][1:]])
+    write_cells(sheet(folder, subject), rows)
+
+
+def zeros_in_front(folder, subject, row):
+    shutil.copy(sheet(folder, subject), folder / f"result_pz{'0' * (row + 1)}{subject}.csv")
+
+
+def images_without_a_sheet(folder, subject, row):
+    shutil.copytree(folder / f"pz{subject}", folder / f"pz9{subject}", dirs_exist_ok=True)
+
+
+DAMAGES = (
+    missing_image, eight_bits, truncated, other_size, holes_65535, empty_image, broken_link,
+    same_number_twice, zero_zero, bad_cell, bad_name, zeros_in_front, images_without_a_sheet,
+)  # fmt: skip
+
+
+def outside(folder, subject, row):
+    put(folder, subject, row, "right_hip", f"{SIZE[1]},3")
+
+
+def exchanged(folder, subject, row):
+    rows = read_csv(sheet(folder, subject))
+    for part in ("shoulder", "elbow", "hand"):
+        a, b = COLUMN[f"right_{part}"], COLUMN[f"left_{part}"]
+        cells = rows[1 + row]
+        cells[a], cells[b] = cells[b], cells[a]
+    write_cells(sheet(folder, subject), rows)
+
+
+def hidden(folder, subject, row):
+    put(folder, subject, row, "left_knee", "-1,-1")
+
+
+def linked_image(folder, subject, row):
+    path = image_of(folder, subject, row)
+    path.rename(folder.parent / f"{subject}-{row}.png")
+    path.symlink_to(folder.parent / f"{subject}-{row}.png")
+
+
+SOUND = (outside, exchanged, hidden, linked_image)
+LAYOUTS = ("plain", "sheet inside", "linked folder", "workbook")
+
+
+@st.composite
+def changes(draw):
+    """Up to three changes of different frames; at most rows 0 to 5, which both infants have."""
+    places = st.tuples(st.sampled_from(sorted(INFANTS)), st.integers(0, 5))
+    chosen = draw(st.lists(places, max_size=3, unique=True))
+    return [(draw(st.sampled_from(DAMAGES + SOUND)), *place) for place in chosen]
+
+
+def lay_out(folder, layout):
+    """Moves the files of the second infant, whose meaning stays the same."""
+    images, path = folder / "pz20", sheet(folder, "20")
+    if layout == "sheet inside":
+        path.rename(images / path.name)
+    elif layout == "linked folder":
+        images.rename(folder.parent / "elsewhere")
+        images.symlink_to(folder.parent / "elsewhere")
+    elif layout == "workbook":
+        to_xlsx(path)
+
+
+def outcomes(folder):
+    """(exit code, JSON) of check, and (exit code, problems, remarks, stderr) of prepare."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        checked = check.main([str(folder)])
+    report = json.loads(out.getvalue().splitlines()[-1])
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        out_file = folder.parent / "frames.npz"
+        prepared = prepare.main(
+            ["--dataset=babypose", f"--data_dir={folder}", f"--out={out_file}", "--grid=8x6"]
+        )
+        problems = []
+        try:
+            read("babypose", folder, (6, 8), "time_order")
+        except FolderError as error:
+            problems = [problem._asdict() for problem in error.problems]
+    assert out_file.exists() == (prepared == 0)
+    return checked, report, prepared, problems, err.getvalue()
+
+
+def assert_agree(what, layout):
+    with tempfile.TemporaryDirectory() as root:
+        folder = write_folder(Path(root) / "data", INFANTS, SIZE)
+        for change, *place in what:
+            change(folder, *place)
+        lay_out(folder, layout)
+        checked, report, prepared, problems, text = outcomes(folder)
+    assert (checked, prepared) in ((0, 0), (1, 2))
+    assert problems == report["problems"]
+    damaged = any(change in DAMAGES for change, *_ in what)
+    assert (checked == 1) == damaged
+    for entry in (*problems, *report["remarks"]):  # prepare prints them all
+        where = entry["file"] if entry["row"] is None else f"{entry['file']}, row {entry['row']}"
+        assert f"{where}: {entry['what']}" in text
+
+
+several = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@settings(several, max_examples=30)
+@given(what=changes(), layout=st.sampled_from(LAYOUTS))
+def test_check_reports_a_problem_exactly_where_prepare_refuses_with_the_same_list(what, layout):
+    assert_agree(what, layout)
+
+
+@pytest.mark.slow
+@settings(several, max_examples=200)
+@given(what=changes(), layout=st.sampled_from(LAYOUTS))
+def test_check_and_prepare_agree_on_200_folders(what, layout):
+    assert_agree(what, layout)
+
+
+@pytest.mark.parametrize("change", [*DAMAGES, *SOUND], ids=lambda change: change.__name__)
+def test_check_and_prepare_agree_on_every_single_change(change):
+    assert_agree([(change, "20", 4)], "plain")
+
+
+def test_the_importer_of_tfds_refuses_with_the_same_list(tmp_path):
+    pytest.importorskip("tensorflow_datasets")
+    from test_babypose import build
+
+    folder = write_folder(tmp_path / "data", INFANTS, SIZE)
+    for k, change in enumerate((zero_zero, holes_65535, missing_image, outside)):
+        change(folder, "20", k)
+    with pytest.raises(FolderError) as error:
+        build(folder, tmp_path / "out")
+    report = check.check(folder)
+    assert list(error.value.problems) == report.problems
+    assert list(error.value.remarks) == report.remarks
+    assert (len(report.problems), len(report.remarks)) == (3, 1)
+    assert not list((tmp_path / "out").rglob("*.tfrecord*"))
