@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from jaxpose.body import geometry
 from jaxpose.body.geometry import (
+    UNIT_MM,
     cell_weights,
     depth_to_grid,
     inside,
@@ -34,7 +35,7 @@ def test_a_pixel_that_two_cells_share_counts_by_its_area():
     image = depth([10, 20, 60])
     # cells of 1.5 pixels: (10 + 20/2)/1.5 and (20/2 + 60)/1.5
     actual = depth_to_grid(image, (0, 0, 3, 1), (1, 2))
-    np.testing.assert_allclose(actual, [[[20 / 1.5, 70 / 1.5]]], rtol=1e-6)
+    np.testing.assert_allclose(actual, [[[20 / 1.5, 70 / 1.5]]], atol=UNIT_MM / 2)
 
 
 def test_weights_of_cells_of_one_and_a_half_pixels_that_start_at_the_second():
@@ -47,7 +48,15 @@ def test_both_axes_are_weighted_where_a_cell_is_no_whole_number_of_pixels():
     # top left cell: 1 + 2/2 + 4/2 + 5/4 over an area of 2.25; the others by symmetry about 5
     actual = depth_to_grid(image, (0, 0, 3, 3), (2, 2))
     expected = np.array([[[5.25, 8.25], [14.25, 17.25]]]) / 2.25
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    np.testing.assert_allclose(actual, expected, atol=UNIT_MM / 2)
+
+
+def test_depth_on_the_grid_is_what_a_prepared_file_holds():
+    """Training reads prepared files and prediction reduces recordings: both must see one depth."""
+    image = np.random.default_rng(0).integers(1, 4000, (2, 48, 64), dtype=np.uint16)
+    actual = depth_to_grid(image, (0, 0, 64, 48), (9, 11))
+    stored = np.round(actual.astype(np.float64) / UNIT_MM).astype(np.uint16)
+    np.testing.assert_array_equal(actual, stored.astype(np.float32) * np.float32(UNIT_MM))
 
 
 def test_a_crop_takes_columns_by_x_and_rows_by_y():
@@ -107,10 +116,10 @@ def test_which_reduction_is_used_is_decided_in_one_place(monkeypatch):
 
 
 def test_a_hole_does_not_count():
-    image = depth([0, 2, 3, 4], [5, 6, 0, 0])
-    # (2+5+6)/3 and (3+4)/2
+    image = depth([0, 2, 3, 4], [5, 5, 0, 0])
+    # (2+5+5)/3 and (3+4)/2
     actual = depth_to_grid(image, (0, 0, 4, 2), (1, 2))
-    np.testing.assert_allclose(actual, [[[13 / 3, 3.5]]], rtol=1e-6)
+    np.testing.assert_array_equal(actual, [[[4, 3.5]]])
 
 
 def test_a_cell_of_holes_gets_the_lower_median_cell_and_the_background():

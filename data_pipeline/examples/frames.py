@@ -17,14 +17,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from data_pipeline.errors import DataError
+from jaxpose.body.geometry import UNIT_MM
 from jaxpose.body.skeleton import MIRROR
 from jaxpose.recordings.recording import DEEPEST_MM
 
 FORMAT = "jaxpose frames 1"
 _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 """What numpy meets in a file that is not, or no longer, what `save` wrote."""
-UNIT_MM = 0.1
-"""Depth is stored in tenths of a millimetre, far below any sensor's noise."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,13 +4,14 @@ On both grids (0, 0) is the centre of the top-left pixel, x points right and y d
 (x, y, width, height) covers the pixels x ... x + width - 1, that is the stretch from x - 0.5 to
 x + width - 0.5. Scaling is therefore about corners, as in `cv2.resize`; plain multiplication
 would shift every joint by 0.4 px of a grid five times coarser.
-
-`data_pipeline.load` does the same in TensorFlow; a test holds the two equal.
 """
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, Num, UInt16
+
+UNIT_MM = 0.1
+"""Step of depth on the grid, far below any sensor's noise; prepared files hold its multiples."""
 
 
 def cell_weights(start: int, length: int, cells: int, size: int) -> Float[np.ndarray, "cells size"]:
@@ -31,7 +32,9 @@ def depth_to_grid(
     """Area-weighted mean over the valid (non-zero) pixels of every cell, in mm.
 
     A cell without a valid pixel gets the image's lower median cell + `background_mm`: 0 where a
-    hole is a gap in a surface, more where a removed background was further away.
+    hole is a gap in a surface, more where a removed background was further away. Values are
+    multiples of `UNIT_MM`, as prepared files hold them: a net sees the same depth in training and
+    in prediction.
     """
     _, _, width, height = crop
     depth = depth_mm.astype(np.float32)
@@ -40,9 +43,9 @@ def depth_to_grid(
     weight = reduce(valid, crop, grid)
     empty = weight < 1e-6 * grid[0] * grid[1] / (height * width)
     mean = reduce(depth, crop, grid) / np.where(empty, 1, weight)
-    if not empty.any():
-        return mean
-    return np.where(empty, _lower_median(mean, empty)[:, None, None] + background_mm, mean)
+    if empty.any():
+        mean = np.where(empty, _lower_median(mean, empty)[:, None, None] + background_mm, mean)
+    return np.round(mean / UNIT_MM).astype(np.float32) * np.float32(UNIT_MM)
 
 
 def _reduction(size, crop, grid):
