@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from babypose_folder import write_folder
-from test_model import SPECIFICATION, make_model
+from models import SPECIFICATION, make_model
 from test_resume import made_up
 
 from data_pipeline.examples.splits import split_frames

@@ -11,61 +11,16 @@ import pytest
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
-from lowerings import FOLDED
+from models import SPECIFICATION, make_model
 from safetensors.numpy import load_file, save_file
 
 import jaxpose
 from jaxpose import cli
 from jaxpose.body import geometry
-from jaxpose.decoding.peaks import Decoding
 from jaxpose.errors import ModelError
 from jaxpose.model import Model, clip_plan
-from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
-from jaxpose.nets.modules import DetectionNet, RegressionNet
-from jaxpose.specification import Specification
-
-SPECIFICATION = Specification(
-    grid=(32, 48),
-    depth_scale_mm=200.0,
-    background_mm=0.0,
-    variant="asy",
-    detection_width=1 / 32,
-    regression_width=1 / 16,
-    detection_factorise="asy",
-    bn_epsilon=1e-5,
-    target_scale=10.0,
-    decoding=Decoding(radius_px=2.0, min_score=0.01),
-    mean_pose=tuple((float(k), 2.0 * k) for k in range(12)),
-    provenance={"dataset": "none", "seed": 7},
-)
-
-
-def make_model(specification=SPECIFICATION) -> Model:
-    """Nets as after some training: every array has values of its own."""
-    rng = np.random.default_rng(0)
-    detection = DetectionNet(
-        width=specification.detection_width,
-        factorise=FACTORISATIONS[specification.detection_factorise],
-        rngs=nnx.Rngs(0),
-    )
-    regression = RegressionNet(
-        VARIANTS[specification.variant], width=specification.regression_width, rngs=nnx.Rngs(1)
-    )
-    weights = {}
-    for name, net in (("detection", detection), ("regression", regression)):
-        weights[name] = {
-            layer: arrays._replace(
-                kernel=np.asarray(arrays.kernel),
-                bias=0.1 * rng.normal(size=arrays.bias.shape).astype(np.float32),
-                **{
-                    field: rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
-                    for field, array in arrays._asdict().items()
-                    if field not in ("kernel", "bias") and array is not None
-                },
-            )
-            for layer, arrays in net.weights().items()
-        }
-    return Model(specification, weights, lowering=FOLDED)
+from jaxpose.nets.factorise import FACTORISATIONS
+from jaxpose.nets.modules import DetectionNet
 
 
 @pytest.fixture(scope="module")

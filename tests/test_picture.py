@@ -72,5 +72,5 @@ def test_a_recording_that_was_not_finished_is_named_with_how_to_finish_it(
     out = [f"--out={tmp_path / 'd.png'}"] if command is picture.main else []
     assert command([str(tmp_path / "sim"), *out]) == (2 if out else 1)
     captured = capsys.readouterr().err
-    assert f"{half}: not finished; run the simulate command that began it again" in captured
+    assert f"{half}: not finished; repeat the simulate command that began it" in captured
     assert "without a sheet" not in captured

@@ -57,4 +57,5 @@ def _inside_protected(frame: FrameType | None) -> bool:
 
 def _send_again(number: int) -> None:
     time.sleep(_AGAIN_AFTER_S)
-    _thread.interrupt_main(number)
+    # a real signal, unlike _thread.interrupt_main: it ends a system call that waits
+    signal.pthread_kill(threading.main_thread().ident, number)
