@@ -58,6 +58,11 @@ def check_grid(text: str) -> tuple[int, int]:
     return rows, cols
 
 
+def check_min_score(min_score: float) -> None:
+    if not 0 < min_score <= 1:
+        raise ConfigError(f"--min_score={min_score:g}: expected more than 0, at most 1")
+
+
 def check_numbers(recipe: Recipe) -> None:
     detection, regression = recipe.detection, recipe.regression
     for option, value in (
@@ -75,8 +80,7 @@ def check_numbers(recipe: Recipe) -> None:
             raise ConfigError(f"--{option}={value:g}: expected a number above 0")
     if not 0 <= recipe.seed < SEEDS:
         raise ConfigError(f"--seed={recipe.seed}: expected 0 to {SEEDS - 1}")
-    if not 0 < recipe.min_score <= 1:
-        raise ConfigError(f"--min_score={recipe.min_score:g}: expected more than 0, at most 1")
+    check_min_score(recipe.min_score)
     if recipe.batch_size is not None and recipe.batch_size < 1:
         raise ConfigError(f"--batch_size={recipe.batch_size}: expected 1 or more")
     for option, value in (

@@ -21,10 +21,12 @@ from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, split_frames
 from experiments import evaluation, machines, rundir, table2
+from experiments.checks import check_min_score
 from experiments.config import Config, ConfigError, Place, Recipe
 from experiments.data import read_frames
 from jaxpose.lowering import fastest, lowering_named
 from jaxpose.model import Model
+from jaxpose.specification import Maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Options:
     """How convolutions are computed: auto, conv3d, folded, onednn."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of activations."""
+    min_score: float | None = None
+    """Peak below which a joint counts as missing, up to 1. None: the model's."""
+    maps: Maps | None = None
+    """Which maps are decoded: regression, combined. None: the model's."""
     out: str | None = None
     """File to write the result to, as well: a name in .json."""
 
@@ -54,6 +60,8 @@ class Options:
 def evaluate(options: Options) -> dict:
     """Everything; returns the result."""
     model = load(options)
+    digest = model.digest
+    model = decoding_as(options, model)
     frames = frames_of(model, options)
     split = split_of(model, frames, options)
     tested = evaluation.test_model(model, frames, split)
@@ -69,10 +77,12 @@ def evaluate(options: Options) -> dict:
         "device": jax.devices()[0].device_kind,
         "lowering": model.lowering.name,
         "precision": model.precision,
+        "maps": specification.maps,
+        "min_score": specification.decoding.min_score,
         "versions": {"jaxpose": jaxpose.__version__, "jax": jax.__version__},
         **machines.facts(),
         **evaluation.report(frames, tested, errors),
-        "model": model.digest,
+        "model": digest,
         "provenance": specification.provenance,
         "infants": evaluation.infant_rows(frames, tested, errors),
     }
@@ -92,6 +102,18 @@ def load(options: Options) -> Model:
     if reason := lowering.unavailable(options.precision):
         raise ConfigError(f"--lowering={lowering.name} --precision={options.precision}: {reason}")
     return Model.load(expand(options.model), lowering=lowering, precision=options.precision)
+
+
+def decoding_as(options: Options, model: Model) -> Model:
+    """Returns the model with the decoding that the options ask for."""
+    specification = model.specification
+    if options.maps is not None:
+        specification = dataclasses.replace(specification, maps=options.maps)
+    if options.min_score is not None:
+        check_min_score(options.min_score)
+        decoding = dataclasses.replace(specification.decoding, min_score=options.min_score)
+        specification = dataclasses.replace(specification, decoding=decoding)
+    return Model(specification, model.weights, lowering=model.lowering, precision=model.precision)
 
 
 def frames_of(model: Model, options: Options) -> Frames:

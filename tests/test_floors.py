@@ -95,6 +95,12 @@ def test_the_reader_tells_eager_from_lazy_and_resolves_relative_imports():
     assert imported(ast.parse(source), "p.q", lazy=True) - eager == {"g"}
 
 
+def test_every_module_of_the_method_has_a_room_and_every_name_in_this_file_is_a_module():
+    assert JOINING | OPEN_TO_DATA | WITH_TENSORFLOW <= MODULES.keys()
+    method = {m for m in MODULES if m.split(".")[0] == "jaxpose"}
+    assert method - NUMPY_SIDE - JAX_SIDE - JOINING == {"jaxpose", "jaxpose.errors"}
+
+
 def test_the_reader_finds_what_is_known_to_be_there():
     assert {"jaxpose.nets.compute", "jax", "flax"} <= EAGER["jaxpose.nets.modules"]
     assert "data_pipeline.simulate" in ANY["experiments.data"] - EAGER["experiments.data"]

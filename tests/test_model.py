@@ -75,7 +75,9 @@ def test_maps_are_those_of_the_flax_modules(model):
         if conv.norm is not None:
             conv.norm.epsilon = SPECIFICATION.bn_epsilon
     clips = np.random.default_rng(1).normal(size=(2, 3, 32, 48, 1)).astype(np.float32)
-    expected = nnx.sigmoid(detection(jnp.asarray(clips), train=False))
+    expected = nnx.sigmoid(
+        nnx.jit(detection.__call__, static_argnames="train")(jnp.asarray(clips), train=False)
+    )
     np.testing.assert_allclose(model.maps(clips).detection, expected, atol=1e-5)
 
 

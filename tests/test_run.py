@@ -312,3 +312,16 @@ def test_account_says_what_it_wanted(option, capsys):
     assert account.main([option]) == 2
     output = capsys.readouterr()
     assert option in output.err and "expected" in output.err and not output.out
+
+
+def test_another_decoding_is_tried_without_another_training(run, folder, result, capsys):
+    base, *_ = run
+    options = [str(folder / "model.safetensors"), f"--data_dir={base / 'frames.npz'}"]
+    options.append(f"--lowering={result['lowering']}")
+    assert evaluate.main([*options, "--maps=combined", "--min_score=1e-6"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (again["maps"], again["min_score"]) == ("combined", 1e-6)
+    assert again["rmsd_fallback_px"] == again["combined_fallback_px"]
+    assert again["missed_rate"] < result["missed_rate"]
+    assert evaluate.main([*options, "--min_score=0"]) == 2
+    assert "--min_score=0: expected more than 0, at most 1" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import jax
 from jax import lax
 
-from jaxpose.lowering.lowering import Lowering
+from jaxpose.lowering.lowering import Lowering, add_bias
 
 _NDHWC = ("NDHWC", "DHWIO", "NDHWC")
 
@@ -16,7 +16,7 @@ def convolve(x, kernel, bias, stride, groups, relu):
     y = lax.conv_general_dilated(
         x, kernel, stride, padding, dimension_numbers=_NDHWC, feature_group_count=groups
     )
-    y = y if bias is None else y + bias
+    y = add_bias(y, bias)
     return jax.nn.relu(y) if relu else y
 
 

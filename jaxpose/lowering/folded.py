@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxpose.lowering.lowering import Extent, Lowering
+from jaxpose.lowering.lowering import Extent, Lowering, add_bias
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(x, kernel, bias, stride, groups, relu):
     y = _fold(x, kernel, groups) if stride == (1, 1, 1) else _tiles(x, kernel, stride, groups)
-    y = y if bias is None else y + bias
+    y = add_bias(y, bias)
     return jax.nn.relu(y) if relu else y
 
 

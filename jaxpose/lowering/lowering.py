@@ -95,6 +95,13 @@ def upsample(
     return lowering.upsample(x, kernel)
 
 
+def add_bias(
+    y: Float[Array, "b t h w co"], bias: Float[Array, "co"] | None
+) -> Float[Array, "b t h w co"]:
+    """Adds one number per channel; None adds nothing."""
+    return y if bias is None else y + bias[None, None, None, None]
+
+
 def _check_types(**arrays: Array) -> None:
     types = {name: str(array.dtype) for name, array in arrays.items()}
     if len(set(types.values())) > 1:

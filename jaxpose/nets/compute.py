@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxpose.lowering import LOWERINGS, Lowering, convolve, upsample
+from jaxpose.lowering import LOWERINGS, Lowering, add_bias, convolve, upsample
 from jaxpose.nets.layers import Layer, Net
 
 
@@ -78,7 +78,7 @@ def convolve_layer(
     """Computes a layer's convolution, then bias and ReLU; x, kernel and bias have one type."""
     if layer.transposed:
         y = upsample(x, kernel, lowering=numerics.lowering)
-        y = y if bias is None else y + bias
+        y = add_bias(y, bias)
         return jax.nn.relu(y) if relu else y
     return convolve(
         x,
