@@ -1,5 +1,6 @@
 """Descriptions -> flax modules that can be trained: convolution, batch norm, ReLU."""
 
+import types
 from collections.abc import Mapping
 
 import jax
@@ -7,18 +8,28 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from jaxpose.body.skeleton import CONNECTIONS, JOINTS
 from jaxpose.nets import detection, regression
 from jaxpose.nets.compute import LayerWeights, Numerics, concatenate, convolve_layer
 from jaxpose.nets.factorise import FACTORISATIONS, Factorisation, Variant
 from jaxpose.nets.layers import Layer, Net
 
+GLOROT = nnx.initializers.glorot_uniform()
+
 
 class Conv(nnx.Module):
     """A `Layer` with its weights: kernel [kt kh kw ci/groups co], bias [co], batch norm."""
 
-    def __init__(self, layer: Layer, numerics: Numerics, *, rngs: nnx.Rngs, zero: bool = False):
+    def __init__(
+        self,
+        layer: Layer,
+        numerics: Numerics,
+        *,
+        rngs: nnx.Rngs,
+        init: nnx.Initializer = GLOROT,
+    ):
+        """`init` draws the initial kernel."""
         self.layer, self.numerics = layer, numerics
-        init = nnx.initializers.zeros if zero else nnx.initializers.glorot_uniform()
         self.kernel = nnx.Param(init(rngs.params(), layer.kernel_shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(layer.cout, jnp.float32))
         self.norm = (
@@ -95,13 +106,18 @@ class ConvNet(nnx.Module):
     """A `Net` with its weights: one `Conv` per layer, executed as the net's topology says."""
 
     def __init__(
-        self, net: Net, *, numerics: Numerics, rngs: nnx.Rngs, zero: frozenset[str] = frozenset()
+        self,
+        net: Net,
+        *,
+        numerics: Numerics,
+        rngs: nnx.Rngs,
+        init: Mapping[str, nnx.Initializer] = types.MappingProxyType({}),
     ):
-        """`zero` names the layers whose kernels start at zero."""
+        """`init` draws the initial kernels of the layers that it names; `GLOROT` the others."""
         self.net = net
         self.convs = nnx.Dict(
             {
-                layer.name: Conv(layer, numerics, rngs=rngs, zero=layer.name in zero)
+                layer.name: Conv(layer, numerics, rngs=rngs, init=init.get(layer.name, GLOROT))
                 for layer in net.layers
             }
         )
@@ -140,7 +156,15 @@ class DetectionNet(ConvNet):
     ):
         """`output_bias` is the initial log-odds of every pixel: about 1 % of pixels are positive,
         and a net that starts at even odds spends its first epochs on learning that."""
-        super().__init__(detection.net(width, factorise), numerics=numerics, rngs=rngs)
+
+        def heads(key, shape, dtype):
+            """Joints and connections start as two layers would, each with its own outputs."""
+            joints = GLOROT(key, (*shape[:-1], len(JOINTS)), dtype)
+            connections = GLOROT(rngs.params(), (*shape[:-1], len(CONNECTIONS)), dtype)
+            return jnp.concatenate([joints, connections], axis=-1)
+
+        net = detection.net(width, factorise)
+        super().__init__(net, numerics=numerics, rngs=rngs, init={"out": heads})
         bias = self.convs["out"].bias
         bias[...] = jnp.full_like(bias[...], output_bias)
 
@@ -164,8 +188,8 @@ class RegressionNet(ConvNet):
         rngs: nnx.Rngs,
     ):
         """`zero_output` starts from all-zero maps, so that no step is spent unlearning noise."""
-        zero = frozenset({"output"} if zero_output else ())
-        super().__init__(regression.net(variant, width), numerics=numerics, rngs=rngs, zero=zero)
+        init = {"output": nnx.initializers.zeros} if zero_output else {}
+        super().__init__(regression.net(variant, width), numerics=numerics, rngs=rngs, init=init)
 
     def __call__(
         self,
