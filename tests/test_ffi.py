@@ -198,6 +198,31 @@ print(count, wrong)
     assert count == 60
 
 
+def test_a_process_ends_although_xla_still_runs_a_program_that_calls_python():
+    """As after Ctrl-C in training, which leaves a step behind."""
+    done = interrupted(
+        """
+def during():
+    time.sleep(0.001)
+    threads.add(threading.current_thread())
+
+@jax.jit
+def long(x):
+    m = jnp.full((300, 300), x[0])
+    x = x + (m @ m)[0, :2]  # XLA runs programs without such products in the calling thread
+    for _ in range(100):
+        x = ffi.call("double", jax.ShapeDtypeStruct((2,), jnp.float32))(x) / 2
+    return x
+
+threads = set()
+jax.block_until_ready(long(x))
+assert threading.main_thread() not in threads
+long(x)
+"""
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # ---- the header ----
 
 

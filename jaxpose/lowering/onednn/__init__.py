@@ -8,5 +8,5 @@ norm          batch norm in training mode with ReLU
 library       the shared object, and the instructions that it uses
 dnnl          its C interface through ctypes; nothing is compiled
 ffi           Python functions that XLA calls with the addresses of its buffers
-interrupts    signals that arrive while XLA runs such a function
+interrupts    signals, and the end of Python, while XLA runs such a function
 """

@@ -183,6 +183,7 @@ def register(name: str, function: Function) -> None:
 
     def handle(frame_pointer):
         try:
+            interrupts.count_call()
             frame = frame_pointer.contents
             if _answer_metadata(frame.extension_start) or frame.stage != EXECUTE:
                 return None

@@ -1,4 +1,4 @@
-"""Ctrl-C while XLA runs a Python function: delivered after the function, not inside it.
+"""Ctrl-C, and the end of Python, while XLA runs a Python function: both wait for the function.
 
 XLA may run a program in Python's main thread, where Python delivers signals. An exception cannot
 pass through XLA: raised inside a function that XLA calls, it would become an error of the program,
@@ -7,6 +7,7 @@ signals' handlers are wrapped: inside of such a function they do nothing but ask
 """
 
 import _thread
+import atexit
 import inspect
 import signal
 import threading
@@ -15,6 +16,9 @@ from types import CodeType, FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN_AFTER_S = 0.002
+_IDLE_S, _IDLE_SHARE = 0.1, 0.2
+_LONGEST_PROGRAM_S = 60.0
+_calls = 0
 _protected: set[CodeType] = set()
 
 
@@ -59,3 +63,27 @@ def _send_again(number: int) -> None:
     time.sleep(_AGAIN_AFTER_S)
     # a real signal, unlike _thread.interrupt_main: it ends a system call that waits
     signal.pthread_kill(threading.main_thread().ident, number)
+
+
+# ---- the end of Python ----
+
+
+def count_call() -> None:
+    """To be called by every function that XLA calls, so that the end of Python sees it."""
+    global _calls
+    _calls += 1
+
+
+@atexit.register
+def _wait_for_programs() -> None:
+    """Waits until XLA calls no function any more and no thread of this process computes.
+
+    XLA may still run a program whose result nobody holds, such as a training step that Ctrl-C has
+    left behind. A function that it calls after Python has gone would never return, and the process
+    never end.
+    """
+    busy, end = _calls > 0, time.monotonic() + _LONGEST_PROGRAM_S
+    while busy and time.monotonic() < end:
+        calls, computed_s = _calls, time.process_time()
+        time.sleep(_IDLE_S)
+        busy = _calls > calls or time.process_time() - computed_s > _IDLE_SHARE * _IDLE_S
