@@ -1,7 +1,7 @@
 """Joints -> the 20 target masks of the paper's Sec. II-A: 12 joints, then 8 connections.
 
-One definition for numpy, `jax.numpy` and `tf.experimental.numpy`: the array module is the first
-argument, so that the input pipeline and the jitted training step cannot draw different targets.
+Numpy, `jax.numpy` and `tf.experimental.numpy` share one definition, whose first argument is the
+array module: the input pipeline and the jitted training step cannot draw different targets.
 """
 
 import dataclasses
@@ -11,18 +11,23 @@ from jaxpose.body.skeleton import CONNECTIONS
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The masks that one stage is trained on; px of the net's grid."""
+    """Sizes of the masks that one stage is trained on, in px of the net's grid."""
 
     radius_px: float
+    """Radius of a joint's disc, and thickness of a connection's rectangle."""
     std_px: float | None = None
-    """None: binary masks, for the detection net; else Gaussian ones, for the regression net."""
+    """Standard deviation of Gaussian masks, for the regression net. None: binary masks, for the
+    detection net."""
 
     def draw(self, xp, xy, visible, grid: tuple[int, int]):
+        """Draws masks of this size, as the function `draw` does."""
         return draw(xp, xy, visible, grid, self.radius_px, self.std_px)
 
 
 def draw(xp, xy, visible, grid: tuple[int, int], radius_px: float, std_px: float | None = None):
-    """Masks float32 [*n h w 20] of joints xy float32 [*n 12 2], visible bool [*n 12].
+    """Draws the masks float32 [*n h w 20] of joints xy float32 [*n 12 2], visible bool [*n 12].
+
+    `xp` is the array module; xy are (x, y) in px of the grid (rows, columns).
 
     A joint is the disc of radius `radius_px` around (x, y), a connection the rectangle along it
     of total thickness `radius_px`. Binary by default; with `std_px` the same supports carry

@@ -1,10 +1,10 @@
 """Durations of several ways of doing one task, measured so that they can be compared.
 
-call      one execution, timed from its start until the result exists
-visit     a few calls of one subject in a row, with inputs from a pool in turn; the first one, after
-          other subjects ran, is recorded apart: it takes longer than calls that follow one another
-block     one visit of every subject, in random order; a control is visited twice (A/A)
-process   blocks in one fresh process: compilation, memory layout and threads start anew
+    call      one execution, timed from its start until the result exists
+    visit     a few calls of one subject in a row, each with the next input of a pool; the first
+              call, after other subjects ran, takes longer than the others and is recorded apart
+    block     one visit of every subject, in random order; a control is visited twice (A/A)
+    process   blocks in one fresh process: compilation, memory layout and threads start anew
 
 A ratio is taken within a block, so that a disturbance of the machine affects both sides. Its
 interval resamples processes, then the blocks in them. With a single process the spread between
@@ -22,17 +22,17 @@ from typing import NamedTuple
 import numpy as np
 
 POOL = 8
-"""Number of inputs that a subject's calls use in turn, so that no call finds its own in the
-cache."""
+"""Number of inputs that a subject's calls use in turn, so that no input is in the cache still."""
 RESAMPLES = 2000
+"""Number of resamples from which an interval is computed."""
 P90_CALLS, P95_CALLS = 20, 40
 """Smallest numbers of calls from which these percentiles are reported: two calls lie above."""
 
 
 class Timed:
-    """A subject in this process.
+    """A subject whose calls are timed in this process.
 
-    `call(k)` works on input k of the pool and returns when its result exists; `clock` counts
+    `call(k)` computes with input k of the pool and returns when its result exists. `clock` returns
     seconds.
     """
 
@@ -42,7 +42,7 @@ class Timed:
         self.call, self.clock, self.turn = call, clock, 0
 
     def visit(self, calls: int) -> list[float]:
-        """Returns the seconds of each of `calls` calls."""
+        """Calls the subject `calls` times; returns the seconds of each call."""
         seconds = []
         for _ in range(calls):
             began = self.clock()
@@ -75,13 +75,14 @@ any more."""
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """Number of calls in a visit."""
+    """Rule for the number of calls in a visit."""
 
     visit_s: float = 0.5
     """A visit has as many calls as fit into this time."""
     most_calls: int = 10
 
     def calls(self, call_s: float) -> int:
+        """Returns the number of calls in a visit of a subject whose call takes `call_s` seconds."""
         return int(min(self.most_calls, max(1, self.visit_s // max(call_s, 1e-9))))
 
 
@@ -92,8 +93,11 @@ def warm_up(
     agree: float = 0.02,
     calls: int = 3,
 ) -> float:
-    """Calls a subject until three successive medians of `calls` calls agree within the share
-    `agree`, or for `most_s` seconds, at least once. Returns the seconds of a call at the end."""
+    """Calls a subject until its times are steady; returns the seconds of a call at the end.
+
+    Times are steady when three successive medians of `calls` calls agree within the share `agree`.
+    The subject is called at least once, and for at most about `most_s` seconds.
+    """
     medians, spent = [], 0.0
     while True:
         # A slow subject makes one call at a time.
@@ -119,7 +123,8 @@ def run_block(
 ) -> Iterator[Visit]:
     """Visits every subject once, and every control once more, in random order.
 
-    `call_s` maps a subject to the approximate seconds of a call.
+    `call_s` maps a subject to the approximate seconds of a call; `process` and `block` number the
+    visits.
     """
     todo = [(name, False) for name in call_s] + [(name, True) for name in controls]
     for position, chosen in enumerate(rng.permutation(len(todo))):
@@ -149,6 +154,7 @@ class Summary(NamedTuple):
 
 
 def summarise(visits: Sequence[Visit]) -> Summary:
+    """Summarises the visits of one subject."""
     ms = 1e3 * np.concatenate([v.seconds for v in visits])
     low, median, high, p90, p95 = np.quantile(ms, (0.25, 0.5, 0.75, 0.9, 0.95)).tolist()
     return Summary(
@@ -164,8 +170,10 @@ def summarise(visits: Sequence[Visit]) -> Summary:
 
 
 class Ratio(NamedTuple):
-    """The time of `over` against the time of `of`, in both usual forms, with 95 % intervals; no
-    interval where both were timed in one process alone."""
+    """The time of `over` against the time of `of`, in both usual forms, with 95 % intervals.
+
+    There is no interval where both were timed in one process alone.
+    """
 
     speedup: float
     """t_over / t_of: 2 is twice as fast."""
@@ -178,7 +186,10 @@ class Ratio(NamedTuple):
 
 
 def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Ratio | None:
-    """Returns the geometric mean over blocks of the ratio of medians; None if no block has both."""
+    """Returns the geometric mean over blocks of the ratio of medians over / of.
+
+    None if no block has both. `seed` is that of the resampling.
+    """
     logs = _log_ratios(of, over)
     if not logs:
         return None
@@ -197,16 +208,21 @@ def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Rat
 def compare_with_better(
     of: Sequence[Visit], others: Mapping[str, Sequence[Visit]], *, seed: int = 0
 ) -> tuple[str, Ratio] | None:
-    """Compares with the better of several: the smallest of the ratios, with its own interval, and
-    the name of that opponent. None if no block has `of` and one of them."""
+    """Compares `of` with the better of several others.
+
+    Returns the name of the opponent with the smallest ratio, and that ratio with its own interval.
+    None if no block has `of` and one of the others.
+    """
     ratios = {name: compare(of, over, seed=seed) for name, over in others.items()}
     ratios = {name: ratio for name, ratio in ratios.items() if ratio is not None}
     return min(ratios.items(), key=lambda item: item[1].speedup, default=None)
 
 
 def _interval(logs: list[np.ndarray], seed: int) -> tuple[float, float]:
-    """Interval of the geometric mean, by resampling processes, then blocks. `logs` has one array
-    of blocks per process."""
+    """Returns the 95 % interval of the geometric mean, by resampling processes, then blocks.
+
+    `logs` has one array of blocks per process.
+    """
     rng = np.random.default_rng(seed)
     count = np.array([len(values) for values in logs])
     padded = np.zeros((len(logs), count.max()))
@@ -224,15 +240,17 @@ def _interval(logs: list[np.ndarray], seed: int) -> tuple[float, float]:
 
 
 def control_spread(visits: Sequence[Visit]) -> float | None:
-    """Returns the 95th percentile of |ratio - 1| of a control's two visits in a block: smaller
-    differences are noise. None without a control."""
+    """Returns the 95th percentile of |ratio - 1| of a control's two visits in a block.
+
+    Smaller differences are noise. None where the visits are not those of a control.
+    """
     first, twin = [v for v in visits if not v.twin], [v for v in visits if v.twin]
     logs = _log_ratios(first, twin)
     return float(np.exp(np.quantile(np.abs(np.concatenate(logs)), 0.95)) - 1) if logs else None
 
 
 def _log_ratios(of: Sequence[Visit], over: Sequence[Visit]) -> list[np.ndarray]:
-    """Per process, the log of over / of in every block that has both."""
+    """Returns, per process, the logarithm of over / of in every block that has both."""
     medians = [
         {(v.process, v.block): float(np.median(v.seconds)) for v in visits} for visits in (of, over)
     ]
