@@ -18,7 +18,7 @@ from jaxpose.lowering import lowering_named
 from jaxpose.model import Model
 from jaxpose.nets.compute import LayerWeights
 from jaxpose.specification import Specification
-from jaxpose.training.loop import Weights
+from jaxpose.training.step import Weights
 
 NetWeights = dict[str, LayerWeights]
 

@@ -22,7 +22,8 @@ from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import stages
-from jaxpose.training.loop import Optimisation, Weights, initial_state, make_step, split_net
+from jaxpose.training.loop import Optimisation
+from jaxpose.training.step import Weights, initial_state, make_step, split_net
 
 PAPER = (3, 96, 128)
 GIB = 2**30

@@ -14,7 +14,7 @@ from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
-from jaxpose.training.loop import run_net, split_net
+from jaxpose.training.step import run_net, split_net
 
 TINY = 1 / 32
 CLIP = (1, 3, 16, 16)

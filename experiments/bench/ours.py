@@ -24,7 +24,7 @@ from jaxpose.lowering import lowering_named
 from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.modules import ConvNet
 from jaxpose.training import losses
-from jaxpose.training.loop import initial_state, make_step, run_net, split_net
+from jaxpose.training.step import initial_state, make_step, run_net, split_net
 
 
 class NoDevice(RuntimeError):
