@@ -1,4 +1,4 @@
-"""A case -> the JAX call that it is about, compiled ahead, with its inputs on the device."""
+"""A case -> its JAX call, compiled ahead of time, with its inputs on the device."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ class NoDevice(RuntimeError):
 
 
 class Ours:
-    """The worker that runs JAX."""
+    """The worker that runs our nets, with JAX."""
 
     def __init__(self, size: Size, threads: int, reference: Reference, device: str):
         self.size, self.threads, self.reference = size, threads, reference
@@ -49,21 +49,23 @@ class Ours:
         self.compiled: dict[tuple, tuple] = {}
 
     def described(self) -> dict:
-        """Kind and platform of the device."""
+        """Returns the kind and the platform of the device."""
         return {"device": self.device.device_kind, "platform": self.device.platform}
 
     # ---- nets ----
 
     def net(self, net: str, variant: str, numerics: Numerics):
-        """Returns graph and weights of a net that is to be trained."""
+        """Creates a net that is to be trained; returns its graph and its weights."""
         description = net_of(net, variant, self.size.width)
         module = ConvNet(description, numerics=numerics, rngs=nnx.Rngs(0))
         module.set_weights(draw(description.layers))
         return split_net(module)
 
     def forward(self, net: str, variant: str, numerics: Numerics):
-        """Returns (weights, *inputs) -> maps of a net whose batch norms are folded, and its
-        weights."""
+        """Returns the function (weights, *inputs) -> maps of a net in prediction, and its weights.
+
+        Batch norms are folded.
+        """
         description = net_of(net, variant, self.size.width)
         weights = fold_net(draw(description.layers), numerics.bn_epsilon)
 
@@ -73,7 +75,7 @@ class Ours:
         return forward, jax.tree.map(jnp.asarray, weights)
 
     def pool(self, case: Case) -> list[tuple[jax.Array, ...]]:
-        """Returns the inputs of a case, on the device; equal ones are shared."""
+        """Returns the inputs of a case, on the device; cases with equal inputs share them."""
         names = NEEDS[case.net, case.what]
         key = (names, case.batch)
         if key not in self.pools:
@@ -84,12 +86,17 @@ class Ours:
         return self.pools[key]
 
     def numerics(self, case: Case) -> Numerics:
+        """Returns how the nets of a case are computed."""
         dtype = "bfloat16" if case.dtype == "bfloat16" else "float32"
         config = self.size.config
         return Numerics(lowering_named(case.lowering), dtype, config.bn_momentum, config.bn_epsilon)
 
     def prepare(self, case: Case) -> Prepared:
-        """Compiles a case and compares its first result with the reference."""
+        """Compiles a case and compares its first result with the reference.
+
+        Raises:
+          WrongResult: the result deviates from the reference.
+        """
         if case.net not in ("detection", "regression"):
             return self.stage(case)
         self.write_reference(case)
@@ -118,10 +125,11 @@ class Ours:
         return loss
 
     def optimiser(self, case: Case) -> optax.GradientTransformation:
+        """Returns the optimiser of the size's preset."""
         return getattr(self.size.config, case.net).transform(steps_per_epoch=1000)
 
     def step(self, case: Case) -> Prepared:
-        """Compiles a training step; every call goes on from the state of the one before."""
+        """Compiles a training step; every call starts from the state that the last one returned."""
         graph, weights = self.net(case.net, case.variant, self.numerics(case))
         transform = self.optimiser(case)
         names = NEEDS[case.net, case.what]
@@ -142,7 +150,10 @@ class Ours:
         return Prepared(call, facts)
 
     def compile(self, jitted, dtype: str, *arguments):
-        """Compiles ahead of time; on a GPU float32 products are IEEE's unless `dtype` is tf32."""
+        """Compiles ahead of time; returns the function, and facts about the compilation.
+
+        On a GPU float32 products are IEEE's unless `dtype` is tf32.
+        """
         precision = {"float32": "highest", "tf32": "tensorfloat32"}.get(dtype)
         with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
             began = time.perf_counter()
@@ -151,8 +162,10 @@ class Ours:
         return compiled, {"compile_s": seconds, **_compiled_facts(compiled)}
 
     def write_reference(self, case: Case) -> None:
-        """Writes the output, or the loss, of the same task by JAX's own 3-D convolution in float32,
-        where there is none yet."""
+        """Writes the reference of a task, unless its file exists.
+
+        It is the output, or the loss, by JAX's own 3-D convolution in float32.
+        """
         path = self.reference.path(case)
         if path.exists():
             return
@@ -168,15 +181,15 @@ class Ours:
             else:
                 run = jax.jit(run_net, static_argnums=0, static_argnames="train")
                 result = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
-        # If this process is killed meanwhile, there is no file.
+        # Renamed when complete: a process that is killed meanwhile leaves no reference.
         part = path.with_name(f"part-{path.name}")
         np.save(part, result)
         os.replace(part, path)
 
-    # ---- around the nets ----
+    # ---- both nets, decoding, input ----
 
     def stage(self, case: Case) -> Prepared:
-        """Prepares a case that is not one net: both nets in a row, decoding, or input."""
+        """Prepares a case of more or less than one net: both nets in a row, decoding, or input."""
         frames, *grid = self.size.clip
         decoding = Decoding(self.size.config.radius)
         if case.net == "pipeline":
@@ -197,8 +210,11 @@ class Ours:
         return Prepared(lambda k: jax.block_until_ready(jax.device_put(clips[k])), {})
 
     def pipeline(self, case: Case, decoding: Decoding) -> Prepared:
-        """forward: depth on the device -> maps there. clip_to_pose: depth on the host -> poses
-        there, from the maps of nets that are not trained."""
+        """Prepares both nets in a row; their weights are not trained.
+
+        `forward` turns depth on the device into maps on the device, `clip_to_pose` depth on the
+        host into poses on the host.
+        """
         numerics = self.numerics(case)
         detect, detector = self.forward("detection", "", numerics)
         regress, regressor = self.forward("regression", case.variant, numerics)
@@ -208,7 +224,7 @@ class Ours:
 
         host = [a["depth"] for a in inputs(("depth",), case.batch, self.size.clip, POOL)]
         key = (case.variant, case.lowering, case.dtype)
-        if key not in self.compiled:  # both cases share it
+        if key not in self.compiled:  # forward and clip_to_pose share it
             arguments = (detector, regressor, host[0])
             self.compiled[key] = self.compile(jax.jit(forward), case.dtype, *arguments)
         compiled, facts = self.compiled[key]
@@ -227,8 +243,10 @@ class Ours:
 
 
 def _compiled_facts(compiled) -> dict:
-    """Temporary memory that XLA states, and how often operations that compute convolutions occur,
-    so that a change of lowering is visible."""
+    """Returns the temporary memory that XLA states, and counts of operations.
+
+    The counts of operations that compute convolutions make a change of lowering visible.
+    """
     text = compiled.as_text()
     memory = compiled.memory_analysis()
     kinds = {
