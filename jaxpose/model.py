@@ -182,9 +182,7 @@ class Model:
     # ---- from and to a file ----
 
     def save(self, path: Path) -> None:
-        """Writes the model to one file.
-
-        It is written beside `path` and then renamed, so that `path` is never half a file.
+        """Writes the model beside `path`, then renames the file, so that it is never half written.
 
         Raises:
           OSError: `path` cannot be written.

@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.bench.cases import PEERS, Case
-from jaxpose.cost.timing import Visit, compare_with_better
+from jaxpose.cost.ratios import compare_with_better
+from jaxpose.cost.timing import Visit
 
 PYTORCH = ("torch_eager", "torch_compile")
 """PyTorch's two usual modes; the better of them is the opponent."""

@@ -1,10 +1,7 @@
 """A case -> its JAX call, compiled ahead of time, with its inputs on the device."""
 
-import contextlib
 import dataclasses
-import hashlib
 import os
-import re
 import time
 
 import jax
@@ -14,6 +11,7 @@ import optax
 from flax import nnx
 
 from experiments.bench.cases import Case, Size
+from experiments.bench.compiled import compile_ahead
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import NEEDS, draw, drawn_maps, inputs, net_of
 from jaxpose.body import geometry
@@ -104,7 +102,7 @@ class Ours:
             return self.step(case)
         forward, weights = self.forward(case.net, case.variant, self.numerics(case))
         pool = self.pool(case)
-        compiled, facts = self.compile(jax.jit(forward), case.dtype, weights, *pool[0])
+        compiled, facts = compile_ahead(jax.jit(forward), case.dtype, weights, *pool[0])
         output = np.asarray(compiled(weights, *pool[0]), np.float32)
         facts["deviation"] = self.reference.check(case, output)
         return Prepared(lambda k: jax.block_until_ready(compiled(weights, *pool[k])), facts)
@@ -136,7 +134,7 @@ class Ours:
         pool = [dict(zip(names, arrays, strict=True)) for arrays in self.pool(case)]
         state = jax.device_put(initial_state(weights, transform), self.device)
         step = make_step(self.loss(case, graph), transform)
-        compiled, facts = self.compile(step, case.dtype, state, None, pool[0])
+        compiled, facts = compile_ahead(step, case.dtype, state, None, pool[0])
 
         def call(k: int):
             nonlocal state
@@ -148,18 +146,6 @@ class Ours:
         facts["checked_s"] = time.perf_counter() - began
         facts["deviation"] = self.reference.check(case, loss[None])
         return Prepared(call, facts)
-
-    def compile(self, jitted, dtype: str, *arguments):
-        """Compiles ahead of time; returns the function, and facts about the compilation.
-
-        On a GPU float32 products are IEEE's unless `dtype` is tf32.
-        """
-        precision = {"float32": "highest", "tf32": "tensorfloat32"}.get(dtype)
-        with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
-            began = time.perf_counter()
-            compiled = jitted.lower(*arguments).compile()
-            seconds = time.perf_counter() - began
-        return compiled, {"compile_s": seconds, **_compiled_facts(compiled)}
 
     def write_reference(self, case: Case) -> None:
         """Writes the reference of a task, unless its file exists.
@@ -226,7 +212,7 @@ class Ours:
         key = (case.variant, case.lowering, case.dtype)
         if key not in self.compiled:  # forward and clip_to_pose share it
             arguments = (detector, regressor, host[0])
-            self.compiled[key] = self.compile(jax.jit(forward), case.dtype, *arguments)
+            self.compiled[key] = compile_ahead(jax.jit(forward), case.dtype, *arguments)
         compiled, facts = self.compiled[key]
         if case.what == "forward":
             pool = jax.device_put(host)
@@ -240,22 +226,3 @@ class Ours:
             return linking.poses(maps.reshape(-1, *maps.shape[2:]), decoding)
 
         return Prepared(clip_to_pose, facts)
-
-
-def _compiled_facts(compiled) -> dict:
-    """Returns the temporary memory that XLA states, and counts of operations.
-
-    The counts of operations that compute convolutions make a change of lowering visible.
-    """
-    text = compiled.as_text()
-    memory = compiled.memory_analysis()
-    kinds = {
-        "convolution": r"= \S+ convolution\(",
-        "ynn_fusion": "__ynn_fusion",
-        "custom_call": r"custom-call\(",
-    }
-    return {
-        "xla_temporary_mb": round(memory.temp_size_in_bytes / 1e6, 1) if memory else None,
-        "hlo": hashlib.sha256(text.encode()).hexdigest()[:12],
-        **{kind: len(re.findall(pattern, text)) for kind, pattern in kinds.items()},
-    }

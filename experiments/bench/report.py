@@ -11,8 +11,9 @@ from experiments.bench.machine import LOADED, cores, environment
 from experiments.bench.measured import Measured
 from experiments.bench.weights import layers_of
 from jaxpose.cost.accounting import net_cost
+from jaxpose.cost.ratios import control_spread, summarise
 from jaxpose.cost.roofline import Ceilings, least_seconds
-from jaxpose.cost.timing import Visit, control_spread, summarise
+from jaxpose.cost.timing import Visit
 
 SCHEMA = 2
 """Version of the form of a result. Version 1 had no such number (see `stored`)."""

@@ -7,8 +7,8 @@
 
 The last three are rendered from the first. Files without a schema number are of schema 1. When they
 are read, ratios are computed again from their calls, and what was measured badly is left out: the
-percentiles of few calls, the memory of processes that had run other cases, and shares of a roof that
-was too low.
+percentiles of few calls, the memory of processes that had run other cases, and shares of a roof
+that was too low.
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ from experiments.bench.cases import Case
 from experiments.bench.report import SCHEMA, compared
 from experiments.config import ConfigError
 from experiments.rundir import write_json, write_text
-from jaxpose.cost.timing import P90_CALLS, P95_CALLS, Visit
+from jaxpose.cost.ratios import P90_CALLS, P95_CALLS
+from jaxpose.cost.timing import Visit
 
 MEMORY = ("prepared_mb", "process_mb")
 """Columns of schema 1 that are left out: memory of processes that had run other cases before."""
