@@ -13,9 +13,21 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(autouse=True)
 def default_device():
-    """Every test begins on JAX's own default device: commands with `--device` choose another."""
+    """Every test begins on JAX's own default device: commands with `--device` choose another.
+    JAX adds no axes without being asked."""
     if jax := sys.modules.get("jax"):
         jax.config.update("jax_default_device", None)
+        jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def strict_types():
+    """JAX promotes no types. Not for every test: optax's counters and flax's batch norm in
+    bfloat16 rely on promotion."""
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"):
+        yield
 
 
 @pytest.fixture

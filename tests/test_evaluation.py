@@ -16,6 +16,8 @@ from experiments import evaluation
 from jaxpose.body.geometry import joints_from_grid
 from jaxpose.decoding.linking import Poses
 
+pytestmark = pytest.mark.usefixtures("strict_types")
+
 
 def test_every_decoding_has_its_own_share_of_missed_joints():
     frames = made_up()

@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
+from lowerings import FOLDED
 from models import SPECIFICATION, make_model
 from safetensors.numpy import load_file, save_file
 
@@ -21,6 +22,8 @@ from jaxpose.errors import ModelError
 from jaxpose.model import Model, clip_plan
 from jaxpose.nets.factorise import FACTORISATIONS
 from jaxpose.nets.modules import DetectionNet
+
+pytestmark = pytest.mark.usefixtures("strict_types")
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +78,8 @@ def test_maps_are_those_of_the_flax_modules(model):
         if conv.norm is not None:
             conv.norm.epsilon = SPECIFICATION.bn_epsilon
     clips = np.random.default_rng(1).normal(size=(2, 3, 32, 48, 1)).astype(np.float32)
-    expected = nnx.sigmoid(
-        nnx.jit(detection.__call__, static_argnames="train")(jnp.asarray(clips), train=False)
-    )
+    apply = nnx.jit(DetectionNet.__call__, static_argnames="train")
+    expected = nnx.sigmoid(apply(detection, jnp.asarray(clips), train=False))
     np.testing.assert_allclose(model.maps(clips).detection, expected, atol=1e-5)
 
 

@@ -104,8 +104,8 @@ def _over_full(
     )
 
 
-def _ms(claim: str, value: float, variant: str, **who: str) -> Prediction:
-    return Prediction(claim, value, of=Side("regression", variant, **FORWARD, **who))
+def _ms(claim: str, value: float, variant: str, **side: str) -> Prediction:
+    return Prediction(claim, value, of=Side("regression", variant, **FORWARD, **side))
 
 
 def _bfloat16(variant: str) -> Prediction:

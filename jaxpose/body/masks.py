@@ -37,8 +37,9 @@ def draw(xp, xy, visible, grid: tuple[int, int], radius_px: float, std_px: float
     paper: unclear, "thickness r" taken as the full width of the rectangle (Du et al. 2018: half
     of it); "along the connection direction" taken as a function of the distance to the segment.
     """
-    ys = xp.arange(grid[0], dtype=xp.float32)[:, None, None]
-    xs = xp.arange(grid[1], dtype=xp.float32)[None, :, None]
+    axes = (1,) * (len(xy.shape) - 2)  # the axes *n: arrays of different rank are never broadcast
+    ys = xp.reshape(xp.arange(grid[0], dtype=xp.float32), (*axes, grid[0], 1, 1))
+    xs = xp.reshape(xp.arange(grid[1], dtype=xp.float32), (*axes, 1, grid[1], 1))
     root, end = ([pair[k] for pair in CONNECTIONS] for k in (0, 1))
 
     joint = xy[..., None, None, :, :]

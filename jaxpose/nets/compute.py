@@ -64,7 +64,7 @@ def fold(weights: LayerWeights, epsilon: float) -> Folded:
         return Folded(weights.kernel, weights.bias)
     factor = weights.scale / (weights.variance + epsilon) ** 0.5
     bias = (weights.bias - weights.mean) * factor + weights.shift
-    return Folded(weights.kernel * factor, bias)
+    return Folded(weights.kernel * factor[None, None, None, None], bias)
 
 
 def fold_net(weights: Mapping[str, LayerWeights], epsilon: float) -> dict[str, Folded]:

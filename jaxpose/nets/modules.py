@@ -1,5 +1,6 @@
 """Descriptions of nets -> flax modules that can be trained."""
 
+import types
 from collections.abc import Mapping
 
 import jax
@@ -7,10 +8,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from jaxpose.body.skeleton import CONNECTIONS, JOINTS
 from jaxpose.nets import detection, regression
 from jaxpose.nets.compute import LayerWeights, Numerics, concatenate, convolve_layer
 from jaxpose.nets.factorise import FACTORISATIONS, Factorisation, Variant
 from jaxpose.nets.layers import Layer, Net
+
+GLOROT = nnx.initializers.glorot_uniform()
+"""Draws initial kernels as Keras does."""
 
 
 class Conv(nnx.Module):
@@ -19,10 +24,16 @@ class Conv(nnx.Module):
     Weights are float32; kernels start as in Keras (Glorot uniform).
     """
 
-    def __init__(self, layer: Layer, numerics: Numerics, *, rngs: nnx.Rngs, zero: bool = False):
-        """Creates the layer's weights. With `zero`, the kernel starts at 0."""
+    def __init__(
+        self,
+        layer: Layer,
+        numerics: Numerics,
+        *,
+        rngs: nnx.Rngs,
+        init: nnx.Initializer = GLOROT,
+    ):
+        """Creates the layer's weights; `init` draws the initial kernel."""
         self.layer, self.numerics = layer, numerics
-        init = nnx.initializers.zeros if zero else nnx.initializers.glorot_uniform()
         self.kernel = nnx.Param(init(rngs.params(), layer.kernel_shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(layer.cout, jnp.float32))
         self.norm = (
@@ -108,13 +119,21 @@ class ConvNet(nnx.Module):
     """A `Net` with its weights: one `Conv` per layer, connected by the net's topology."""
 
     def __init__(
-        self, net: Net, *, numerics: Numerics, rngs: nnx.Rngs, zero: frozenset[str] = frozenset()
+        self,
+        net: Net,
+        *,
+        numerics: Numerics,
+        rngs: nnx.Rngs,
+        init: Mapping[str, nnx.Initializer] = types.MappingProxyType({}),
     ):
-        """Creates the weights; `zero` names the layers whose kernels start at 0."""
+        """Creates the weights.
+
+        `init` draws the initial kernels of the layers that it names, `GLOROT` those of the others.
+        """
         self.net = net
         self.convs = nnx.Dict(
             {
-                layer.name: Conv(layer, numerics, rngs=rngs, zero=layer.name in zero)
+                layer.name: Conv(layer, numerics, rngs=rngs, init=init.get(layer.name, GLOROT))
                 for layer in net.layers
             }
         )
@@ -156,7 +175,15 @@ class DetectionNet(ConvNet):
         About 1 % of the pixels are positive. A net that starts at even odds spends its first epochs
         on learning that.
         """
-        super().__init__(detection.net(width, factorise), numerics=numerics, rngs=rngs)
+
+        def heads(key, shape, dtype):
+            """Draws the kernel as that of two layers, one for joints and one for connections."""
+            joints = GLOROT(key, (*shape[:-1], len(JOINTS)), dtype)
+            connections = GLOROT(rngs.params(), (*shape[:-1], len(CONNECTIONS)), dtype)
+            return jnp.concatenate([joints, connections], axis=-1)
+
+        net = detection.net(width, factorise)
+        super().__init__(net, numerics=numerics, rngs=rngs, init={"out": heads})
         bias = self.convs["out"].bias
         bias[...] = jnp.full_like(bias[...], output_bias)
 
@@ -181,8 +208,8 @@ class RegressionNet(ConvNet):
     ):
         """Creates the weights. With `zero_output`, the first maps are 0 rather than noise, which
         the first steps would have to unlearn."""
-        zero = frozenset({"output"} if zero_output else ())
-        super().__init__(regression.net(variant, width), numerics=numerics, rngs=rngs, zero=zero)
+        init = {"output": nnx.initializers.zeros} if zero_output else {}
+        super().__init__(regression.net(variant, width), numerics=numerics, rngs=rngs, init=init)
 
     def __call__(
         self,
