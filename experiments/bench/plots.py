@@ -23,7 +23,7 @@ def draw(result: dict, path: Path) -> None:
     time_against_macs(left, result)
     roofline(right, result)
     if result["loaded"]:
-        figure.suptitle("measured while the machine was busy: not reliable", color="red")
+        figure.suptitle("measured while the machine was busy: not to be relied on", color="red")
     save(figure, path)
 
 
