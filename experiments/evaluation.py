@@ -127,9 +127,9 @@ def overlapping_maps(
     exists = np.isin(choices, possible)
     start = choices[np.arange(len(index)), exists.argmax(axis=1)]
     for first in range(0, len(index), BATCH):
-        mine = slice(first, first + BATCH)
-        maps = model.maps(model.clips(frames.depth_mm[clip_frames(start[mine])]), BATCH)
-        position = index[mine] - start[mine]
+        chosen = slice(first, first + BATCH)
+        maps = model.maps(model.clips(frames.depth_mm[clip_frames(start[chosen])]), BATCH)
+        position = index[chosen] - start[chosen]
         yield Maps(*(m[np.arange(len(position)), position] for m in maps))
 
 

@@ -95,17 +95,17 @@ def loss_curves(path: Path, rows: list[dict]) -> None:
         (("detection", "val_accuracy", np.argmax), ("regression", "val_error", np.argmin)),
         strict=True,
     ):
-        mine = [row for row in rows if row["stage"] == stage]
-        epochs = [row["epoch"] for row in mine]
-        axes.plot(epochs, [row["loss"] for row in mine], ".-", color="#33658a")
+        stage_rows = [row for row in rows if row["stage"] == stage]
+        epochs = [row["epoch"] for row in stage_rows]
+        axes.plot(epochs, [row["loss"] for row in stage_rows], ".-", color="#33658a")
         axes.set(title=stage, xlabel="epoch", yscale="log")
         axes.set_ylabel("training loss", color="#33658a")
-        values = [1 - row[measure] if stage == "detection" else row[measure] for row in mine]
+        values = [1 - row[measure] if stage == "detection" else row[measure] for row in stage_rows]
         name = "wrong pixels" if stage == "detection" else "mean absolute error"
         right = axes.twinx()
         right.plot(epochs, values, ".-", color="#f26419")
         right.axvline(
-            epochs[int(best([row[measure] for row in mine]))], color="#f26419", ls=":", lw=1
+            epochs[int(best([row[measure] for row in stage_rows]))], color="#f26419", ls=":", lw=1
         )
         right.set_ylabel(f"validation: {name}", color="#f26419")
         right.set_yscale("log")

@@ -41,10 +41,10 @@ class Split:
         for part in PARTS:
             ranges[part] = {}
             for subject in self.subjects[part]:
-                mine = np.flatnonzero(self.used[part] & (frames.subject == subject))
-                first, last = mine[0], mine[-1]
+                own = np.flatnonzero(self.used[part] & (frames.subject == subject))
+                first, last = own[0], own[-1]
                 ranges[part][subject] = {
-                    "frames": len(mine),
+                    "frames": len(own),
                     "first": [str(frames.sequence[first]), int(frames.frame[first])],
                     "last": [str(frames.sequence[last]), int(frames.frame[last])],
                 }
@@ -141,15 +141,15 @@ def _within_infant(frames: Frames, known: list[str], ids) -> Split:
         )
     used = {part: np.zeros(len(frames), bool) for part in PARTS}
     for subject in chosen:
-        mine = np.flatnonzero(frames.subject == subject)
-        train = round(len(mine) * TRAIN_SHARE)
+        own = np.flatnonzero(frames.subject == subject)
+        train = round(len(own) * TRAIN_SHARE)
         val = round(train * VAL_SHARE)
-        if min(val, train - val - GAP, len(mine) - train) < CLIP:
+        if min(val, train - val - GAP, len(own) - train) < CLIP:
             raise DataError(
-                f"--split=within_infant: {subject} has {len(mine)} frames, too few for a clip of "
+                f"--split=within_infant: {subject} has {len(own)} frames, too few for a clip of "
                 f"{CLIP} in every part; leave it out with --train_ids"
             )
-        used["train"][mine[: train - val - GAP]] = True
-        used["val"][mine[train - val : train]] = True
-        used["test"][mine[train:]] = True
+        used["train"][own[: train - val - GAP]] = True
+        used["val"][own[train - val : train]] = True
+        used["test"][own[train:]] = True
     return Split("within_infant", {part: chosen for part in PARTS}, used)

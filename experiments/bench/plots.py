@@ -35,9 +35,9 @@ def time_against_macs(axes, result: dict) -> None:
     rows = [r for r in result["rows"] if r.get("macs_nominal") and r["dtype"] == "float32"]
     pairs = list(dict.fromkeys((r["implementation"], r["lowering"]) for r in rows))
     for number, (implementation, lowering) in enumerate(pairs):
-        mine = [r for r in rows if (r["implementation"], r["lowering"]) == pairs[number]]
+        matching = [r for r in rows if (r["implementation"], r["lowering"]) == pairs[number]]
         for what, marker in MARKERS.items():
-            points = [(r["macs_nominal"], r["median_ms"]) for r in mine if r["what"] == what]
+            points = [(r["macs_nominal"], r["median_ms"]) for r in matching if r["what"] == what]
             if points:
                 label = f"{implementation} {lowering} {what}".replace("  ", " ")
                 x, y = zip(*points, strict=True)
@@ -92,8 +92,8 @@ def _draw_nets(axes, rows: list[dict], variant: str, costs: list[Cost]) -> None:
     intensity = sum(2 * c.macs_nominal for c in costs) / sum(c.bytes for c in costs)
     case = ("regression", variant, "forward", 1, "float32")
     fields = ("net", "variant", "what", "batch", "dtype")
-    mine = [row for row in rows if tuple(row[field] for field in fields) == case]
-    for number, row in enumerate(mine):
+    matching = [row for row in rows if tuple(row[field] for field in fields) == case]
+    for number, row in enumerate(matching):
         axes.plot(
             intensity,
             row["gflop_per_s"],

@@ -208,9 +208,9 @@ class _Process:
         if kind in self.workers:
             self.workers.pop(kind).end()
         notes = self.measured.notes
-        mine = [c.name for c in self.cases if c.worker == kind and c.name not in notes]
-        lost = [n for n in mine if n != at and (n in self.call_s or n not in self.kind_of)]
-        for name in mine:
+        names = [c.name for c in self.cases if c.worker == kind and c.name not in notes]
+        lost = [n for n in names if n != at and (n in self.call_s or n not in self.kind_of)]
+        for name in names:
             self.call_s.pop(name, None)
         self.measured.deaths.append(Death(kind, self.number, at, how, tuple(lost)))
         if at:

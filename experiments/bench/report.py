@@ -176,11 +176,11 @@ def bars(
     entries = []
     for bar in BARS.get(size, ()):
         same = [c for c in cases if c.task == bar.task and c.dtype == "float32"]
-        mine = [c for c in ours(same) if c.lowering != "conv3d"]
+        candidates = [c for c in ours(same) if c.lowering != "conv3d"]
         opponents = tuple(c for c in same if c.implementation in bar.over)
-        if not mine or not opponents:
+        if not candidates or not opponents:
             continue
-        reached = ratio(Comparison(best(mine, "float32", median_ms), opponents), visits)
+        reached = ratio(Comparison(best(candidates, "float32", median_ms), opponents), visits)
         if reached is not None:
             met = "aim" if reached["speedup"] >= bar.aim else "must"
             met = met if reached["speedup"] >= bar.must else "missed"

@@ -70,16 +70,16 @@ def _ours(rows: list[dict]) -> list[dict]:
 
 def _line(result: dict, rows: list[dict]) -> list[str]:
     """Returns the cells of one task: ours, the peers, and the ratio over PyTorch."""
-    mine = min(_ours(rows), key=lambda row: row["median_ms"])
-    ratio = _ratio(result, mine, [row for row in rows if row["implementation"] in PYTORCH])
+    fastest = min(_ours(rows), key=lambda row: row["median_ms"])
+    ratio = _ratio(result, fastest, [row for row in rows if row["implementation"] in PYTORCH])
     pytorch = next((row for row in rows if ratio and name(row) == ratio["over"]), None)
-    clips = f"{mine['batch']} clip" + "s" * (mine["batch"] > 1)
-    task = f"{mine['variant'] or 'detection'}, {WHATS[mine['what']]}, {clips}"
-    task += "" if mine["dtype"] == "float32" else f", {mine['dtype']}"
+    clips = f"{fastest['batch']} clip" + "s" * (fastest["batch"] > 1)
+    task = f"{fastest['variant'] or 'detection'}, {WHATS[fastest['what']]}, {clips}"
+    task += "" if fastest["dtype"] == "float32" else f", {fastest['dtype']}"
     peers = {row["implementation"]: row["median_ms"] for row in rows}
     return [
         task,
-        f"{ms(mine['median_ms'])} ({mine['lowering']})",
+        f"{ms(fastest['median_ms'])} ({fastest['lowering']})",
         ms(pytorch and pytorch["median_ms"]),
         *(ms(peers.get(implementation)) for implementation in COLUMNS),
         f"{speedup(ratio)} ({interval(ratio)})" if ratio else "",
@@ -150,8 +150,8 @@ def _asy_over_full(result: dict) -> Iterator[str]:
     """Yields clauses such as "1.82 (1.81 to 1.84) forward with 1 clip (45 % less time; 2.29 by
     nominal MACs)"."""
     for rows in _tasks(result):
-        mine = min(_ours(rows), key=lambda row: row["median_ms"])
-        if mine["variant"] != "asy":
+        fastest = min(_ours(rows), key=lambda row: row["median_ms"])
+        if fastest["variant"] != "asy":
             continue
         key = ("net", "what", "batch", "dtype")
         full = [
@@ -159,15 +159,15 @@ def _asy_over_full(result: dict) -> Iterator[str]:
             for row in result["rows"]
             if row["variant"] == "full"
             and row["implementation"] not in PEERS
-            and all(row[k] == mine[k] for k in key)
+            and all(row[k] == fastest[k] for k in key)
         ]
-        ratio = _ratio(result, mine, full)
+        ratio = _ratio(result, fastest, full)
         if ratio is None:
             continue
-        what = {"forward": "forward", "train_step": "in a training step"}[mine["what"]]
-        what += f" with {mine['batch']} clip" + "s" * (mine["batch"] > 1)
-        what += "" if mine["dtype"] == "float32" else f" in {mine['dtype']}"
-        macs = full[0]["macs_nominal"] / mine["macs_nominal"]
+        what = {"forward": "forward", "train_step": "in a training step"}[fastest["what"]]
+        what += f" with {fastest['batch']} clip" + "s" * (fastest["batch"] > 1)
+        what += "" if fastest["dtype"] == "float32" else f" in {fastest['dtype']}"
+        macs = full[0]["macs_nominal"] / fastest["macs_nominal"]
         yield (
             f"{speedup(ratio)} ({interval(ratio)}) {what} ({100 * ratio['reduction']:.0f} % less "
             f"time; {macs:.2f} by nominal MACs)"

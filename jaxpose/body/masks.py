@@ -56,9 +56,11 @@ def draw(xp, xy, visible, grid: tuple[int, int], radius_px: float, std_px: float
     bar = (advance >= 0) & (advance <= length2) & (from_axis <= (radius_px / 2) ** 2)
     bar = bar & (length2 > 0)  # two joints on one point have no axis between them
 
-    seen = visible[..., None, None, :]
-    both = xp.stack([seen[..., a] & seen[..., b] for a, b in CONNECTIONS], axis=-1)
-    support = xp.concatenate([disc & seen, bar & both], axis=-1)
+    joint_visible = visible[..., None, None, :]
+    connection_visible = xp.stack(
+        [joint_visible[..., a] & joint_visible[..., b] for a, b in CONNECTIONS], axis=-1
+    )
+    support = xp.concatenate([disc & joint_visible, bar & connection_visible], axis=-1)
     distance2 = xp.concatenate([from_joint, from_axis], axis=-1)
     value = xp.ones_like(distance2)
     if std_px is not None:

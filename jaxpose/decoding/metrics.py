@@ -120,9 +120,11 @@ def mean_pose(xy: Positions, visible: Flags) -> Float[np.ndarray, "12 2"]:
     """
     total = np.where(visible[..., None], xy, 0).sum(axis=0, dtype=np.float64)
     count = visible.sum(axis=0)[:, None]
-    seen = count > 0
+    ever_visible = count > 0
     means = total / np.maximum(count, 1)
-    return np.where(seen, means, _ratio(means.sum(axis=0, where=seen), seen.sum(axis=0)))
+    return np.where(
+        ever_visible, means, _ratio(means.sum(axis=0, where=ever_visible), ever_visible.sum(axis=0))
+    )
 
 
 def subject_mean_poses(
