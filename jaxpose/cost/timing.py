@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 POOL = 8
-"""Number of inputs that a subject's calls use in turn, so that no input is in the cache still."""
+"""Number of inputs that the calls use in turn, so that an input is no longer in the cache."""
 
 
 class Timed:
