@@ -1,10 +1,10 @@
-"""A babyPose folder -> what is wrong with it, before anyone trains on it.
+"""A babyPose folder -> its problems and remarks, and what each infant's recording contains.
 
     python -m data_pipeline.check DIR
 
-The table goes to stderr; the last line of stdout is one JSON object with `infants`, `problems`
-and `remarks`. A problem stops every import, `prepare` and a run included (exit code 1). A remark
-does not, but should be looked at: joints outside of the image, right and left that look exchanged,
+The table goes to stderr. The last line of stdout is one JSON object with `infants`, `problems` and
+`remarks`. A problem stops every import, `prepare` and a run included (exit code 1). A remark does
+not, but a person should look at it: joints outside the image, right and left that look exchanged,
 8-bit images. The rules are those of `data_pipeline.babypose.rules`.
 """
 
@@ -25,17 +25,21 @@ from data_pipeline.errors import DataError
 
 @dataclasses.dataclass
 class InfantReport:
-    """frames:        annotated frames with an image
-    first, last:   their lowest and highest number
-    step:          the usual difference of successive numbers
-    gaps:          places where successive numbers differ by more than that
-    missing_share: joints without a position, or outside of the image, of all joints
-    outside:       joints outside of the image
-    swaps:         frames in which right and left look exchanged
-    bits:          16 = depth in mm, 8 = grey levels
-    depth_mm:      1st and 99th percentile of the depth above 0; null where there is none in mm
-    hole_share:    pixels that are 0
-    size:          (width, height) px
+    """One infant's line of the table.
+
+    Attributes:
+      frames: number of annotated frames with an image.
+      first: lowest number of these frames.
+      last: highest number of these frames.
+      step: usual difference of successive numbers.
+      gaps: number of places where successive numbers differ by more than `step`.
+      missing_share: share of all joints that have no position, or one outside the image.
+      outside: number of joints outside the image.
+      swaps: number of frames in which right and left look exchanged.
+      bits: 16 = depth in mm, 8 = grey levels.
+      depth_mm: 1st and 99th percentile of the depth above 0; None where no depth is in mm.
+      hole_share: share of the pixels that are 0.
+      size: (width, height) px of the images.
     """
 
     frames: int
@@ -54,20 +58,23 @@ class InfantReport:
 
 @dataclasses.dataclass
 class Report:
-    """Infants by id, and every problem and remark with its file and row."""
+    """The infants of a folder by id, and every problem and remark with its file and row."""
 
     infants: dict[str, InfantReport]
     findings: Findings
 
     @property
     def problems(self) -> list[Problem]:
+        """What stops an import."""
         return self.findings.problems
 
     @property
     def remarks(self) -> list[Problem]:
+        """What a person should look at."""
         return self.findings.remarks
 
     def as_json(self) -> dict:
+        """Returns the report as a JSON object: {infants, problems, remarks}."""
         return {
             "infants": {k: dataclasses.asdict(v) for k, v in self.infants.items()},
             "problems": [p._asdict() for p in self.problems],
@@ -78,7 +85,7 @@ class Report:
 def check(folder: Path) -> Report:
     """Reads every sheet and every image below `folder` (layout: `data_pipeline.babypose.frames`).
 
-    Raises nothing for what is wrong in the folder: it is in the report.
+    Raises nothing for problems of the folder: they are in the report.
     """
     report = Report({}, Findings())
     infants: dict[str, Infant] = {}
@@ -95,8 +102,8 @@ def check(folder: Path) -> Report:
 
 
 def _describe(infant: Infant, pixels: np.ndarray) -> InfantReport:
-    """One infant's line of the table; `pixels` counts the pixels of each depth value."""
-    sheet, seen = infant.sheet, Joints.of(infant)
+    """Describes one infant; `pixels` counts the pixels of each depth value."""
+    sheet, joints = infant.sheet, Joints.of(infant)
     _, visible = infant.joints
     steps = np.diff(sheet.frames)
     step = int(np.median(steps)) if len(steps) else 0
@@ -107,8 +114,8 @@ def _describe(infant: Infant, pixels: np.ndarray) -> InfantReport:
         step=step,
         gaps=int((steps > step).sum()),
         missing_share=round(float(1 - visible.mean()), 4),
-        outside=int(seen.outside.sum()),
-        swaps=int(seen.exchanged.any(1).sum()),
+        outside=int(joints.outside.sum()),
+        swaps=int(joints.exchanged.any(1).sum()),
         bits=infant.bits,
         depth_mm=_range(pixels) if infant.bits == 16 and pixels.any() else None,
         hole_share=round(float(pixels[0] / max(1, pixels.sum())), 4),
@@ -116,15 +123,15 @@ def _describe(infant: Infant, pixels: np.ndarray) -> InfantReport:
     )
 
 
-def _range(values: np.ndarray) -> tuple[int, int]:
-    """1st and 99th percentile of the values above 0, exactly."""
-    up_to = np.cumsum(values[1:])
+def _range(pixels: np.ndarray) -> tuple[int, int]:
+    """Returns the exact 1st and 99th percentile of depth above 0; `pixels` as in `_describe`."""
+    up_to = np.cumsum(pixels[1:])
     low, high = (int(np.searchsorted(up_to, share * up_to[-1])) + 1 for share in (0.01, 0.99))
     return low, high
 
 
 def table(report: Report) -> str:
-    """The report for people: one line per infant, then problems and remarks."""
+    """Formats the report for people: one line per infant, then problems and remarks."""
     lines = []
     if report.infants:
         lines.append(
@@ -143,19 +150,20 @@ def table(report: Report) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Reads a babyPose folder and lists what is wrong with it, by file and row.
+    """Reads a babyPose folder and lists its problems by file and row.
 
-    Exit code: 0 = fit for use, 1 = there are problems, 2 = no such folder. The last line of stdout
-    is one JSON object: {infants, problems, remarks}."""
+    Exit code: 0 = the folder can be used, 1 = it has problems, 2 = no such folder. The last line of
+    stdout is one JSON object: {infants, problems, remarks}."""
 
     dir: tyro.conf.Positional[str]
     """Folder with result_pz<ID>.csv (or .xlsx) and pz<ID>/<n>_16bit.png."""
 
 
 def run(options: Options) -> int:
+    """Checks the folder and prints the report; returns the exit code."""
     folder = expand(options.dir)
     if not os.path.isdir(folder):  # Path.is_dir raises where a name is too long
-        raise DataError(f"no such folder: {folder}; expected the one that holds the sheets")
+        raise DataError(f"no such folder: {folder}; expected the one that contains the sheets")
     report = check(folder)
     print_table(table(report))
     print_result(report.as_json())
@@ -163,6 +171,7 @@ def run(options: Options) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "data_pipeline.check")
     return run_command(lambda: run(options))
 

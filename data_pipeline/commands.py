@@ -1,10 +1,11 @@
-"""How every command ends: an exit code, one message, nothing half-written.
+"""The end of every command: an exit code, one message, no half-written files.
 
 0    done; the last line of stdout is one JSON object
-1    failed on the way: the message says what is left and how to go on
-2    an input or an option that cannot be used
-130  Ctrl-C        143  SIGTERM
-141  nobody reads the output any more (`2>&1 | head`), before the work was done
+1    failed during the work; the message says what remains and how to continue
+2    an input or an option cannot be used
+130  interrupted by Ctrl-C
+141  the reader of the output closed it (`2>&1 | head`) before the work was done
+143  terminated by SIGTERM
 """
 
 import contextlib
@@ -25,14 +26,18 @@ FAILED, UNUSABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
 
 class Terminated(BaseException):
-    """SIGTERM, so that temporary files are deleted on the way out."""
+    """SIGTERM was received. As an exception it lets `finally` delete temporary files."""
 
 
 Options = TypeVar("Options")
 
 
 def parse_options(options: type[Options], arguments: list[str] | None, module: str) -> Options:
-    """Command line -> a dataclass of options; unknown options end the program with code 2."""
+    """Parses a command line into a dataclass of options.
+
+    `arguments` are those of the process by default; `module` is named in the help. Unknown options
+    end the program with code 2.
+    """
     return tyro.cli(options, args=arguments, prog=f"python -m {module}", use_underscores=True)
 
 
@@ -40,7 +45,7 @@ def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
     """Runs a command's body and returns the exit code.
 
     A dictionary that the body returns is printed as the last line of stdout; an integer is the exit
-    code. `resume` says how an interrupted command goes on.
+    code. `resume` is a clause that says how an interrupted command is continued.
     """
     try:
         with _terminable():
@@ -53,9 +58,9 @@ def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
     except BrokenPipeError:
         _drop_output()
         return BROKEN_PIPE
-    except (KeyboardInterrupt, Terminated) as end:
-        stopped = f"stopped; {resume}" if resume else "stopped"
-        return _fail(stopped, INTERRUPTED if isinstance(end, KeyboardInterrupt) else TERMINATED)
+    except (KeyboardInterrupt, Terminated) as error:
+        message = f"stopped; {resume}" if resume else "stopped"
+        return _fail(message, INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED)
     except ModuleNotFoundError as error:
         return _fail(f"error: {error}; to read data sets: pip install -e '.[data]'", FAILED)
     except OSError as error:
@@ -65,8 +70,11 @@ def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
 def print_result(result: dict) -> None:
     """Prints the last line of stdout, one JSON object, once the work is done.
 
-    A reader that has closed the pipe by then is no failure: what the command wrote to files is
-    complete.
+    A reader that has closed the pipe by then is no failure, because the files that the command
+    wrote are complete.
+
+    Raises:
+      OSError: stdout is a file that cannot be written.
     """
     try:
         print(json.dumps(result), flush=True)
@@ -84,42 +92,43 @@ def print_table(text: str) -> None:
 
 
 def describe(error: OSError) -> str:
-    """An error of the system as one line that names the file."""
+    """Describes an error of the system in one line that names the file."""
     if error.strerror is None:
         return str(error)
-    where = f"{error.filename}: " if error.filename else ""
+    file = f"{error.filename}: " if error.filename else ""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "; make room, or name another place for the output" if full else ""
-    return f"{where}{error.strerror}{remedy}"
+    return f"{file}{error.strerror}{remedy}"
 
 
 def _fail(message: str, code: int) -> int:
+    """Prints a message to stderr; returns the exit code."""
     with contextlib.suppress(OSError):
         print(message, file=sys.stderr)
     return code
 
 
 def _drop_output() -> None:
-    """Sends what is left of the output nowhere, or Python complains when it flushes at the end."""
+    """Discards what is left of the output; otherwise Python reports an error when it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM raises `Terminated`, where the command runs in the main thread."""
+    """Makes SIGTERM raise `Terminated`; does nothing outside the main thread."""
     process = os.getpid()
 
     def terminate(number, frame):
-        if os.getpid() != process:  # forked from the command, such as a worker: it just ends
+        if os.getpid() != process:  # a process forked from the command, such as a worker, ends
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        signal.signal(number, signal.SIG_IGN)  # a second one does not stop the cleaning up
+        signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
         raise Terminated
 
     try:
@@ -134,7 +143,11 @@ def _terminable() -> Iterator[None]:
 
 
 def expand(path: str | Path) -> Path:
-    """A path as the user typed it, `~` included; `DataError` for the home of an unknown user."""
+    """Expands `~` in a path from the command line.
+
+    Raises:
+      DataError: `~user` names an unknown user.
+    """
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

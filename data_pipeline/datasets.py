@@ -1,4 +1,4 @@
-"""What is known of each data set: its builder, its ground, and how its folder looks."""
+"""The data sets: units, background, folder layout and configurations of each."""
 
 import dataclasses
 import importlib
@@ -8,14 +8,15 @@ from data_pipeline.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """
+    """Facts about one data set.
+
     Attributes:
-        background_mm: what a cell without a valid pixel is given above the frame's median: 0 where
-            it is a hole in a surface, a stretch behind the body where the background was removed.
-        scale_mm: unit of the net's input, about the depth's spread around its mean.
-        layout: the source folder, in words.
-        configs: names of the builder's configurations, the default first.
-        symmetric: a mirror image could as well be a recording, so that it may be trained on.
+      background_mm: depth of a cell without a valid pixel, in mm above the frame's median cell: 0
+        where it is a hole in a surface, more where the background was removed.
+      scale_mm: unit of the nets' input, about the spread of the depth around its mean.
+      layout: layout of the source folder, for messages.
+      configs: names of the builder's configurations, the default first.
+      symmetric: a mirror image looks like a recording, so it may be trained on.
     """
 
     background_mm: float
@@ -41,7 +42,11 @@ DATASETS = {
 
 
 def builder_of(dataset: str):
-    """The TFDS builder's class; imports TensorFlow."""
+    """Returns the class of the data set's TFDS builder; imports TensorFlow.
+
+    Raises:
+      DataError: an unknown data set.
+    """
     if dataset not in DATASETS:
         raise DataError(f"unknown data set {dataset!r}; one of: {', '.join(DATASETS)}")
     module = f"data_pipeline.{dataset}.{dataset}_dataset_builder"

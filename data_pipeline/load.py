@@ -2,8 +2,8 @@
 
     files -> annotated frames, one by one -> depth by area mean, joints through the crop -> one file
 
-The result is stored in the cache folder under a name that covers all that it depends on, so a
-second run starts at once and a changed source is read again.
+The result is stored in the cache folder. Its name has a hash of all that it depends on, so a second
+run starts at once, and a changed source is read again.
 """
 
 import hashlib
@@ -30,20 +30,21 @@ from data_pipeline.sources import SOURCES, AnnotatedFrame
 from jaxpose.body.geometry import depth_to_grid, inside, joints_to_grid
 
 LOADER = 3
-"""Version of what this module makes of the same files. Raise it when that changes."""
+"""Version of what this module computes from the same files. Raise it when that changes."""
 SUFFIXES = (".mat", ".png", ".csv", ".xlsx")
-"""Files that a data set is made from; a README beside them is not."""
+"""Suffixes of the files that data sets consist of."""
 
 
 def load_frames(
     dataset: str, data_dir: Path, grid: tuple[int, int], cache_dir: Path, config: str | None = None
 ) -> Frames:
-    """Reads a data set on a grid (rows, columns), or what an earlier call stored of it.
+    """Returns a data set on a grid (rows, columns), from `cache_dir` where it was read before.
 
-    `config` is one of the data set's configurations, by default its first.
+    `config` is one of the data set's configurations, by default its first. One process at a time
+    reads; others wait for it.
 
     Raises:
-      DataError: an unknown data set, or files that cannot be used.
+      DataError: the data set is unknown, or its files cannot be used.
     """
     if dataset not in DATASETS:
         raise DataError(f"unknown data set {dataset!r}; one of: {', '.join(DATASETS)}")
@@ -60,7 +61,7 @@ def load_frames(
 
 
 def _cached(stored: Path) -> Frames | None:
-    """The frames of a file in the cache; None if it is missing or damaged."""
+    """Reads a file of the cache; None if it is missing or damaged."""
     try:
         return load(stored)
     except DataError:
@@ -68,11 +69,13 @@ def _cached(stored: Path) -> Frames | None:
 
 
 def fingerprint(dataset: str, data_dir: Path, config: str) -> str:
-    """Hash of what a data set is made from: names, sizes and times of its files, and the loader's
-    version. Reading the files themselves would take as long as loading them.
+    """Returns a hash of all that a loaded data set depends on, 12 hexadecimal digits.
+
+    Of the files it covers names, sizes and times: reading their contents would take as long as
+    loading them. It covers the version of the loader, too.
 
     Raises:
-      DataError: no such folder, or none of the data set's files in it.
+      DataError: the folder does not exist, or has none of the data set's files.
     """
     expected = f"expected the files of {dataset}: {DATASETS[dataset].layout}"
     if not os.path.isdir(data_dir):  # Path.is_dir raises where a name is too long
@@ -83,7 +86,7 @@ def fingerprint(dataset: str, data_dir: Path, config: str) -> str:
     listed = []
     for path in files:
         state = path.stat()
-        times = state.st_mtime_ns, state.st_ctime_ns  # a copy may keep the time of its original
+        times = state.st_mtime_ns, state.st_ctime_ns  # a copy may have its original's mtime
         listed.append((str(path.relative_to(data_dir)), state.st_size, *times))
     background = DATASETS[dataset].background_mm
     facts = [dataset, LOADER, FORMAT, background, config, str(data_dir.resolve()), listed]
@@ -91,19 +94,22 @@ def fingerprint(dataset: str, data_dir: Path, config: str) -> str:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yields every file below a folder. Links are followed, each real folder once."""
+    """Yields every file below a folder. Links are followed; each real folder is visited once."""
     visited = set()
     for path, folders, files in os.walk(folder, followlinks=True):
         visited.add(os.path.realpath(path))
         folders[:] = [f for f in folders if os.path.realpath(os.path.join(path, f)) not in visited]
         for name in files:
             file = Path(path) / name
-            if file.exists():  # a link may lead nowhere
+            if file.exists():  # not a broken link
                 yield file
 
 
 def read(dataset: str, data_dir: Path, grid: tuple[int, int], config: str) -> Frames:
-    """Reads every file once; a few images at a time are in memory. Errors as in `load_frames`."""
+    """Reads a data set from its own files, with a few images at a time in memory.
+
+    Errors as in `load_frames`.
+    """
     print(f"reading {dataset} from {data_dir}", file=sys.stderr)
     background = DATASETS[dataset].background_mm
     depth, annotated = [], []
@@ -117,7 +123,10 @@ def read(dataset: str, data_dir: Path, grid: tuple[int, int], config: str) -> Fr
 def _frames(
     dataset: str, depth_mm: np.ndarray, annotated: list[AnnotatedFrame], *, in_time: bool
 ) -> Frames:
-    """Depth [n rows cols] and what belongs to it -> `Frames`, joints through each frame's crop."""
+    """Joins depth [n rows cols] and the frames' annotations; maps joints from camera to grid.
+
+    `in_time`: the frames are in time order, so that gaps in their numbers count.
+    """
     grid = depth_mm.shape[1:]
     crop = np.array([a.recording.crop for a in annotated], np.int32)
     xy = joints_to_grid(np.array([a.joints for a in annotated], np.float32), crop[:, None], grid)

@@ -1,4 +1,4 @@
-"""One process at a time writes a file or a folder: two runs started together do not collide."""
+"""Locks, so that one process at a time writes a file or a folder."""
 
 import contextlib
 import fcntl
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits until no other process holds the lock of `path`, a file or a folder, and holds it.
+    """Holds the lock of `path`, a file or a folder; first waits until no other process does.
 
-    A process that ends or dies releases its lock. The lock is a file beside `path`, so that it is
-    no part of what a folder holds.
+    The system releases the lock of a process that ends, killed or not. The lock is a file beside
+    `path`, so that a folder does not contain it.
     """
     path = Path(path).absolute()  # `.` has no name
     path.parent.mkdir(parents=True, exist_ok=True)

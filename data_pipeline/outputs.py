@@ -1,4 +1,4 @@
-"""A file to be written at the end of long work -> whether it can be written, before the work."""
+"""Checks, before long work, that its result can be written to a file."""
 
 import os
 from collections.abc import Sequence
@@ -8,13 +8,14 @@ from data_pipeline.errors import DataError
 
 
 def check_output(path: Path, suffixes: Sequence[str], *, create_folder: bool = False) -> None:
-    """Makes sure that `path` can be written: tries it with an empty file beside it.
+    """Checks that `path` can be written, by creating and removing an empty file beside it.
 
-    `suffixes` have no dot. With `create_folder`, folders that do not exist are created.
+    `suffixes` are the allowed ones, without a dot. With `create_folder`, missing folders are
+    created.
 
     Raises:
-      DataError: another suffix, a folder that does not exist, the name of a folder, or a place
-        that cannot be written.
+      DataError: the suffix is another one, the folder does not exist, `path` is a folder, or it
+        cannot be written.
     """
     check_name(path, suffixes)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -33,7 +34,11 @@ def check_output(path: Path, suffixes: Sequence[str], *, create_folder: bool = F
 
 
 def check_name(path: Path, suffixes: Sequence[str]) -> None:
-    """The part of `check_output` that writes nothing: a known suffix, no folder of that name."""
+    """Checks only what needs no writing: the suffix, and that `path` is no folder.
+
+    Raises:
+      DataError: another suffix, or a folder.
+    """
     if path.suffix.removeprefix(".") not in suffixes:
         *rest, last = (f".{suffix}" for suffix in suffixes)
         either = f"{', '.join(rest)} or {last}" if rest else last

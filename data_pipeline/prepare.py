@@ -1,10 +1,10 @@
 """A data set's own files -> one file of frames on the net's grid, to train from without TensorFlow.
 
-python -m data_pipeline.prepare --dataset=utd_mhad --data_dir=DIR --out=utd.npz
-python -m experiments.run --dataset=utd_mhad --data_dir=utd.npz
+    python -m data_pipeline.prepare --dataset=utd_mhad --data_dir=DIR --out=utd.npz
+    python -m experiments.run --dataset=utd_mhad --data_dir=utd.npz
 
-A babyPose folder is refused with the list of problems that `python -m data_pipeline.check` reports;
-remarks are printed and do not stop it.
+A babyPose folder with problems is refused; the message lists them as `python -m
+data_pipeline.check` does. Remarks are printed, and the file is written.
 """
 
 import dataclasses
@@ -23,14 +23,17 @@ from data_pipeline.outputs import check_name, check_output
 def prepare(
     dataset: str, data_dir: Path, grid: tuple[int, int], out: Path, config: str | None = None
 ) -> dict:
-    """Writes `out`; returns what it holds. Raises `DataError` for unusable data.
+    """Reads a data set on a grid (rows, columns) and writes it to the file `out`.
 
-    Whatever can be checked without reading images is checked first.
+    Returns what the file contains. All that needs no image is checked before any is read.
+
+    Raises:
+      DataError: the data cannot be used, or `out` cannot be written.
     """
     began = time.perf_counter()
     if dataset not in DATASETS:
         raise DataError(f"unknown data set {dataset!r}; one of: {', '.join(DATASETS)}")
-    fingerprint(dataset, data_dir, config or "")  # the folder exists, and has files
+    fingerprint(dataset, data_dir, config or "")  # checks that the folder exists and has files
     check_output(out, ["npz"], create_folder=True)
     frames = read(dataset, data_dir, grid, config or DATASETS[dataset].configs[0])
     save(frames, out)
@@ -47,7 +50,8 @@ def prepare(
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Writes a data set on the nets' grid to one file, to train from without its own files."""
+    """Writes a data set on the nets' grid to one file, from which nets are trained without its own
+    files."""
 
     dataset: str
     """simulated, utd_mhad, babypose."""
@@ -62,6 +66,7 @@ class Options:
 
 
 def run(options: Options) -> dict:
+    """Checks the options, then prepares the data set."""
     grid, out = grid_of(options.grid), expand(options.out)
     known = DATASETS[options.dataset].configs if options.dataset in DATASETS else ()
     if known and options.builder not in (None, *known):
@@ -71,6 +76,7 @@ def run(options: Options) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "data_pipeline.prepare")
     return run_command(lambda: run(options))
 

@@ -1,8 +1,8 @@
-"""The form in which every TFDS builder stores a data set: raw annotated frames, in order.
+"""The examples that every TFDS builder stores: raw annotated frames, in order.
 
     {depth, joints, visible, subject, sequence, frame, crop}, one example per annotated frame
 
-A frame is a fact of the data set; clips, grids and masks are chosen later.
+Frames are facts of the data set. Clips, grids and masks are choices that are made later.
 """
 
 import numpy as np
@@ -13,15 +13,17 @@ from jaxpose.body.skeleton import JOINTS
 
 
 def frame_features() -> tfds.features.FeaturesDict:
-    """depth    uint16 [h w 1], millimetres at the sensor's size, 0 = no return
-    joints   float32 [12 2], (x, y) px of that image, (0, 0) is the centre of the top-left pixel,
-             order of `jaxpose.body.skeleton.JOINTS`, (-1, -1) where not visible
-    visible  bool [12], false = not annotated (hidden, or outside the image)
-    subject  the infant's or the person's id; what a split by infant keeps apart
-    sequence the recording within the subject, "" where there is only one
-    frame    number of the raw frame within the sequence
-    crop     int32 [4] (x, y, width, height) px of the image: the part that the nets see;
-             it covers pixels x ... x + width - 1, and is the same for a whole sequence
+    """Returns the features of one example:
+
+    depth     uint16 [h w 1], millimetres at the sensor's size, 0 = no return
+    joints    float32 [12 2], (x, y) px of that image, (0, 0) is the centre of the top-left
+              pixel, order of `jaxpose.body.skeleton.JOINTS`, (-1, -1) where not visible
+    visible   bool [12], false = not annotated (hidden, or outside the image)
+    subject   the infant's or the person's id; a split by infant divides by it
+    sequence  the recording within the subject, "" where there is only one
+    frame     number of the raw frame within the sequence
+    crop      int32 [4] (x, y, width, height) px of the image: the part that the nets see; it
+              covers pixels x ... x + width - 1, and is the same for a whole sequence
     """
     joints = len(JOINTS)
     return tfds.features.FeaturesDict(
@@ -40,7 +42,7 @@ def frame_features() -> tfds.features.FeaturesDict:
 
 
 def example_of(frame: AnnotatedFrame, depth: np.ndarray | str) -> dict:
-    """One example; `depth` is uint16 [h w 1], or the path of a PNG that holds it."""
+    """Returns one example; `depth` is uint16 [h w 1], or the path of a PNG that contains it."""
     return {
         "depth": depth,
         "joints": frame.joints,

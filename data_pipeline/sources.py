@@ -1,6 +1,6 @@
-"""A data set's own files -> its annotated frames, one by one: the only reader of each data set.
+"""A data set's own files -> its annotated frames, one by one.
 
-The TFDS builders and `data_pipeline.load` both take their frames from here.
+The TFDS builders and `data_pipeline.load` both read through the functions of this module.
 """
 
 import functools
@@ -21,7 +21,7 @@ from jaxpose.recordings.recording import Recording
 
 
 class AnnotatedFrame(NamedTuple):
-    """One annotated frame, as `data_pipeline.schema` describes it.
+    """One annotated frame; `data_pipeline.schema` describes how it is stored.
 
     Attributes:
       recording: identity, image size and crop of the recording that the frame belongs to.
@@ -29,7 +29,7 @@ class AnnotatedFrame(NamedTuple):
       depth_mm: mm at the sensor's size, 0 = no return (grey levels where there are only 8 bits).
       joints: (x, y) px of that image, (-1, -1) where not visible.
       visible: whether each joint is annotated and inside the image.
-      image: PNG file with exactly this depth, None where there is none.
+      image: PNG file with exactly this depth; None where there is none.
     """
 
     recording: Recording
@@ -41,16 +41,17 @@ class AnnotatedFrame(NamedTuple):
 
 
 Source = Callable[[Path, str], Iterator[AnnotatedFrame]]
-"""(folder, configuration) -> frames in order, each file read once; `DataError` where unusable."""
+"""(folder, configuration) -> frames in order; each file is read once. Raises `DataError`."""
 
 
 def babypose(folder: Path, config: str) -> Iterator[AnnotatedFrame]:
-    """A folder in babyPose's layout, see `data_pipeline.babypose.frames`.
+    """Yields the frames of a folder in babyPose's layout (`data_pipeline.babypose.frames`).
 
-    Remarks are printed to stderr after the last frame.
+    `config` is time_order or row_order. Remarks are printed to stderr after the last frame.
 
     Raises:
-      FolderError: after every image was read, with all problems of the folder.
+      FolderError: the folder has problems. It is raised after every image was read, with all of
+        them.
     """
     findings = Findings()
     for infant, index, depth in read_folder(folder, findings, row_order=config == "row_order"):
@@ -71,13 +72,13 @@ def babypose(folder: Path, config: str) -> Iterator[AnnotatedFrame]:
 
 
 def utd_mhad(folder: Path, config: str) -> Iterator[AnnotatedFrame]:
-    """A folder with UTD-MHAD's Depth/ and Skeleton/; `config` is every5 or every1.
+    """Yields the frames of a folder with UTD-MHAD's Depth/ and Skeleton/.
 
-    Frames come by subject, action, trial and number. A recording that is too short is left out
-    with a warning.
+    `config` is every5 or every1: the raw frames that are used. Frames are sorted by subject,
+    action, trial and number. A recording that is too short is left out with a warning.
 
     Raises:
-      DataError: files that are missing or damaged, or no recording that is long enough.
+      DataError: files are missing or damaged, or no recording is long enough.
     """
     every = int(config.removeprefix("every"))
     pairs = utd.find_recordings(folder)
@@ -110,4 +111,4 @@ SOURCES: dict[str, Source] = {
     "utd_mhad": utd_mhad,
     "babypose": babypose,
 }
-"""Data set -> its reader."""
+"""Name of a data set -> the function that reads it."""

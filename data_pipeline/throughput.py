@@ -1,6 +1,6 @@
-"""How many clips a second the feeds make of a prepared file, at a steady pace.
+"""A prepared file -> clips per second of each feed, after a warm-up.
 
-python -m data_pipeline.throughput FILE.npz --batch_size=16 --seconds=5
+    python -m data_pipeline.throughput FILE.npz --batch_size=16 --seconds=5
 
 The table goes to stderr, the last line of stdout is one JSON object; `n` is the number of blocks.
 """
@@ -23,12 +23,13 @@ from data_pipeline.examples.frames import load
 from jaxpose.body.masks import Target
 
 WARM_UP = 10
-"""Batches left out: tracing, filling of the prefetch queue, AUTOTUNE's first guesses."""
+"""Number of first batches that are not timed: tracing, and filling of the prefetch queue."""
 BLOCK_S = 0.25
+"""Least seconds of a block of batches, of which a rate is computed."""
 
 
 def clips_per_s(make: Feed, starts: np.ndarray, batch_size: int, seconds: float) -> np.ndarray:
-    """Of each block of at least `BLOCK_S`, batch by batch, until `seconds` are over."""
+    """Returns the rate of each block of at least `BLOCK_S` seconds, for `seconds` in total."""
     endless = (
         batch
         for epoch in range(sys.maxsize)
@@ -47,7 +48,11 @@ def clips_per_s(make: Feed, starts: np.ndarray, batch_size: int, seconds: float)
 
 
 def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
-    """One row per feed and kind of mask; radius 6 px of 128 columns, as in the paper."""
+    """Returns one row per feed and kind of mask. The radius is the paper's, 6 px of 128 columns.
+
+    Raises:
+      DataError: the file is no prepared one, or has no clip.
+    """
     frames = load(path)
     starts = clip_starts(frames, np.ones(len(frames), bool), 1)
     if not len(starts):
@@ -71,7 +76,7 @@ def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Measures how many clips per second the input pipelines make of a prepared file."""
+    """Measures how many clips per second the input pipelines prepare from a prepared file."""
 
     file: tyro.conf.Positional[str]
     """A file written by `python -m data_pipeline.prepare`."""
@@ -82,6 +87,7 @@ class Options:
 
 
 def run(options: Options) -> dict:
+    """Checks the options, then measures."""
     if options.batch_size < 1:
         raise DataError(f"--batch_size={options.batch_size}: expected 1 or more")
     rows = measure(expand(options.file), options.batch_size, options.seconds)
@@ -89,6 +95,7 @@ def run(options: Options) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "data_pipeline.throughput")
     return run_command(lambda: run(options))
 

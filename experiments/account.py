@@ -1,4 +1,4 @@
-"""Weights, parameters, MACs and bytes of every regression net, of the detection net, and of both.
+"""The nets' layers -> tables of weights, parameters, MACs and bytes.
 
 python -m experiments.account --clip=3,96,128 --width=1
 """
@@ -23,16 +23,21 @@ class Options:
     one clip in float32; the last line of stdout is the same as JSON.
 
     A MAC is one multiplication and one addition. Nominal MACs count every kernel tap; useful ones
-    exclude those that multiply zero padding, as XLA's own count does."""
+    exclude those that multiply zero padding, as XLA's own count does.
+    """
 
     clip: str = f"{CLIP},96,128"
-    """Frames, rows, columns."""
+    """FRAMES,ROWS,COLUMNS of the clip."""
     width: float = 1.0
-    """Multiplies every channel count."""
+    """Width multiplier: multiplies every number of channels."""
 
 
 def parse_clip(text: str) -> tuple[int, int, int]:
-    """ "3,96,128" -> (3, 96, 128)."""
+    """Parses the option --clip: "3,96,128" -> (3, 96, 128), frames, rows and columns.
+
+    Raises:
+      ConfigError: another form, or a size that the nets cannot process.
+    """
     try:
         frames, rows, cols = (int(part) for part in text.split(","))
     except ValueError:
@@ -48,7 +53,7 @@ def parse_clip(text: str) -> tuple[int, int, int]:
 
 
 def account(clip: tuple[int, int, int], width: float) -> dict:
-    """Counts every variant, the detection net and both in a row."""
+    """Counts every variant, the detection net, and the two one after the other."""
     detector = detection.net(width).layers
     nets = {name: regression.net(variant, width).layers for name, variant in VARIANTS.items()}
     costs = {name: net_cost(layers, clip) for name, layers in nets.items()}
@@ -64,7 +69,7 @@ def account(clip: tuple[int, int, int], width: float) -> dict:
 
 
 def by_layer(clip: tuple[int, int, int], width: float) -> str:
-    """Tables of every variant, with the paper's Table I beside asy, and of the detection net."""
+    """Formats the layers of every net in a table each; asy is beside the paper's Table I."""
     parts = []
     for name, variant in VARIANTS.items():
         layers = regression.net(variant, width).layers
@@ -74,18 +79,13 @@ def by_layer(clip: tuple[int, int, int], width: float) -> str:
 
 
 def as_table(costs: dict) -> str:
-    """Table of the totals; ratios are over the full regression net, or the pipeline with it."""
+    """Formats the totals; ratios are over the full regression net, or the pipeline with it."""
     rows = []
     nets = {**costs["variants"], "detection net": costs["detection"]}
     nets |= {f"detection + {name}": values for name, values in costs["pipeline"].items()}
     for name, values in nets.items():
         cost = Cost(**values)
-        over = costs["pipeline" if "+" in name else "variants"]["full"]
-        macs = [
-            [f"{count / 1e9:.3f}", f"{count / over[key]:.3f}"]
-            for key in ("macs_nominal", "macs_useful")
-            for count in [getattr(cost, key)]
-        ]
+        full = costs["pipeline" if "+" in name else "variants"]["full"]
         rows.append(
             [
                 name,
@@ -94,8 +94,10 @@ def as_table(costs: dict) -> str:
                 f"{cost.norm_parameters:,}",
                 f"{cost.parameters:,}",
                 f"{cost.running_statistics:,}",
-                *macs[0],
-                *macs[1],
+                f"{cost.macs_nominal / 1e9:.3f}",
+                f"{cost.macs_nominal / full['macs_nominal']:.3f}",
+                f"{cost.macs_useful / 1e9:.3f}",
+                f"{cost.macs_useful / full['macs_useful']:.3f}",
                 f"{cost.bytes / 1e6:.1f}",
                 f"{cost.activation_bytes / 1e6:.1f}",
                 f"{cost.intensity:.0f}",
@@ -112,6 +114,7 @@ def as_table(costs: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.account")
 
     def body() -> dict:

@@ -1,4 +1,4 @@
-"""What the user leaves to the machine, chosen once: a resumed run keeps its choices."""
+"""The choices that `auto` leaves to the machine. They are made once; a resumed run has the same."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from jaxpose.nets.layers import Net
 
 
 def nets(recipe: Recipe) -> dict[str, Net]:
-    """Describes the nets of both stages."""
+    """Describes the nets of both stages, "detection" and "regression"."""
     factorise = FACTORISATIONS[recipe.detection.factorise]
     return {
         "detection": detection.net(recipe.detection.width, factorise),
@@ -23,7 +23,11 @@ def nets(recipe: Recipe) -> dict[str, Net]:
 
 
 def use_device(machine: Machine) -> None:
-    """Makes JAX run where it is asked to; before JAX computes."""
+    """Sets JAX's default device. Call it before JAX computes.
+
+    Raises:
+      ConfigError: JAX has no such device.
+    """
     if machine.device == "auto":
         return
     try:
@@ -36,10 +40,12 @@ def use_device(machine: Machine) -> None:
 
 
 def resolve(config: Config, stored: dict) -> Config:
-    """Replaces `auto` by a choice. `stored` is the machine part of an earlier start's config.json.
+    """Replaces every `auto` by a choice.
+
+    `stored` is the machine part of the config.json of an earlier start, or {}.
 
     Raises:
-      ConfigError: a lowering that cannot be used here, or a batch that does not fit into memory.
+      ConfigError: the lowering cannot be used here, or a batch does not fit into memory.
     """
     machine, precision = config.machine, config.recipe.precision
     if machine.lowering == "auto":
@@ -60,8 +66,12 @@ def resolve(config: Config, stored: dict) -> Config:
 
 
 def check_memory(config: Config) -> None:
-    """Raises `ConfigError` with the number of micro-batches to pass where a step does not fit: it
-    changes what batch norm sees, so it is never chosen silently."""
+    """Checks that a training step of each net fits into memory.
+
+    Raises:
+      ConfigError: one does not. The message says which number of micro-batches to pass: that number
+        changes what batch norm sees, so it is never chosen silently.
+    """
     recipe, machine = config.recipe, config.machine
     lowering, available = lowering_named(machine.lowering), memory.machine_bytes()
     clip = (clips.CLIP, *recipe.rows_cols)

@@ -1,12 +1,11 @@
-"""What a run is, in three parts: recipe, place and machine; its command line, and two presets.
+"""The configuration of a run in three parts, its command line, and two presets.
 
     recipe    all that determines the result: what is trained, on what, and how
     place     folders and names
     machine   how it is computed here
 
-quick, the default preset, takes minutes on two cores; what it changes against the paper makes a run
-of a few hundred steps learn at all. paper has every value of the paper, and its split; it is not
-for two cores.
+The default preset, quick, takes minutes on two cores. It differs from the paper where a run of some
+hundred steps would learn nothing otherwise. paper has all values of the paper, and its split.
 """
 
 import dataclasses
@@ -27,11 +26,11 @@ from jaxpose.training.loop import Optimisation
 SEEDS = 2**32
 """Number of seeds: JAX drops all but 32 bits of a seed, so weights would repeat unnoticed."""
 FROM_WIDTH = ("width", "batch_size")
-"""Recipe options that only set the same option of both stages."""
+"""Options of the recipe that only set the same option of both stages."""
 
 
 class ConfigError(UserError):
-    """An option that cannot be used: says which, what is expected and what to do."""
+    """An option cannot be used. The message names it, what is expected and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Detection(Optimisation):
     output_bias: float = 0.0
     """Initial log-odds of every pixel."""
     width: float | None = None
-    """Multiplies every channel count of the detection net. None: --width."""
+    """Width multiplier of the detection net. None: --width."""
     factorise: str = "full"
     """What replaces its 3x3x3 convolutions: full, asy, r2plus1d, dwsep."""
 
@@ -53,21 +52,21 @@ class Regression(Optimisation):
     std_over_radius: float = 3.0
     """Standard deviation of the Gaussian masks over their radius; the paper's text says 3."""
     target_scale: float = 1.0
-    """Factor of the maps that are regressed."""
+    """Factor by which targets are multiplied."""
     zero_output: bool = False
-    """Start from all-zero maps."""
+    """Start with maps that are all 0."""
     width: float | None = None
-    """Multiplies every channel count of the regression net. None: --width."""
+    """Width multiplier of the regression net. None: --width."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All that determines the result."""
+    """All that determines the result of a run."""
 
     variant: str = "asy"
     """Regression net: asy, full, r2plus1d, dwsep, thin."""
     dataset: str = "simulated"
-    """simulated, utd_mhad, babypose."""
+    """Data set: simulated, utd_mhad, babypose."""
     preset: str = "quick"
     """quick or paper: the values that the other options start from."""
     seed: int = 0
@@ -86,11 +85,11 @@ class Recipe:
     """Those to evaluate."""
     builder: str | None = None
     """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad). A
-    prepared file has its own: give it to `data_pipeline.prepare`."""
+    prepared file has its own: pass it to `data_pipeline.prepare`."""
     grid: str = "64x48"
     """Columns x rows of the nets' input."""
     width: float = 0.25
-    """Multiplies every channel count of both nets."""
+    """Width multiplier: multiplies every number of channels of both nets."""
     radius: float = 3.0
     """Radius r of the masks, px of the grid."""
     mirror: bool | None = None
@@ -99,9 +98,9 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; bfloat16 with float32 weights is mixed precision."""
     bn_momentum: float = 0.9
-    """Share of the batch-norm running statistics that a step keeps."""
+    """Weight of the old running statistics of batch norm in a step's update."""
     bn_epsilon: float = 1e-5
-    """Summand of the variance in batch norm."""
+    """Number that batch norm adds to the variance."""
     min_score: float = Decoding.min_score
     """Peak below which a joint counts as missing; a perfect peak is about 1."""
     maps: Maps = "regression"
@@ -125,12 +124,13 @@ class Recipe:
 
     @property
     def rows_cols(self) -> tuple[int, int]:
+        """The grid as (rows, columns)."""
         cols, rows = self.grid.split("x")
         return int(rows), int(cols)
 
     @property
     def ids(self) -> dict[str, tuple[str, ...] | None]:
-        """Part of the split -> the subjects asked for."""
+        """Part of the split -> ids of its subjects; None where the option is not set."""
         texts = {part: getattr(self, f"{part}_ids") for part in PARTS}
         return {
             part: None if text is None else tuple(s.strip() for s in text.split(",") if s.strip())
@@ -138,13 +138,13 @@ class Recipe:
         }
 
     def facts(self) -> dict:
-        """The recipe as JSON, without options that only set others."""
+        """Returns the recipe as JSON, without options that only set others."""
         values = dataclasses.asdict(self)
         return {name: value for name, value in values.items() if name not in FROM_WIDTH}
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits."""
+        """Hash of the recipe, 12 hexadecimal digits."""
         return short_hash(self.facts())
 
 
@@ -158,7 +158,7 @@ class Place:
     runs_dir: str = "runs"
     """Folder of runs and shared detection nets."""
     cache_dir: str = "data/cache"
-    """Folder of data that was read once."""
+    """Folder for data on the grid, which is read from the data set's files only once."""
     name: str | None = None
     """Name of the run's folder. None: data set, variant, seed and fold, and six digits of the
     recipe's hash where anything else differs from the default."""
@@ -174,12 +174,12 @@ class Machine:
     """How convolutions are computed: conv3d, folded, onednn; auto: onednn on a CPU, folded where
     that is not installed or cannot compute the precision, conv3d on a GPU."""
     feed: Literal["auto", "tensorflow", "numpy"] = "auto"
-    """Who makes the batches; auto: tf.data, but numpy for a prepared file."""
+    """What prepares the batches; auto: tf.data, but numpy for a prepared file."""
     masks: Literal["pipeline", "device"] = "pipeline"
-    """Who draws the target masks: the input pipeline or the jitted step; the same masks."""
+    """Where target masks are drawn: in the input pipeline or in the jitted step. They are equal."""
     detection_micro_batches: int = 1
-    """Equal parts of a batch that a step of the detection net processes one after another, in as
-    much less memory. Batch norm sees one part at a time, so the result is another one."""
+    """Number of equal parts of a batch that a step of the detection net processes one after
+    another, to need less memory. Batch norm sees one part at a time, so the result differs."""
     regression_micro_batches: int = 1
     """The same for the regression net."""
 
@@ -187,8 +187,8 @@ class Machine:
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Trains the detection and the regression net, evaluates them, writes the model, tables and
-    pictures to a run folder, and prints one line of JSON. The same command goes on where it
-    stopped."""
+    pictures to a run folder, and prints one line of JSON. If it is stopped, the same command
+    continues."""
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
     place: Annotated[Place, tyro.conf.arg(name="")] = Place()
@@ -196,6 +196,7 @@ class Config:
 
     @property
     def run_dir(self) -> Path:
+        """Folder of the run."""
         return Path(self.place.runs_dir) / (self.place.name or default_name(self.recipe))
 
 
@@ -217,7 +218,7 @@ PRESETS = {
 
 
 def default_name(recipe: Recipe) -> str:
-    """Name of the folder of a settled recipe: what runs differ in most, then the rest as a hash."""
+    """Returns a settled recipe's folder name; it has a hash if unnamed options are not default."""
     fold = {name: getattr(recipe, name) for name in ("folds", "fold")}
     common = {"dataset": recipe.dataset, "variant": recipe.variant, "seed": recipe.seed, **fold}
     name = f"{recipe.dataset}-{recipe.variant}-seed{recipe.seed}"
@@ -228,7 +229,7 @@ def default_name(recipe: Recipe) -> str:
 
 
 def settle(recipe: Recipe) -> Recipe:
-    """Fills in what follows from other options: mirror images, widths and batch sizes."""
+    """Sets the options that follow from others: mirror images, widths and batch sizes."""
     stages = {}
     for stage in ("detection", "regression"):
         settings = getattr(recipe, stage)
@@ -243,5 +244,5 @@ def settle(recipe: Recipe) -> Recipe:
 
 
 def short_hash(value) -> str:
-    """12 hexadecimal digits of a value's JSON."""
+    """Returns a hash of a value's JSON, 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -8,13 +8,14 @@ from data_pipeline.load import load_frames
 from experiments.config import Config
 
 DEFAULT_SIMULATION = {"infants": 240, "frames": 16, "seed": 0, "size": (320, 240)}
+"""Arguments of `simulate` for data that a run creates itself."""
 
 
 def read_frames(config: Config) -> Frames:
-    """Reads the data set; simulated data is created where there is none yet.
+    """Reads the data set of a configuration. Simulated data is created if its folder is missing.
 
     Raises:
-      DataError: unusable files, or a prepared file of another data set or grid.
+      DataError: the files cannot be used, or a prepared file is of another data set or grid.
     """
     recipe, place = config.recipe, config.place
     if place.data_dir and place.data_dir.endswith(".npz"):
@@ -30,7 +31,11 @@ def read_frames(config: Config) -> Frames:
 
 
 def read_prepared(path: Path, dataset: str, grid: tuple[int, int]) -> Frames:
-    """Reads a file that `data_pipeline.prepare` wrote, of this data set on this grid."""
+    """Reads a file that `data_pipeline.prepare` wrote, of this data set on this grid.
+
+    Raises:
+      DataError: the file cannot be used, or is of another data set or grid.
+    """
     frames = load(path)
     if frames.grid != grid or frames.dataset != dataset:
         raise DataError(

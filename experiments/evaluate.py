@@ -3,8 +3,8 @@
     python -m experiments.evaluate runs/simulated-asy-seed0/model.safetensors
     python -m experiments.evaluate MODEL --dataset=babypose --data_dir=DIR [--test_ids=1,2]
 
-On the data that the model was trained on, the infants that its training held out are tested; on any
-other data all infants are, or those of --test_ids.
+If the data is that of the model's training, the infants are tested that the training held out. On
+other data, all infants are tested, or those of --test_ids.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Options:
     model: tyro.conf.Positional[str]
     """A model.safetensors."""
     dataset: str | None = None
-    """simulated, utd_mhad or babypose. None: what the model was trained on."""
+    """simulated, utd_mhad or babypose. None: the data set of the model's training."""
     data_dir: str | None = None
     """Folder with the data set's own files, or a file written by `data_pipeline.prepare`."""
     test_ids: str | None = None
@@ -44,7 +44,7 @@ class Options:
     builder: str | None = None
     """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad)."""
     cache_dir: str = "data/cache"
-    """Folder of data that was read once."""
+    """Folder for data on the grid, which is read from the data set's files only once."""
     lowering: str = "auto"
     """How convolutions are computed: auto, conv3d, folded, onednn."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -54,11 +54,11 @@ class Options:
     maps: Maps | None = None
     """Which maps are decoded: regression, combined. None: the model's."""
     out: str | None = None
-    """File to write the result to, as well: a name in .json."""
+    """File to which the result is written, too: a name in .json."""
 
 
 def evaluate(options: Options) -> dict:
-    """Everything; returns the result."""
+    """Loads the model and the data, and tests the one on the other; returns the result."""
     model = load(options)
     digest = model.digest
     model = decoding_as(options, model)
@@ -92,6 +92,12 @@ def evaluate(options: Options) -> dict:
 
 
 def load(options: Options) -> Model:
+    """Loads the model with the lowering and the precision that the options ask for.
+
+    Raises:
+      ConfigError: the lowering is unknown, or cannot be used here.
+      ModelError: the model file cannot be used.
+    """
     try:
         if options.lowering == "auto":
             lowering = fastest(options.precision)
@@ -105,7 +111,11 @@ def load(options: Options) -> Model:
 
 
 def decoding_as(options: Options, model: Model) -> Model:
-    """Returns the model with the decoding that the options ask for."""
+    """Returns the model with the decoding that the options ask for.
+
+    Raises:
+      ConfigError: --min_score is out of range.
+    """
     specification = model.specification
     if options.maps is not None:
         specification = dataclasses.replace(specification, maps=options.maps)
@@ -117,7 +127,12 @@ def decoding_as(options: Options, model: Model) -> Model:
 
 
 def frames_of(model: Model, options: Options) -> Frames:
-    """The data on the model's grid."""
+    """Reads the data on the model's grid.
+
+    Raises:
+      ConfigError: no data set or no folder is named.
+      DataError: the data cannot be used.
+    """
     provenance, (rows, cols) = model.specification.provenance, model.specification.grid
     dataset = options.dataset or provenance.get("dataset")
     if dataset is None:
@@ -131,32 +146,36 @@ def frames_of(model: Model, options: Options) -> Frames:
 
 
 def split_of(model: Model, frames: Frames, options: Options) -> Split:
-    """The frames to test, and those that the model was trained on, if they are among the data."""
+    """Returns the frames to test, and those of the model's training if they are in the data.
+
+    Raises:
+      DataError: an id of --test_ids is unknown.
+    """
     provenance = model.specification.provenance
     trained = provenance.get("subjects", {}) if same_data(provenance, frames) else {}
-    everybody = list(dict.fromkeys(frames.subject.tolist()))
+    known = list(dict.fromkeys(frames.subject.tolist()))
     if trained and provenance["split_kind"] == "within_infant":
         return split_frames(frames, "within_infant", {"train": tuple(trained["train"])})
     subjects = {part: list(trained.get(part, [])) for part in PARTS}
     if options.test_ids is not None:
         subjects["test"] = [s.strip() for s in options.test_ids.split(",") if s.strip()]
-        if unknown := [s for s in subjects["test"] if s not in everybody]:
-            raise DataError(
-                f"--test_ids: unknown id {unknown[0]!r}; ids here: {', '.join(everybody)}"
-            )
+        if unknown := [s for s in subjects["test"] if s not in known]:
+            raise DataError(f"--test_ids: unknown id {unknown[0]!r}; ids here: {', '.join(known)}")
         if seen := sorted({*subjects["test"]} & {*subjects["train"], *subjects["val"]}):
             print(f"warning: the model was trained on {', '.join(seen)}", file=sys.stderr)
     elif not trained:
-        subjects["test"] = everybody
+        subjects["test"] = known
     used = {part: np.isin(frames.subject, subjects[part]) for part in PARTS}
     return Split("by_infant", subjects, used)
 
 
 def same_data(provenance: dict, frames: Frames) -> bool:
+    """Tells whether a model was trained on this data."""
     return provenance.get("data") == frames.digest()
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.evaluate")
 
     def body() -> dict:

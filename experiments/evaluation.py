@@ -1,4 +1,4 @@
-"""(model, frames, split) -> poses of the test frames, and every number about them."""
+"""A model, frames and a split -> poses of the test frames, and all numbers about them."""
 
 import dataclasses
 import time
@@ -32,25 +32,25 @@ DECODED = {
     "detector": ("detection", "chain"),
     "detector_bipartite": ("detection", "bipartite"),
 }
-"""Name -> which maps are decoded, and by which linker; None: as the model's specification says.
-`overlapping` takes each frame from the clip in whose middle it stands, the others from clips that
-do not overlap. All are of the same frames. `bipartite` is the paper's."""
+"""Name of a decoding -> which maps are decoded, and by which linker; None: as the model's
+specification says. `overlapping` takes each frame from the clip in whose middle it is, the others
+from clips that do not overlap. All decode the same frames. `bipartite` is the paper's."""
 
 BATCH = 16
-"""Clips computed at a time."""
+"""Number of clips that are computed at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tested:
-    """A model's answers for the test frames.
+    """A model's poses for the test frames.
 
     Attributes:
-      index: the frames tested, positions in `Frames`.
-      poses: as in `DECODED`, px of the grid.
-      map_counts: int [3 20], true positive, false positive and false negative pixels of the
-        detection maps at probability 1/2.
-      predict_ms: both nets, per clip, median over batches.
-      decode_ms: one decoding, per clip, mean.
+      index: positions of the test frames in `Frames`.
+      poses: name of a decoding -> its poses, (x, y) in px of the grid.
+      map_counts: true positive, false positive and false negative pixels of the detection maps at
+        probability 1/2.
+      predict_ms: time of both nets per clip, median over batches.
+      decode_ms: time of one decoding per clip, mean.
     """
 
     index: Int[np.ndarray, " n"]
@@ -61,8 +61,11 @@ class Tested:
 
 
 def test_model(model: Model, frames: Frames, split: Split) -> Tested:
-    """Predicts the test frames. Every third frame starts a clip, so that each frame is predicted
-    once; frames that fill no clip are excluded, as in the paper (Sec. III-A)."""
+    """Predicts the poses of the test frames.
+
+    Every third frame starts a clip, so each frame is predicted once. Frames that fill no clip are
+    excluded, as in the paper (Sec. III-A).
+    """
     starts = clip_starts(frames, split.used["test"], shift=CLIP)
     index = clip_frames(starts).ravel()
     specification = model.specification
@@ -101,7 +104,7 @@ def test_model(model: Model, frames: Frames, split: Split) -> Tested:
 
 
 def decode(model: Model, maps: Maps, name: str) -> Poses:
-    """Decodes maps [n h w 20] in one of the ways of `DECODED`."""
+    """Decodes maps [n h w 20] in the way that `DECODED` has under `name`."""
     source, linking = DECODED[name]
     if source is None:
         return model.decode(model.decoded_maps(maps), linking)
@@ -113,49 +116,55 @@ def decode(model: Model, maps: Maps, name: str) -> Poses:
 def overlapping_maps(
     model: Model, frames: Frames, split: Split, index: Int[np.ndarray, " n"]
 ) -> Iterator[Maps]:
-    """Maps of each frame of `index` from the clip in whose middle it stands, in batches [b h w 20];
-    the first and the last frame of a run take theirs from its first and last clip."""
+    """Yields the maps of the frames of `index`, from overlapping clips, in batches [b h w 20].
+
+    A frame's maps are those of the clip in whose middle it is. The first and the last frame of a
+    run take theirs from its first and last clip.
+    """
     possible = clip_starts(frames, split.used["test"], shift=1)
-    # The clip in whose middle a frame stands begins one frame earlier; at an end, 0 or 2 earlier.
+    # The clip in whose middle a frame is begins one frame before it; at an end, 0 or 2 before.
     choices = index[:, None] - np.array([1, 0, 2])
     exists = np.isin(choices, possible)
     start = choices[np.arange(len(index)), exists.argmax(axis=1)]
     for first in range(0, len(index), BATCH):
-        mine = slice(first, first + BATCH)
-        maps = model.maps(model.clips(frames.depth_mm[clip_frames(start[mine])]), BATCH)
-        position = index[mine] - start[mine]
+        chosen = slice(first, first + BATCH)
+        maps = model.maps(model.clips(frames.depth_mm[clip_frames(start[chosen])]), BATCH)
+        position = index[chosen] - start[chosen]
         yield Maps(*(m[np.arange(len(position)), position] for m in maps))
 
 
 def baselines(
     model: Model, frames: Frames, split: Split, index: Int[np.ndarray, " n"]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Answers that need no net, for the frames of `index`: name -> (xy [n 12 2], known [n 12]).
+    """Returns predictions that need no net: name -> (xy [n 12 2], known [n 12]), px of the grid.
 
-    mean_pose: of the frames that the model was trained on; infant_mean: of the same infant's
-    training frames, where the split is within infants; previous_frame: the last true position
+    mean_pose is that of the model's training frames. infant_mean is that of the same infant's
+    training frames, where the split is within infants. previous_frame is the last true position
     before the frame in the same recording, an oracle.
     """
     train = split.used["train"]
     everywhere = np.ones((len(index), 12), bool)
     mean = np.array(model.specification.mean_pose, np.float32)
-    answers = {"mean_pose": (np.broadcast_to(mean, (len(index), 12, 2)), everywhere)}
+    predictions = {"mean_pose": (np.broadcast_to(mean, (len(index), 12, 2)), everywhere)}
     if split.kind == "within_infant":
         means = metrics.subject_mean_poses(
             frames.xy[train], frames.visible[train], frames.subject[train]
         )
         own = np.stack([means[subject] for subject in frames.subject[index]])
-        answers["infant_mean"] = (own, everywhere)
+        predictions["infant_mean"] = (own, everywhere)
     xy, known = metrics.previous_pose(frames.xy, frames.visible, ~frames.follows())
-    answers["previous_frame"] = (xy[index], known[index])
-    return answers
+    predictions["previous_frame"] = (xy[index], known[index])
+    return predictions
 
 
 def limb_errors(
     model: Model, frames: Frames, split: Split, tested: Tested
 ) -> dict[str, Float[np.ndarray, "n 4"]]:
-    """RMSD per limb, px of 128x96: of every decoding over found joints (`<name>_found`) and with
-    the fallback (`<name>_fallback`), and of the baselines."""
+    """Returns the RMSD per limb of every decoding and baseline, in px of 128x96.
+
+    A decoding has two: over found joints alone (`<name>_found`), and with missing joints at their
+    fallback position (`<name>_fallback`).
+    """
     index, scale = tested.index, to_paper_px(frames)
     truth, visible = frames.xy[index] * scale, frames.visible[index]
     errors = {}
@@ -170,12 +179,12 @@ def limb_errors(
 
 
 def to_paper_px(frames: Frames) -> Float[np.ndarray, "2"]:
-    """Factors (x, y) from px of the grid to px of 128x96."""
+    """Returns the factors (x, y) from px of the grid to px of 128x96."""
     return np.array(PAPER_GRID[::-1], np.float32) / np.array(frames.grid[::-1], np.float32)
 
 
 def report(frames: Frames, tested: Tested, errors: dict[str, np.ndarray]) -> dict:
-    """The accuracy part of `result.json`. Keys without a prefix are of the default decoding."""
+    """Returns the accuracy part of `result.json`; keys without a prefix: the default decoding."""
     index, scale = tested.index, to_paper_px(frames)
     truth, visible = frames.xy[index] * scale, frames.visible[index]
     values = {}
@@ -205,13 +214,13 @@ def report(frames: Frames, tested: Tested, errors: dict[str, np.ndarray]) -> dic
 
 
 def infant_rows(frames: Frames, tested: Tested, errors: dict[str, np.ndarray]) -> list[dict]:
-    """One row of `infants.rows` per test infant, under the default decoding."""
+    """Returns a row of `infants.rows` per test infant, under the default decoding."""
     index = tested.index
     return infants.rows(
         frames.subject[index],
-        fallback=errors["default_fallback"],
-        result=errors["default_found"],
-        is_found=tested.poses["default"].found,
+        fallback_px=errors["default_fallback"],
+        found_px=errors["default_found"],
+        found=tested.poses["default"].found,
         visible=frames.visible[index],
     )
 
@@ -219,7 +228,7 @@ def infant_rows(frames: Frames, tested: Tested, errors: dict[str, np.ndarray]) -
 def save_predictions(
     path: Path, frames: Frames, tested: Tested, errors: dict[str, np.ndarray]
 ) -> None:
-    """Writes what tables and figures are drawn from, beside the run's result."""
+    """Writes the poses, the truth and the errors to an npz file, from which tables are made."""
     ours = tested.poses["default"]
     index = tested.index
     beside = path.with_name(f".{path.name}.part")

@@ -1,4 +1,4 @@
-"""Results -> pictures: box plots per limb (the paper's Fig. 4), losses, poses drawn on depth."""
+"""Results -> figures: box plots per limb (the paper's Fig. 4), losses, poses drawn on depth."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,17 @@ COLOURS = {
     "right_leg": "#e84855",
     "left_leg": "#5b8def",
 }
-"""Per limb, readable on dark depth."""
+"""Limb -> its colour, readable on dark depth."""
 
 
 def draw_run(
     folder: Path, frames: Frames, tested: Tested, errors: dict[str, np.ndarray]
 ) -> list[Path]:
     """Draws the three figures of a run into `folder`/figures, and returns their paths."""
-    into = folder / "figures"
-    into.mkdir(exist_ok=True)
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
     box_plot(
-        into / "fig4.png",
+        figures / "fig4.png",
         {
             "both nets": errors["default_fallback"],
             "detection alone": errors["detector_fallback"],
@@ -35,15 +35,17 @@ def draw_run(
         },
     )
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    loss_curves(into / "losses.png", rows)
-    pose_sheet(into / "poses.png", frames, tested, errors["default_fallback"])
-    return sorted(into.iterdir())
+    loss_curves(figures / "losses.png", rows)
+    pose_sheet(figures / "poses.png", frames, tested, errors["default_fallback"])
+    return sorted(figures.iterdir())
 
 
 def box_plot(path: Path, errors: dict[str, np.ndarray], paper: dict | None = None) -> None:
-    """Draws one box per limb and method: errors [n 4], px of 128x96, whiskers at 5 and 95 %.
-    `paper`, name -> (median, IQR) per limb, which is all that the paper reports, gets a panel of
-    its own."""
+    """Draws one box per limb and method, with whiskers at 5 and 95 %.
+
+    `errors` maps a method to RMSD [n 4] in px of 128x96. `paper` maps a method to (median, IQR) per
+    limb, which is all that the paper reports; it is drawn in a second panel.
+    """
     figure, panels = plt.subplots(
         1, 2 if paper else 1, figsize=(13 if paper else 9, 4.5), layout="constrained", squeeze=False
     )
@@ -73,37 +75,37 @@ def box_plot(path: Path, errors: dict[str, np.ndarray], paper: dict | None = Non
 
 
 def _paper_medians(axes, paper: dict) -> None:
-    """Draws medians with a bar as long as the IQR: the paper's text has no quartiles."""
+    """Draws medians, each with a bar as long as the IQR: the paper does not report quartiles."""
     for k, (name, limbs) in enumerate(paper.items()):
         median, iqr = np.array(limbs).T
         at = np.arange(len(LIMBS)) + (k - (len(paper) - 1) / 2) * 0.25
         axes.errorbar(at, median, iqr / 2, fmt="o", capsize=5, label=name)
     axes.set_xticks(range(len(LIMBS)), [limb.replace("_", " ") for limb in LIMBS])
     axes.set(ylabel='"pixels for the 128x96 images"', ylim=(0, None))
-    axes.set_title("the paper: other infants, a unit in doubt; bars as long as the IQR", fontsize=9)
+    axes.set_title("the paper: other infants, a doubtful unit; bars as long as the IQR", fontsize=9)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False, loc="lower left")
 
 
 def loss_curves(path: Path, rows: list[dict]) -> None:
-    """Draws loss and validation measure of both stages per epoch; the best epoch is marked."""
+    """Draws loss and validation measure of both stages per epoch, and marks the best epoch."""
     figure, all_axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for axes, (stage, measure, best) in zip(
         all_axes,
         (("detection", "val_accuracy", np.argmax), ("regression", "val_error", np.argmin)),
         strict=True,
     ):
-        mine = [row for row in rows if row["stage"] == stage]
-        epochs = [row["epoch"] for row in mine]
-        axes.plot(epochs, [row["loss"] for row in mine], ".-", color="#33658a")
+        stage_rows = [row for row in rows if row["stage"] == stage]
+        epochs = [row["epoch"] for row in stage_rows]
+        axes.plot(epochs, [row["loss"] for row in stage_rows], ".-", color="#33658a")
         axes.set(title=stage, xlabel="epoch", yscale="log")
         axes.set_ylabel("training loss", color="#33658a")
-        values = [1 - row[measure] if stage == "detection" else row[measure] for row in mine]
+        values = [1 - row[measure] if stage == "detection" else row[measure] for row in stage_rows]
         name = "wrong pixels" if stage == "detection" else "mean absolute error"
         right = axes.twinx()
         right.plot(epochs, values, ".-", color="#f26419")
         right.axvline(
-            epochs[int(best([row[measure] for row in mine]))], color="#f26419", ls=":", lw=1
+            epochs[int(best([row[measure] for row in stage_rows]))], color="#f26419", ls=":", lw=1
         )
         right.set_ylabel(f"validation: {name}", color="#f26419")
         right.set_yscale("log")
@@ -111,14 +113,17 @@ def loss_curves(path: Path, rows: list[dict]) -> None:
 
 
 def pose_sheet(path: Path, frames: Frames, tested: Tested, errors: np.ndarray) -> None:
-    """Draws true (white, dotted) and predicted (coloured) limbs on the depth of twelve test frames:
-    four typical ones, four at the 90th percentile, the four worst."""
+    """Draws true (white, dotted) and predicted (coloured) limbs on the depth of twelve test frames.
+
+    Four frames are typical, four at the 90th percentile, and four the worst, by the error [n 4] of
+    their worst limb.
+    """
     worst_limb = np.nanmax(np.where(np.isnan(errors), -1, errors), axis=1)
     ranked = np.argsort(worst_limb, kind="stable")
     count = len(ranked)
     chosen = []
     for title, centre in (("typical", 0.5), ("90th percentile", 0.9), ("worst", 1.0)):
-        # spread out, so that four neighbouring frames of one recording do not fill a row
+        # Spread out, so that a row does not show neighbouring frames of one recording.
         span = max(4, count // 25)
         first = int(np.clip(round(centre * count - span / 2), 0, max(0, count - span)))
         picks = np.linspace(first, min(count, first + span) - 1, 4).round().astype(int)
@@ -150,8 +155,10 @@ def pose_sheet(path: Path, frames: Frames, tested: Tested, errors: np.ndarray) -
 
 
 def _apart(ranked: np.ndarray, index: np.ndarray, count: int) -> list[int]:
-    """Returns the first `count` that are at least 10 frames apart, filled up with the next ones
-    where there are fewer."""
+    """Returns the first `count` entries of `ranked` whose frames are at least 10 apart.
+
+    If there are fewer, the first of the others follow.
+    """
     picks = []
     for k in ranked:
         if all(abs(int(index[k]) - int(index[p])) >= 10 for p in picks):
@@ -162,7 +169,7 @@ def _apart(ranked: np.ndarray, index: np.ndarray, count: int) -> list[int]:
 
 
 def draw_pose(axes, depth_mm, xy, found, true_xy=None, visible=None) -> None:
-    """Draws the limbs of one frame [h w] on its depth; joints in px of that frame."""
+    """Draws the limbs of one frame on its depth [h w]; joints are (x, y) in px of that frame."""
     low, high = np.percentile(depth_mm, (1, 99))
     axes.imshow(depth_mm, cmap="gray_r", vmin=low, vmax=max(high, low + 1))
     limb_of = [limb for limb, joints in LIMBS.items() for _ in joints]

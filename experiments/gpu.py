@@ -6,8 +6,8 @@
     bench    variants x lowerings x precisions, batch 1 and 16, and training steps
     train    a few hundred steps of both nets from the prepared file
 
-`bench` and `train` are processes of their own with a time limit; all results are in --out. It needs
-JAX for the GPU and no TensorFlow. --device=cpu does the same at tiny size, as a test.
+`bench` and `train` are separate processes with time limits. All results are in --out. The command
+needs JAX for the GPU and no TensorFlow. --device=cpu does the same at tiny size, as a test.
 """
 
 import dataclasses
@@ -31,10 +31,11 @@ from experiments.rundir import claim, write_json
 from jaxpose.lowering import LOWERINGS, Lowering, convolve, upsample
 
 BENCH_S, TRAIN_S = 240, 150
-"""Time limits of the two long parts."""
+"""Time limits of the two long parts, in seconds."""
 EQUAL = 1e-5
-"""Deviation that float32 sums in another order may have."""
+"""Largest relative deviation of float32 sums in another order."""
 KERNELS = ((3, 3, 3), (1, 3, 1), (1, 1, 3), (3, 1, 1), (1, 3, 3), (1, 1, 1))
+"""Extents (t, y, x) of the kernels that are checked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +58,11 @@ class Options:
 
 
 def check(lowering: str) -> dict[str, float]:
-    """Returns, by kernel, the largest deviation of output and both gradients from JAX's own 3-D
-    convolution, as a share of the largest value; all products in IEEE float32."""
+    """Compares a lowering with JAX's own 3-D convolution, with all products in IEEE float32.
+
+    Returns, by kernel, the largest deviation of the output and of both gradients, as a share of the
+    largest value.
+    """
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> jax.Array:
@@ -87,9 +91,11 @@ def check(lowering: str) -> dict[str, float]:
 
 
 def deviation(function: Callable, x: jax.Array, kernel: jax.Array, lowering: Lowering) -> float:
-    """Largest deviation of a lowering from conv3d in the output and in both gradients."""
+    """Returns the largest deviation of a lowering from conv3d, in the output and both gradients."""
 
     def outputs(lowering: Lowering) -> list[jax.Array]:
+        """Computes the output and both gradients."""
+
         def loss(x, kernel):
             return jnp.sum(jnp.sin(function(x, kernel, lowering=lowering)))
 
@@ -101,7 +107,7 @@ def deviation(function: Callable, x: jax.Array, kernel: jax.Array, lowering: Low
 
 
 def check_all() -> dict[str, dict]:
-    """`check` of every lowering; one that cannot be used has the reason under `error`."""
+    """Checks every lowering; the result of one that cannot be used is the reason, under `error`."""
     checked = {}
     for lowering in LOWERINGS:
         try:
@@ -115,6 +121,7 @@ def check_all() -> dict[str, dict]:
 
 
 def bench_command(options: Options, out: Path) -> list[str]:
+    """Returns module and options of the benchmark."""
     command = ["experiments.bench", f"--device={options.device}", f"--out={out}"]
     command += ["--dirty"] * options.dirty
     if options.device == "gpu":
@@ -125,6 +132,7 @@ def bench_command(options: Options, out: Path) -> list[str]:
 
 
 def train_command(options: Options, out: Path, frames: Frames) -> list[str]:
+    """Returns module and options of the training."""
     command = ["experiments.run", f"--dataset={frames.dataset}", f"--data_dir={options.data}"]
     command += [f"--runs_dir={out / 'runs'}", f"--grid={frames.grid[1]}x{frames.grid[0]}"]
     per_epoch = min(30, options.steps)
@@ -137,8 +145,10 @@ def train_command(options: Options, out: Path, frames: Frames) -> list[str]:
 
 
 def part(name: str, command: list[str], limit_s: float) -> dict:
-    """Runs a command in another process; returns the JSON of its last line under `result`, or what
-    went wrong under `error`, and its `seconds`."""
+    """Runs a command in another process, for at most `limit_s` seconds.
+
+    Returns its `seconds`, and the JSON of its last line (`result`) or the failure (`error`).
+    """
     print(f"{name}: {' '.join(command)}", file=sys.stderr)
     began = time.perf_counter()
     try:
@@ -154,9 +164,14 @@ def part(name: str, command: list[str], limit_s: float) -> dict:
 
 
 def work(options: Options) -> dict:
-    """Runs all parts in order; a part that fails is recorded, and the others run."""
+    """Runs all parts in order. If one fails, that is recorded, and the others run.
+
+    Raises:
+      ConfigError: an option cannot be used.
+      DataError: the prepared file cannot be used.
+    """
     began = time.perf_counter()
-    # This process only checks; memory that it reserved, its children could not have.
+    # This process only checks. Memory that it reserved would not be available to the other parts.
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     try:
         device = jax.devices(options.device)[0]
@@ -183,16 +198,17 @@ def work(options: Options) -> dict:
 
 
 def failures(result: dict) -> list[str]:
-    """Parts that failed, and kernels whose lowering deviates."""
+    """Lists the parts that failed, and the kernels for which a lowering deviates."""
     failed = [name for name in ("bench", "train") if "error" in result[name]]
     for lowering, checked in result["lowerings"].items():
-        # A text is the reason why a lowering cannot be used, as oneDNN on a GPU.
+        # A text is the reason why a lowering cannot be used, such as oneDNN on a GPU.
         off = [k for k, v in checked.items() if not isinstance(v, str) and not v < EQUAL]
         failed += [f"{lowering} {kernel} deviates by {checked[kernel]:.2g}" for kernel in off]
     return failed
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.gpu")
 
     def body() -> dict | int:

@@ -1,4 +1,4 @@
-"""Which code ran on which machine: commit, numerics, CPU, instruction set."""
+"""The code and the machine of a result: commit, numerics, CPU, instruction set."""
 
 import platform
 import subprocess
@@ -8,10 +8,11 @@ from experiments.numerics import NUMERICS
 from jaxpose.lowering import instruction_set
 
 ROOT = Path(__file__).resolve().parents[1]
+"""Root folder of the project."""
 
 
 def facts() -> dict:
-    """What every result records about its machine and its code."""
+    """Returns what every result records about its code and its machine."""
     return {
         "commit": commit(),
         "numerics": NUMERICS,
@@ -21,8 +22,10 @@ def facts() -> dict:
 
 
 def commit() -> str | None:
-    """Short hash of the code's commit, `-dirty` appended where tracked files differ from it; None
-    outside git."""
+    """Returns the short hash of the code's commit; None outside git.
+
+    `-dirty` is appended if tracked files differ from the commit.
+    """
     try:
         short = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no")
@@ -37,7 +40,7 @@ def _git(*arguments: str) -> str:
 
 
 def cpu() -> str:
-    """Model name of the CPU, with family and model where the name says little."""
+    """Returns the model name of the CPU, with the numbers of its family and model if known."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Trained weights and the run's settings -> a `Model`, which is evaluated, saved and used."""
+"""Trained weights and the settings of their run -> a `jaxpose.Model`."""
 
 import jax
 import numpy as np
@@ -18,9 +18,10 @@ from jaxpose.lowering import lowering_named
 from jaxpose.model import Model
 from jaxpose.nets.compute import LayerWeights
 from jaxpose.specification import Specification
-from jaxpose.training.loop import Weights
+from jaxpose.training.step import Weights
 
 NetWeights = dict[str, LayerWeights]
+"""Name of a layer -> its arrays."""
 
 
 def layer_weights(graph: nnx.GraphDef, weights: Weights) -> NetWeights:
@@ -29,7 +30,7 @@ def layer_weights(graph: nnx.GraphDef, weights: Weights) -> NetWeights:
 
 
 def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, NetWeights]) -> Model:
-    """Joins both trained nets and everything around them into a model."""
+    """Creates the model of both trained nets; its provenance describes the training."""
     recipe = config.recipe
     known = DATASETS[recipe.dataset]
     train = split.used["train"]

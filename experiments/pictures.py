@@ -1,4 +1,4 @@
-"""matplotlib without a display, and pictures whose bytes follow from their content alone."""
+"""matplotlib without a display, and PNG files whose bytes depend on their content alone."""
 
 from pathlib import Path
 
@@ -12,8 +12,10 @@ __all__ = ["plt", "save"]
 
 
 def save(figure: plt.Figure, path: Path) -> None:
-    """Writes a PNG beside `path`, then renames; closes the figure. No version and no date is
-    written into it."""
+    """Writes a figure to a PNG beside `path`, renames that file, and closes the figure.
+
+    The file has no version and no date in it.
+    """
     beside = path.with_name(f".{path.name}.part")
     figure.savefig(beside, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)

@@ -2,15 +2,15 @@
 
     python -m experiments.readme          # also: make readme
 
-A document marks where a block goes:
+A marker in a document says where a block is:
 
     <!-- table: accuracy experiments/results/simulated-asy-*.json -->
     ... this part is replaced ...
     <!-- end -->
 
-After the name of the block (`experiments.blocks`) come its files, as patterns relative to the root
-of the project, and its options. `"LABEL=PATTERN"` gives the files of a pattern a label, under which
-they are one row; `NAME=VALUE` is an option:
+A marker has the name of the block (`experiments.blocks`), then its files, as patterns relative to
+the root of the project, and its options. The files of `"LABEL=PATTERN"` share a row that has the
+label; `NAME=VALUE` is an option:
 
     <!-- table: accuracy paper=yes
          "asy, three seeds=experiments/results/simulated-asy-seed*.json" -->
@@ -32,21 +32,22 @@ from experiments.machines import ROOT
 from experiments.rundir import write_text
 
 DOCUMENTS = ("README.md", "docs/*.md", "experiments/results/README.md")
+"""Patterns of the documents that may have blocks."""
 BEGIN, END = "<!-- table:", "<!-- end -->"
 BLOCK = re.compile(rf"(?P<marker>{BEGIN}(?P<arguments>.*?)-->\n)(?P<content>.*?){END}", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Writes the tables and sentences of README.md and docs/*.md anew, from the result files that
-    their markers name."""
+    """Updates the tables and sentences of README.md and docs/*.md from the result files that their
+    markers name."""
 
 
 def update(root: Path = ROOT) -> list[Path]:
-    """Writes the blocks of all documents anew; returns the documents that have any.
+    """Updates the blocks of all documents; returns the documents that have any.
 
     Raises:
-      ConfigError: a marker that cannot be used, or a damaged result file.
+      ConfigError: a marker cannot be used, or a result file is damaged.
     """
     paths = [path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))]
     marked = [path for path in paths if BEGIN in path.read_text()]
@@ -57,7 +58,7 @@ def update(root: Path = ROOT) -> list[Path]:
 
 
 def generated(path: Path, root: Path = ROOT) -> str:
-    """Returns a document with its blocks written anew. Errors as in `update`."""
+    """Returns the text of a document with its blocks updated. Errors as in `update`."""
     text = path.read_text()
     for match in BLOCK.finditer(text):
         if BEGIN in match["content"]:
@@ -66,6 +67,7 @@ def generated(path: Path, root: Path = ROOT) -> str:
         raise ConfigError(f"{path}: a marker {BEGIN} ... --> has no {END} after it")
 
     def block(match: re.Match) -> str:
+        """Returns a marker with its new content."""
         try:
             return match["marker"] + content(match["arguments"], root) + END
         except ConfigError as error:
@@ -75,11 +77,16 @@ def generated(path: Path, root: Path = ROOT) -> str:
 
 
 def _place(path: Path, text: str, match: re.Match) -> str:
+    """Returns file and line of a marker."""
     return f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
 
 
 def content(arguments: str, root: Path = ROOT) -> str:
-    """Returns the Markdown of one marker: the name of a block, files and options."""
+    """Returns the Markdown of a marker's arguments: the name of a block, files and options.
+
+    Raises:
+      ConfigError: the block, a file or an option does not exist.
+    """
     try:
         name, *words = shlex.split(arguments)
     except ValueError as error:
@@ -107,6 +114,7 @@ def content(arguments: str, root: Path = ROOT) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     parse_options(Options, arguments, "experiments.readme")
 
     def body() -> dict:

@@ -1,4 +1,4 @@
-"""A net's layers -> the paper's Table I with what every layer costs, ours beside the paper's."""
+"""A net's layers -> a table of their costs in the form of the paper's Table I."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,27 @@ PAPER = {
     "layer5": ("1x1x1", 256),
     "output": ("1x1x1", 20),
 }  # fmt: skip
-"""Kernel and channels of the Asy-regression's layers."""
+"""Layer of the Asy-regression -> its kernel and channels in the paper's Table I."""
 
 HEADER = ["name", "kernel (size / stride)", "channels", "weights", "MMAC nominal", "useful"]
 HEADER += ["MB moved", "MB stored", "FLOP/B", "training: MMAC useful", "MB moved"]
+"""Columns of the table of layers."""
 THE_PAPER = "the paper's, width 1"
+"""Title of the column with the paper's layers."""
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """Returns a Markdown table: the first column to the left, the others to the right."""
+    """Returns a Markdown table; the first column is left-aligned, the others right-aligned."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def layer_table(layers: Sequence[Layer], clip: tuple[int, int, int], *, paper: bool = False) -> str:
-    """Returns a row per layer and their sum, for one clip in float32. `paper`: the layers are those
-    of the Asy-regression, and the paper's Table I is beside them."""
+    """Returns a table with a row per layer and one of their sum, for one clip in float32.
+
+    `clip` is (frames, rows, columns). `paper` says that the layers are those of the Asy-regression;
+    then a column has those of the paper's Table I.
+    """
     frames, maps = clip[0], layers[0].cin
     rows = [["Input", "-", f"{frames}x{maps}", *[""] * 8, f"3x{maps}"]]
     for layer, cost in zip(layers, layer_costs(layers, clip), strict=True):
@@ -45,7 +50,7 @@ def layer_table(layers: Sequence[Layer], clip: tuple[int, int, int], *, paper: b
 
 
 def costs(cost: Cost) -> list[str]:
-    """The numbers of one row."""
+    """Returns the cells of a layer's cost."""
     return [
         f"{cost.kernel_weights:,}",
         f"{cost.macs_nominal / 1e6:,.1f}",

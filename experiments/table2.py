@@ -1,4 +1,4 @@
-"""Results of runs -> the paper's Table II: errors per limb, with the paper's and baselines."""
+"""Results of runs -> errors per limb in the form of the paper's Table II, with baselines."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ PAPER_TABLE2 = {
     "Asy-regression": ((16.90, 2.71), (16.59, 2.43), (16.27, 2.97), (13.99, 4.60)),
     "Moccia et al. 2020": ((16.59, 3.49), (16.59, 3.45), (16.10, 3.49), (11.95, 5.76)),
 }  # fmt: skip
-"""Median and IQR per limb, in the paper's unit, on 22 infants that are not all published."""
+"""Method -> median and IQR per limb, in the paper's unit, of 22 infants, not all published."""
 
 OURS = {
     "rmsd_fallback_px": "both nets, default decoding",
@@ -25,27 +25,28 @@ OURS = {
     "detector_rmsd_px": "detection alone, chain linking, found joints only",
     "detector_bipartite_rmsd_px": "detection alone, bipartite linking, found joints only",
 }
-"""Key of a result -> row; earlier results lack some."""
+"""Key of a result -> its row; earlier results lack some."""
 MISSED = {
     "missed_rate": "missed",
     "bipartite_missed_rate": "missed, bipartite",
     "detector_missed_rate": "missed, detection alone",
     "detector_bipartite_missed_rate": "missed, detection alone, bipartite",
 }
-"""Key of a result -> column; earlier results lack the last one."""
+"""Key of a result -> its column; earlier results lack the last one."""
 BASELINES = {
     "mean_pose": "no net: mean pose of the training frames",
     "infant_mean": "no net: mean pose of the same infant's training frames",
     "previous_frame": "no net: true pose one frame before (an oracle)",
 }
+"""Key of a baseline -> its row."""
 TO_CAMERA = {"babypose": 5}
-"""Data set -> px of its 640x480 images in one px of 128x96. The other data sets have crops or
-images of other sizes."""
+"""Data set -> px of its 640x480 images in one px of 128x96. Other data sets have crops, or images
+of other sizes."""
 COLUMNS = ["", *(limb.replace("_", " ") for limb in LIMBS), "all limbs"]
 
 
 def labels(results: list[dict]) -> list[str]:
-    """The runs' names: their folders, by as many last parts of the path as tell them apart."""
+    """Returns the runs' names: as many last parts of their folders' paths as distinguish them."""
     paths = [Path(os.path.abspath(result["run_dir"])).parts for result in results]
     for count in range(1, max(map(len, paths)) + 1):
         names = ["/".join(parts[-count:]) for parts in paths]
@@ -55,12 +56,12 @@ def labels(results: list[dict]) -> list[str]:
 
 
 def cells(errors: dict, factor: float = 1.0) -> list[str]:
-    """Median (IQR) / mean of every limb, then of all limbs pooled."""
+    """Returns median (IQR) / mean of every limb, then of all limbs pooled, each times `factor`."""
     return [cell(errors[limb], factor) for limb in (*LIMBS, "all")]
 
 
 def cell(values: dict, factor: float = 1.0) -> str:
-    """Median (IQR) / mean; a hyphen where no joint counts."""
+    """Formats median (IQR) / mean; a hyphen where no joint counts."""
     if values["median"] is None:
         return "-"
     median, iqr, mean = (factor * values[key] for key in ("median", "iqr", "mean"))
@@ -68,7 +69,7 @@ def cell(values: dict, factor: float = 1.0) -> str:
 
 
 def table2(results: list[dict]) -> str:
-    """The paper's Table II for these runs, with other decodings, the baselines and the paper."""
+    """Returns Table II for these runs, with other decodings, the baselines and the paper's own."""
     first = results[0]
     text = (
         f"# Table II: {first['dataset']}, split {first['split']}\n\n"
@@ -103,7 +104,7 @@ def _paper() -> str:
     return (
         '\n## The paper, median (IQR), "pixels for the 128x96 images"\n\n'
         + table(COLUMNS, rows)
-        + "\nOther infants, another camera and a unit in doubt: not comparable row by row. A limb "
+        + "\nOther infants, another camera and a doubtful unit: not comparable row by row. A limb "
         "segment is 9 to 11 px of 128x96 there.\n"
     )
 
@@ -137,13 +138,13 @@ def _beside_the_error(results: list[dict]) -> str:
 
 
 def summary(result: dict) -> str:
-    """The main numbers of a run, for the terminal."""
+    """Formats the main numbers of a run for the terminal."""
     folder = result["run_dir"]
     return errors_of(result) + f"; {folder}/table2.md and {folder}/figures/ have more"
 
 
 def errors_of(result: dict) -> str:
-    """Median errors and the share of missed joints, for the terminal."""
+    """Formats median errors and the share of missed joints for the terminal."""
     rows = [
         ("both nets", result["rmsd_fallback_px"]),
         ("detection alone", result["detector_fallback_px"]),
@@ -165,5 +166,5 @@ def errors_of(result: dict) -> str:
 
 
 def percent(share: float | None) -> str:
-    """One decimal; a hyphen for None."""
+    """Formats a share as a percentage with one decimal; a hyphen for None."""
     return "-" if share is None else f"{100 * share:.1f} %"

@@ -3,9 +3,9 @@
     python -m experiments.tables                              # all, from the committed results
     python -m experiments.tables runs/asy runs/full           # Table I, Table II, Fig. 4 of runs
 
-Without arguments it writes the tables and pictures of the benchmark in experiments/results and the
-tables of README.md and docs/ anew. With the folders of runs of the same data and split it puts
-these side by side.
+Without arguments it updates the tables and pictures of the benchmark in experiments/results, and
+the tables of README.md and docs/. With the folders of runs of the same data and split it compares
+these.
 """
 
 import dataclasses
@@ -35,8 +35,8 @@ from jaxpose.nets.factorise import VARIANTS
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Writes every table and figure that follows from committed results anew, or puts finished
-    runs of the same data and split side by side."""
+    """Updates every table and figure that follows from committed results, or compares finished runs
+    of the same data and split in tables and a figure."""
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
     """Run folders, such as runs/asy runs/full; without any, the committed results."""
@@ -45,10 +45,10 @@ class Options:
 
 
 def rebuild(root: Path = ROOT) -> list[Path]:
-    """Writes anew what follows from the results in `root`/experiments/results; returns the paths.
+    """Updates what follows from the results in `root`/experiments/results; returns the paths.
 
     Raises:
-      ConfigError: a damaged result, or a marker in a document that cannot be used.
+      ConfigError: a result is damaged, or a marker in a document cannot be used.
     """
     written = []
     for path in sorted((root / "experiments" / "results").glob("bench-*.json")):
@@ -57,20 +57,20 @@ def rebuild(root: Path = ROOT) -> list[Path]:
 
 
 def side_by_side(folders: tuple[str, ...], out: Path) -> list[Path]:
-    """Writes Table I, Table II and Fig. 4 of runs; returns the paths."""
+    """Writes Table I, Table II and Fig. 4 of runs; returns the paths. Errors as in `read_runs`."""
     results = read_runs(folders)
     errors = [read_errors(Path(result["run_dir"])) for result in results]
     claim(out, needed_bytes=10_000_000)
     write_text(out / "table1.md", table1(results))
     write_text(out / "table2.md", table2(results))
-    boxes = {name: ours for name, (ours, _) in zip(labels(results), errors, strict=True)}
+    boxes = {name: nets for name, (nets, _) in zip(labels(results), errors, strict=True)}
     boxes["mean pose"] = errors[0][1]
     figures.box_plot(out / "fig4.png", boxes, PAPER_TABLE2)
     return [out / name for name in ("table1.md", "table2.md", "fig4.png")]
 
 
 def table1(results: list[dict]) -> str:
-    """The paper's Table I for these runs, layer by layer, with weights and MACs."""
+    """Returns Table I for these runs, layer by layer, with weights and MACs."""
     parts = ["# Table I: regression nets, layer by layer\n"]
     for name, result in zip(labels(results), results, strict=True):
         layers = regression.net(VARIANTS[result["variant"]], result["width"]).layers
@@ -87,7 +87,7 @@ def read_runs(folders: tuple[str, ...]) -> list[dict]:
     """Reads the results of finished runs.
 
     Raises:
-      ConfigError: an unfinished run, a damaged file, or runs that cannot be compared.
+      ConfigError: a run is unfinished, a file is damaged, or runs cannot be compared.
     """
     if len({os.path.abspath(folder) for folder in folders}) < len(folders):
         raise ConfigError(f"{' '.join(folders)}: names a folder twice; expected each once")
@@ -110,7 +110,11 @@ def read_runs(folders: tuple[str, ...]) -> list[dict]:
 
 
 def read_result(folder: Path) -> dict:
-    """Reads the result of a run, and checks that it has all that the tables need."""
+    """Reads the result of a run, and checks that it has all that the tables need.
+
+    Raises:
+      ConfigError: it is damaged.
+    """
     result = read_json(folder / "result.json") | {"run_dir": str(folder)}
     try:
         table1([result]), table2([result])
@@ -123,7 +127,11 @@ def read_result(folder: Path) -> dict:
 
 
 def read_errors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the RMSD per limb [n 4] of the nets and of the mean pose, px of 128x96."""
+    """Reads the RMSD per limb [n 4] of the nets and of the mean pose, in px of 128x96.
+
+    Raises:
+      ConfigError: the file is damaged.
+    """
     path = folder / "predictions.npz"
     try:
         with np.load(path, allow_pickle=False) as stored_arrays:
@@ -135,6 +143,7 @@ def read_errors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.tables")
 
     def body() -> dict:

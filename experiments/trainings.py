@@ -26,7 +26,8 @@ from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import stages
 from jaxpose.training.checkpoints import Checkpoints
-from jaxpose.training.loop import Batches, Optimisation, fit, split_net
+from jaxpose.training.loop import Batches, Optimisation, fit
+from jaxpose.training.step import split_net
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""Limb poses from depth video: the method and its cost. See README.md.
+"""Limb poses from depth video, and what the nets that estimate them cost.
 
-import jaxpose
-poses = jaxpose.Model.load("model.safetensors").poses(frames_mm)
+    import jaxpose
+    poses = jaxpose.Model.load("model.safetensors").poses(frames_mm)
+
+See README.md for installation and training.
 """
 
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ _MODULES = {
 
 
 def __getattr__(name: str):
-    """Imports JAX only when a model is asked for: rooms such as `jaxpose.body` do without."""
+    """Imports the public names on first use: `jaxpose.body` and other rooms work without JAX."""
     import importlib
 
     if name not in _MODULES:

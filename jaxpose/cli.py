@@ -20,7 +20,7 @@ class Info:
     """Prints what a model is: its specification as text, then one line of JSON."""
 
     model: tyro.conf.Positional[str]
-    """A model.safetensors."""
+    """Path of a model.safetensors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +35,10 @@ Command = (
 
 
 def info(path: Path) -> dict:
-    """Describes a model file.
+    """Returns a model's digest, size, parameters and MACs of each net, and specification, as JSON.
 
     Raises:
-      ModelError: an unusable file.
+      ModelError: the file is missing, damaged, foreign, or of a newer version.
     """
     model = jaxpose.Model.load(path)
     specification = model.specification
@@ -53,8 +53,8 @@ def info(path: Path) -> dict:
     }
 
 
-def text(values: dict) -> str:
-    """The description for people."""
+def as_text(values: dict) -> str:
+    """Formats what `info` returns for people."""
     rows, columns = values["grid"]
     decoding, provenance = values["decoding"], values["provenance"]
     parameters = values["parameters"]
@@ -78,7 +78,7 @@ def text(values: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 = done, 2 = an unusable file."""
+    """Runs the command line; returns the exit code: 0 = done, 2 = an unusable file."""
     command = tyro.cli(Command, args=arguments, prog="jaxpose", description=__doc__.splitlines()[0])
     if isinstance(command, Version):
         print(jaxpose.__version__)
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     except jaxpose.ModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(text(values), file=sys.stderr)
+    print(as_text(values), file=sys.stderr)
     print(json.dumps(values))
     return 0
 

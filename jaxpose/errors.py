@@ -1,14 +1,17 @@
-"""What the user can mend: errors whose message says how."""
+"""Errors that the user can mend; their message says how."""
 
 
 class UserError(ValueError):
-    """An input or an option that cannot be used. The message names it, what is expected and what to
-    do; commands print it and end with exit code 2."""
+    """An input or an option cannot be used.
+
+    The message says what was passed, what is expected and what to do. Commands print it and end
+    with exit code 2.
+    """
 
 
 class DataError(UserError):
-    """An unusable file: the message names the file, and the row where there is one."""
+    """A data file cannot be used. The message names the file, and the row where there is one."""
 
 
 class ModelError(UserError):
-    """A model file that cannot be used: the message names the file, the reason and the remedy."""
+    """A model file cannot be used. The message names the file, the reason and the remedy."""

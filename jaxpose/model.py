@@ -27,7 +27,7 @@ from jaxpose.nets.layers import Layer
 from jaxpose.specification import Specification
 
 BATCH = 8
-"""Clips computed at a time by default."""
+"""Number of clips that are computed at a time by default."""
 
 
 class Maps(NamedTuple):
@@ -40,11 +40,13 @@ class Maps(NamedTuple):
 
 
 class Model:
-    """Both nets and everything around them: depth in mm -> poses.
+    """Both nets and all that surrounds them: estimates poses from depth in mm.
 
     Attributes:
-      specification: what lies between raw depth and a pose.
+      specification: all that lies between raw depth and a pose, except the weights.
       weights: name of a net ("detection", "regression") -> its weights by layer.
+      lowering: how convolutions are computed.
+      precision: type of activations, "float32" or "bfloat16".
     """
 
     def __init__(
@@ -55,11 +57,10 @@ class Model:
         lowering: Lowering | None = None,
         precision: str = "float32",
     ):
-        """`lowering` says how convolutions are computed; by default the fastest one that is
-        available. `precision` is that of activations, "float32" or "bfloat16".
+        """Creates a model from its parts; `lowering` is by default the fastest that is available.
 
         Raises:
-          ModelError: weights that do not fit the specification.
+          ModelError: the specification is invalid, or the weights do not fit it.
         """
         specification.check()
         self.specification, self.weights = specification, weights
@@ -84,24 +85,24 @@ class Model:
           frames_mm: depth in mm, 0 where there is no return, in time order. Neighbours are
             `specification.frame_interval_s` apart.
           stride: frames from one clip to the next. With 1, clips overlap, and a frame's pose is
-            that of the clip in whose middle it stands; the first and the last frame take theirs
-            from the first and the last clip. With 3, clips do not overlap; the last clip is moved
+            that of the clip in whose middle it is; the first and the last frame take theirs from
+            the first and the last clip. With 3, clips do not overlap; the last clip is moved
             back if the number of frames is not divisible by 3.
           crop: part of the image that the nets see, (x, y, width, height) px; by default all.
-          batch_size: clips that are computed at a time.
+          batch_size: number of clips that are computed at a time.
 
         Returns:
           Joints (x, y) in px of the camera's image, float32 [n 12 2]; (0, 0) is the centre of the
           top-left pixel. A joint that was not found is at its map's maximum, with `found` False.
 
         Raises:
-          ValueError: fewer frames than a clip has, or an unknown stride.
+          ValueError: there are fewer frames than a clip has, or the stride is another one.
         """
         clip = self.specification.clip_frames
         if len(frames_mm) < clip:
-            raise ValueError(f"{len(frames_mm)} frames, expected at least {clip}, one clip")
+            raise ValueError(f"{len(frames_mm)} frames: expected at least {clip}, one clip")
         if stride not in (1, clip):
-            raise ValueError(f"stride={stride}, expected 1 or {clip}")
+            raise ValueError(f"stride={stride}: expected 1 or {clip}")
         crop = crop or (0, 0, frames_mm.shape[2], frames_mm.shape[1])
         depth = self.to_grid(frames_mm, crop)
         starts, clip_of, position = clip_plan(len(depth), clip, stride)
@@ -118,14 +119,14 @@ class Model:
     def to_grid(
         self, frames_mm: UInt16[np.ndarray, "n rows columns"], crop: tuple[int, int, int, int]
     ) -> Float[np.ndarray, "n h w"]:
-        """Reduces camera images to the nets' grid, in mm."""
+        """Reduces the crop (x, y, width, height) px of camera images to the nets' grid, in mm."""
         specification = self.specification
         return geometry.depth_to_grid(
             frames_mm, crop, specification.grid, specification.background_mm
         )
 
     def clips(self, grid_mm: Float[np.ndarray, "b t h w"]) -> Float[np.ndarray, "b t h w 1"]:
-        """Makes the nets' input: each image minus its mean, in units of `depth_scale_mm`."""
+        """Computes the nets' input: each image minus its mean, in units of `depth_scale_mm`."""
         images = grid_mm.reshape(-1, *grid_mm.shape[2:])
         images = geometry.standardise(images, self.specification.depth_scale_mm)
         return images.reshape(*grid_mm.shape, 1)
@@ -144,13 +145,16 @@ class Model:
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def decoded_maps(self, maps: Maps) -> Float[np.ndarray, "*n h w maps"]:
-        """Selects the maps that are decoded, as the specification says."""
+        """Returns the maps that are decoded: the regression net's, or both nets' combined."""
         if self.specification.maps == "combined":
             return combine(maps.detection, maps.regression)
         return maps.regression
 
     def decode(self, maps: Float[np.ndarray, "n h w maps"], linking: str | None = None) -> Poses:
-        """Decodes the maps of n >= 1 frames; positions are px of the grid."""
+        """Decodes the maps of n >= 1 frames; positions are (x, y) in px of the grid.
+
+        `linking` is a key of `LINKERS`, by default the specification's.
+        """
         linker = LINKERS[linking or self.specification.linking]
         return poses(maps, self.specification.decoding, linker)
 
@@ -178,7 +182,7 @@ class Model:
     # ---- from and to a file ----
 
     def save(self, path: Path) -> None:
-        """Writes the model to one file: beside `path` first, so that `path` is never half a file.
+        """Writes the model beside `path`, then renames the file, so that it is never half written.
 
         Raises:
           OSError: `path` cannot be written.
@@ -192,7 +196,7 @@ class Model:
         """Reads a file that `save` wrote; `lowering` and `precision` as in `Model`.
 
         Raises:
-          ModelError: no such file, or one that is damaged, foreign, or of a newer version.
+          ModelError: the file is missing, damaged, foreign, or of a newer version.
         """
         specification, weights = model_file.read(path)
         try:
@@ -201,24 +205,26 @@ class Model:
             raise ModelError(f"{path}: {error}") from None
 
     def with_provenance(self, **facts) -> "Model":
-        """Returns the model with more facts in its specification's provenance."""
+        """Returns a model whose specification has `facts` in its provenance, too."""
         provenance = {**self.specification.provenance, **facts}
         specification = dataclasses.replace(self.specification, provenance=provenance)
         return Model(specification, self.weights, lowering=self.lowering, precision=self.precision)
 
     @functools.cached_property
     def digest(self) -> str:
-        """Hash of the specification and the weights, 64 hexadecimal digits."""
+        """Hash of the specification and the weights: SHA-256, 64 hexadecimal digits."""
         return model_file.digest(self.specification, self.weights)
 
 
 def clip_plan(
     frames: int, clip: int, stride: int
 ) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Returns the first frame of each clip, and for each frame its clip and its position there.
+    """Divides frames into clips.
 
-    With a stride of 1 a frame stands in the middle of its clip, except at both ends. Otherwise
-    clips do not overlap, except the last one, which ends with the last frame.
+    Returns:
+      The first frame of each clip, the clip of each frame, and the frame's position in that clip.
+      With a stride of 1 a frame is in the middle of its clip, except at both ends. With another
+      one clips do not overlap, except that the last clip always ends with the last frame.
     """
     frame = np.arange(frames)
     if stride == 1:
@@ -231,7 +237,7 @@ def clip_plan(
 
 
 def _check_weights(name: str, layer: Layer, weights: LayerWeights) -> None:
-    """Raises `ModelError` unless all arrays are there, of the layer's shape, and finite."""
+    """Raises `ModelError` unless a layer has all its arrays, with its shapes and finite values."""
     for field, array in weights._asdict().items():
         expected = layer.kernel_shape if field == "kernel" else (layer.cout,)
         if not layer.norm and field not in ("kernel", "bias"):

@@ -38,7 +38,11 @@ _NAMES = {
 def write(
     path: Path | str, specification: Specification, weights: Mapping[str, NetWeights]
 ) -> None:
-    """Writes beside `path`, then renames. Raises `OSError` where `path` cannot be written."""
+    """Writes a model beside `path`, then renames the file.
+
+    Raises:
+      OSError: `path` cannot be written.
+    """
     path, tensors = Path(path), _tensors(weights)
     values = specification.as_json()
     header = {"format": FORMAT, "specification": values, "digest": _digest(values, tensors)}
@@ -54,7 +58,7 @@ def read(path: Path | str) -> tuple[Specification, dict[str, dict[str, LayerWeig
     """Reads the specification and the weights, by net and layer.
 
     Raises:
-      ModelError: no such file, or one that is damaged, foreign, or of a newer version.
+      ModelError: the file is missing, damaged, foreign, or of a newer version.
     """
     remedy = "expected a model.safetensors that jaxpose wrote"
     try:
@@ -75,7 +79,7 @@ def read(path: Path | str) -> tuple[Specification, dict[str, dict[str, LayerWeig
 
 
 def digest(specification: Specification, weights: Mapping[str, NetWeights]) -> str:
-    """Hash of a model, 64 hexadecimal digits."""
+    """Returns the hash of a model: SHA-256, 64 hexadecimal digits."""
     return _digest(specification.as_json(), _tensors(weights))
 
 

@@ -1,4 +1,4 @@
-"""Everything between raw depth in mm and a pose, except the weights: the header of a model file."""
+"""All that lies between raw depth in mm and a pose, except the weights: a model file's header."""
 
 import dataclasses
 import math
@@ -13,33 +13,33 @@ from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.layers import Net
 
 FORMAT = 1
-"""Version of the model format. Raise it when an older version cannot read what is written."""
+"""Version of the model format. Raise it when an older jaxpose cannot read what this one writes."""
 
 Maps = Literal["regression", "combined"]
-"""Which maps are decoded: the regression net's, or both nets' geometric mean."""
+"""Names of the maps that can be decoded: the regression net's, or both nets' geometric mean."""
 
 LARGEST = 4096
-"""Most rows or columns of a grid that a file may ask for."""
+"""Largest number of rows or columns of a grid: a damaged file cannot ask for more memory."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Specification:
-    """How raw depth becomes a pose.
+    """Describes how raw depth becomes a pose.
 
     Attributes:
       grid: rows and columns of the nets' input.
       depth_scale_mm: unit of the nets' input; each image's mean is removed before.
-      background_mm: depth above the image's median of a cell without a valid pixel.
-      clip_frames: frames of a clip.
-      frame_interval_s: time between the frames of a clip.
+      background_mm: what a cell without a valid pixel has, in mm above the image's median cell.
+      clip_frames: number of frames of a clip.
+      frame_interval_s: seconds between neighbouring frames of a clip.
       variant: the regression net, a key of `VARIANTS`.
       detection_factorise: what replaces the 3x3x3 convolutions of the detection net, a key of
         `FACTORISATIONS`.
       detection_width: width multiplier of the detection net.
       regression_width: width multiplier of the regression net.
-      bn_epsilon: summand of the variance in batch norm.
+      bn_epsilon: number that batch norm adds to the variance.
       target_scale: the regression net's maps are this factor larger than its targets.
-      decoding: how maps become candidates; `radius_px` is also the masks' radius.
+      decoding: how maps become candidates; its `radius_px` is also the radius of the masks.
       maps: which maps are decoded.
       linking: how candidates become a pose, a key of `LINKERS`.
       mean_pose: joints (x, y) of the mean training pose, px of the grid; a baseline.
@@ -68,7 +68,7 @@ class Specification:
     connections: tuple[str, ...] = CONNECTION_NAMES
 
     def nets(self) -> dict[str, Net]:
-        """Describes both nets, by name."""
+        """Describes both nets: "detection" and "regression"."""
         factorise = FACTORISATIONS[self.detection_factorise]
         return {
             "detection": detection.net(self.detection_width, factorise),
@@ -76,7 +76,11 @@ class Specification:
         }
 
     def check(self) -> None:
-        """Raises `ModelError` for a value that no model can have."""
+        """Checks the values.
+
+        Raises:
+          ModelError: a value that no model can have.
+        """
         rows, columns = self.grid
         for name, value in (("rows", rows), ("columns", columns)):
             if not 0 < value <= LARGEST or value % detection.SHRINK:
@@ -100,14 +104,19 @@ class Specification:
                     f"unknown {name} {getattr(self, name)!r}, expected one of: {', '.join(known)}"
                 )
         if self.joints != JOINTS or self.connections != CONNECTION_NAMES:
-            raise ModelError("another skeleton, expected the joints and connections of jaxpose")
+            raise ModelError("another skeleton; expected the joints and connections of jaxpose")
 
     def as_json(self) -> dict[str, Any]:
+        """Returns the specification as a JSON object."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: Any) -> "Specification":
-        """Inverse of `as_json`. Raises `ModelError` for anything else."""
+        """Reads what `as_json` returned.
+
+        Raises:
+          ModelError: `values` is something else.
+        """
         if not isinstance(values, dict):
             raise ModelError("the specification is no JSON object")
         fields = {field.name: field for field in dataclasses.fields(cls)}

@@ -128,7 +128,7 @@ def test_few_calls_have_no_percentiles_in_any_table():
 def test_a_busy_machine_is_warned_of_and_marks_the_result(capsys):
     busy = {"busy_cores": 1.5, "stolen_cores": 0.0, "load_1min": 2.0}
     bench.warn(busy)
-    assert "the machine is busy: 1.5 cores in use by others" in capsys.readouterr().err
+    assert "the machine is busy: others use 1.5 cores" in capsys.readouterr().err
     bench.warn(busy | {"busy_cores": 0.01})
     assert not capsys.readouterr().err
     assert reported(1.5, jaxpose=0.9)["loaded"] and not reported(0.01, jaxpose=0.9)["loaded"]

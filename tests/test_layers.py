@@ -11,7 +11,7 @@ from flax import nnx
 from jaxpose.nets.compute import Numerics
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
-from jaxpose.training.loop import run_net, split_net
+from jaxpose.training.step import run_net, split_net
 
 
 def normal(seed: int, *shape: int):

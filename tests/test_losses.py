@@ -9,8 +9,9 @@ from flax import nnx
 
 from jaxpose.body.masks import Target
 from jaxpose.training import losses
-from jaxpose.training.loop import Optimisation, split_net
+from jaxpose.training.loop import Optimisation
 from jaxpose.training.stages import detection_stage, regression_stage, targets
+from jaxpose.training.step import split_net
 
 TARGET = Target(2.0, 4.0)
 SHAPE = (2, 3, 8, 8)

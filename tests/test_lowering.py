@@ -19,7 +19,7 @@ from jaxpose.nets import regression
 from jaxpose.nets.compute import Numerics
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import RegressionNet
-from jaxpose.training.loop import run_net, split_net
+from jaxpose.training.step import run_net, split_net
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -22,7 +22,8 @@ from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import stages
-from jaxpose.training.loop import Optimisation, Weights, initial_state, make_step, split_net
+from jaxpose.training.loop import Optimisation
+from jaxpose.training.step import Weights, initial_state, make_step, split_net
 
 PAPER = (3, 96, 128)
 GIB = 2**30
@@ -161,15 +162,15 @@ def test_parts_add_up_to_the_batch_and_statistics_go_from_part_to_part(parts, se
 
 
 def test_a_net_without_batch_norm_learns_the_same_in_parts():
-    layers_of = np.random.default_rng(0)
-    weights = Weights({"k": jnp.asarray(layers_of.normal(size=(3, 2)), jnp.float32)}, {})
+    rng = np.random.default_rng(0)
+    weights = Weights({"k": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)}, {})
 
     def loss(weights, frozen, batch):
         return jnp.mean((jnp.tanh(batch["x"] @ weights.params["k"]) - batch["y"]) ** 2), {}
 
     batch = {
-        "x": jnp.asarray(layers_of.normal(size=(6, 3)), jnp.float32),
-        "y": jnp.asarray(layers_of.normal(size=(6, 2)), jnp.float32),
+        "x": jnp.asarray(rng.normal(size=(6, 3)), jnp.float32),
+        "y": jnp.asarray(rng.normal(size=(6, 2)), jnp.float32),
     }
     transform = Optimisation("sgd", 1.0, "steps", 1, momentum=0.0).transform(1)
     whole, parts = (

@@ -138,9 +138,9 @@ def test_combined_maps_are_the_geometric_mean_of_both_nets(model):
 
 
 def test_fewer_frames_than_a_clip_and_other_strides_are_refused(model):
-    with pytest.raises(ValueError, match="2 frames, expected at least 3"):
+    with pytest.raises(ValueError, match="2 frames: expected at least 3"):
         model.poses(frames(2))
-    with pytest.raises(ValueError, match="stride=2, expected 1 or 3"):
+    with pytest.raises(ValueError, match="stride=2: expected 1 or 3"):
         model.poses(frames(6), stride=2)
 
 

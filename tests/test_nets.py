@@ -14,7 +14,7 @@ from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
-from jaxpose.training.loop import run_net, split_net
+from jaxpose.training.step import run_net, split_net
 
 TINY = 1 / 32
 CLIP = (1, 3, 16, 16)
@@ -122,11 +122,11 @@ def test_the_detector_s_first_guess_is_its_output_bias():
     np.testing.assert_allclose(out, -4.5, atol=1e-6)  # no depth, no other bias
 
 
-def assert_same_tree(actual, expected_value, tolerance):
+def assert_same_tree(actual, expected, tolerance):
     """Every leaf to `tolerance` of the largest number of any."""
-    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(expected_value))
+    largest = max(float(jnp.abs(x).max()) for x in jax.tree.leaves(expected))
     assert largest > 0
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected_value), strict=True):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert float(jnp.abs(a - b).max()) < tolerance * largest
 
 
@@ -136,10 +136,10 @@ def assert_same_tree(actual, expected_value, tolerance):
     [*(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")), detection],
 )
 def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
-    actual, expected_value = (
+    actual, expected = (
         call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, XLA)
     )
-    assert_same_tree(actual, expected_value, 1e-5)
+    assert_same_tree(actual, expected, 1e-5)
 
 
 @pytest.mark.parametrize("lowering", EXACT)
@@ -158,9 +158,9 @@ def test_a_whole_net_learns_the_same_under_every_lowering(make, lowering):
 
         return jax.jit(jax.grad(loss, (0, 1)), compiler_options=QUICK)(weights.params, inputs(net))
 
-    actual, expected_value = map(gradients, (lowering, XLA))
-    assert expected_value[1][0].any()  # it reaches the depth, so no layer is dead
-    assert_same_tree(actual, expected_value, 1e-5)
+    actual, expected = map(gradients, (lowering, XLA))
+    assert expected[1][0].any()  # it reaches the depth, so no layer is dead
+    assert_same_tree(actual, expected, 1e-5)
 
 
 @pytest.mark.parametrize("variant", ["asy", "thin"])
@@ -171,9 +171,9 @@ def test_a_pixel_is_seen_up_to_four_pixels_and_four_frames_away(variant):
         conv.kernel[...] = jnp.abs(conv.kernel[...]) + 0.01
     depth, maps = jnp.zeros((1, 11, 13, 13, 1)), jnp.zeros((1, 11, 13, 13, 20))
     out, _ = call(net, train=False, x=[depth.at[0, 5, 6, 6, 0].set(1e3), maps])
-    expected_value = np.zeros((11, 13, 13), bool)
-    expected_value[1:10, 2:11, 2:11] = True
-    np.testing.assert_array_equal(np.asarray(out[0] > 0).any(-1), expected_value)
+    expected = np.zeros((11, 13, 13), bool)
+    expected[1:10, 2:11, 2:11] = True
+    np.testing.assert_array_equal(np.asarray(out[0] > 0).any(-1), expected)
 
 
 @pytest.mark.parametrize("make", [regression, detection])
@@ -249,5 +249,5 @@ def test_weights_survive_a_round_trip_and_another_shape_is_refused():
     other.set_weights(net.weights())
     for a, b in zip(jax.tree.leaves(net.weights()), jax.tree.leaves(other.weights()), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(ValueError, match=r"layer1/a: kernel of shape .*, expected \(1, 3, 1"):
+    with pytest.raises(ValueError, match=r"layer1/a: kernel has shape .*, expected \(1, 3, 1"):
         regression(width=2 * TINY).set_weights(net.weights())

@@ -21,7 +21,8 @@ from jaxpose.lowering.onednn import lowering as onednn
 from jaxpose.nets.compute import Numerics
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
-from jaxpose.training.loop import Optimisation, initial_state, make_step, run_net, split_net
+from jaxpose.training.loop import Optimisation
+from jaxpose.training.step import initial_state, make_step, run_net, split_net
 
 
 def in_threads(work, items) -> None:

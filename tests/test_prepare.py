@@ -54,8 +54,8 @@ def test_the_command_writes_a_file_and_says_what_it_holds(folder, tmp_path, caps
 @pytest.mark.parametrize("grid", ["64", "64x", "axb", "64x48x3", "64,48"])
 def test_a_grid_that_is_not_columns_x_rows_ends_with_2(tmp_path, capsys, grid):
     assert command(*options(tmp_path, tmp_path / "a.npz"), f"--grid={grid}") == 2
-    expected_value = f"error: --grid={grid}: expected COLUMNSxROWS, such as 64x48\n"
-    assert capsys.readouterr() == ("", expected_value)
+    expected = f"error: --grid={grid}: expected COLUMNSxROWS, such as 64x48\n"
+    assert capsys.readouterr() == ("", expected)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_an_out_that_is_a_folder_is_refused_before_any_work(folder, tmp_path, ca
     monkeypatch.setattr(prepare, "prepare", None)
     (tmp_path / "b.npz").mkdir()
     assert command(*options(folder, tmp_path / "b.npz")) == 2
-    expected_value = f"error: {tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
-    assert capsys.readouterr() == ("", expected_value)
+    expected = f"error: {tmp_path / 'b.npz'}: is a folder; expected the name of a file\n"
+    assert capsys.readouterr() == ("", expected)
 
 
 def test_without_tensorflow_a_prepared_file_still_feeds_batches(tmp_path):

@@ -172,8 +172,11 @@ def test_the_paper_has_rows_where_they_are_asked_for():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"dataset": "utd_mhad"}, "has dataset 'utd_mhad', the table's first row 'simulated'"),
-        ({"numerics": 7}, "has numerics 7, the table's first row None"),
+        (
+            {"dataset": "utd_mhad"},
+            "has dataset 'utd_mhad', expected 'simulated' as in the table's first row",
+        ),
+        ({"numerics": 7}, "has numerics 7, expected None as in the table's first row"),
         ({"subjects": {"test": ["1"]}}, "was tested on other frames"),
         ({"n_frames": 719}, "was tested on other frames"),
     ],

@@ -143,23 +143,23 @@ def kill_in_a_write(command: list, base: Path, checkpoints: str) -> Path:
     raise AssertionError("no kill hit a write")
 
 
-def assert_same_end(actual: Path, expected_value: Path) -> None:
+def assert_same_end(actual: Path, expected: Path) -> None:
     """Weights, optimiser and statistics of the best and the newest checkpoint of both stages bit
     for bit, history and result apart from times and places, predictions."""
-    (detector,), (expected,) = (
-        [*(f.parent / "detectors").glob("[!.]*")] for f in (actual, expected_value)
-    )
-    assert detector.name == expected.name
-    for mine, theirs in ((actual, expected_value), (detector, expected)):
+    detectors = [
+        path for run in (actual, expected) for path in (run.parent / "detectors").glob("[!.]*")
+    ]
+    assert len(detectors) == 2 and detectors[0].name == detectors[1].name
+    for mine, theirs in ((actual, expected), detectors):
         epochs = sorted(p.name for p in (theirs / "checkpoints").iterdir())
         assert sorted(p.name for p in (mine / "checkpoints").iterdir()) == epochs
         for epoch in epochs:
             a, b = (arrays_of(f / "checkpoints" / epoch / "state") for f in (mine, theirs))
             assert a.keys() == b.keys()
             assert [name for name in a if a[name].tobytes() != b[name].tobytes()] == []
-    assert rows_of(actual) == rows_of(expected_value)
-    assert numbers_of(actual) == numbers_of(expected_value)
-    with np.load(actual / "predictions.npz") as a, np.load(expected_value / "predictions.npz") as b:
+    assert rows_of(actual) == rows_of(expected)
+    assert numbers_of(actual) == numbers_of(expected)
+    with np.load(actual / "predictions.npz") as a, np.load(expected / "predictions.npz") as b:
         assert a.files == b.files
         assert [name for name in a.files if a[name].tobytes() != b[name].tobytes()] == []
     assert not [*actual.parent.rglob("*tmp*")]

@@ -3,20 +3,15 @@
 import numpy as np
 import pytest
 
-from jaxpose.cost.timing import (
+from jaxpose.cost.ratios import (
     P90_CALLS,
     P95_CALLS,
-    POOL,
-    Pace,
-    Timed,
-    Visit,
     compare,
     compare_with_better,
     control_spread,
-    run_block,
     summarise,
-    warm_up,
 )
+from jaxpose.cost.timing import POOL, Pace, Timed, Visit, run_block, warm_up
 
 
 class Bench:

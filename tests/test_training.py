@@ -16,14 +16,12 @@ from jaxpose.training.loop import (
     DivergedError,
     Optimisation,
     Stage,
-    Weights,
     fill_up,
     fit,
-    initial_state,
     mean_over_clips,
-    split_net,
 )
 from jaxpose.training.stages import regression_stage
+from jaxpose.training.step import Weights, initial_state, split_net
 
 
 class Walker(nnx.Module):

@@ -312,7 +312,7 @@ def test_a_config_that_keeps_no_frame_is_refused():
     pytest.importorskip("tensorflow_datasets")
     from data_pipeline.utd_mhad.utd_mhad_dataset_builder import UtdMhadConfig
 
-    with pytest.raises(ValueError, match="every is 0; expected 1"):
+    with pytest.raises(ValueError, match="every=0: expected 1"):
         UtdMhadConfig(name="every0", every=0)
 
 

@@ -2,7 +2,7 @@
 
     cd data_pipeline/babypose && tfds build --manual_dir DIR
 
-or, without apache-beam and mlcroissant, which that command of TFDS 4.9.10 imports,
+or, because that command of TFDS 4.9.10 imports apache-beam and mlcroissant, without these
 
     import data_pipeline.babypose.babypose_dataset_builder
     config = tfds.download.DownloadConfig(manual_dir=DIR)
@@ -29,18 +29,19 @@ _KEYS = 2**128  # TFDS sorts by key in buckets that divide this range
 
 @dataclasses.dataclass
 class BabyPoseConfig(tfds.core.BuilderConfig):
-    """row_order: frames as the sheet's rows have them, which are sorted as strings, not in time.
+    """Order of the frames.
 
-    The authors may have cut their clips from those rows; this shows what that would do.
+    `row_order` is the order of the sheet's rows, which are sorted as strings, not in time. The
+    authors may have cut their clips from those rows; this configuration shows the effect.
     """
 
     row_order: bool = False
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """One split, `train`, with every infant in it: how to divide them is the user's choice.
+    """The TFDS builder `babypose`. It has one split, `train`, with every infant in it.
 
-    (TFDS reserves the name `all`; asking for `split="all"` gives the same frames.)
+    How to divide the infants is the user's choice. TFDS has the name `all` for the same frames.
     """
 
     # TFDS would look this up through importlib_resources, which it does not install.
@@ -57,7 +58,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Download babyPose from https://zenodo.org/records/3891404 and give the folder that holds
+    Download babyPose from https://zenodo.org/records/3891404 and pass the folder that contains
     result_pz<ID>.csv (or .xlsx) and pz<ID>/<n>_16bit.png as --manual_dir.
     """
 
@@ -86,14 +87,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         try:
             root = Path(dl_manager.manual_dir)
-        except AssertionError as error:  # an absent or empty folder, which is the user's to mend
+        except AssertionError as error:  # TFDS raises it for a missing or empty folder
             raise DataError(str(error)) from error
         return {"train": self._generate_examples(root)}
 
     def _generate_examples(self, root: Path) -> Iterator[tuple[int, dict]]:
-        """Raises `DataError` after the last example if the folder has a problem.
+        """Yields (key, example) of every frame.
 
-        TFDS removes what it has written by then.
+        Raises:
+          DataError: after the last example, if the folder has a problem. TFDS then removes what it
+            has written.
         """
         # Small keys would all fall into the first bucket, which is sorted in memory: 3 GB.
         spread = _KEYS // max(1, len(source_files(root)))

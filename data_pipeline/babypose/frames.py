@@ -1,9 +1,9 @@
-"""A babyPose folder -> per infant, its sheet and the depth image of every row, read exactly.
+"""A babyPose folder -> for each infant, its sheet and the depth image of every row, bit for bit.
 
     pz<ID>/<n>_16bit.png   uint16 depth in mm (or only <n>_8bit.png: grey levels, no millimetres)
-    result_pz<ID>.csv      the sheet, beside the folder pz<ID>/ or inside of it; or .xlsx
+    result_pz<ID>.csv      the sheet (or .xlsx), beside the folder pz<ID>/ or inside it
 
-A folder that holds one sheet and its images side by side is read too. Files and folders may be
+A folder that contains one sheet and its images side by side is read too. Files and folders may be
 symbolic links.
 """
 
@@ -31,10 +31,10 @@ class Infant:
     """One infant's annotated frames.
 
     Attributes:
-        sheet: the annotations of the frames that have an image.
-        images: the depth PNG of each frame of the sheet.
-        bits: 16 = depth in mm; 8 = grey levels, where the folder has no 16-bit image at all.
-        recording: the same images as a recording.
+      sheet: the annotations of the frames that have an image.
+      images: the depth PNG of each frame of the sheet.
+      bits: 16 = depth in mm; 8 = grey levels, where the folder has no 16-bit image at all.
+      recording: the same images as a recording.
     """
 
     sheet: Sheet
@@ -44,16 +44,17 @@ class Infant:
 
     @functools.cached_property
     def joints(self) -> tuple[Float[np.ndarray, "n 12 2"], Bool[np.ndarray, "n 12"]]:
-        """Joints (x, y) px and whether they are visible: annotated, and inside of the image."""
+        """Joints (x, y) px, and whether each is visible: annotated, and inside the image."""
         return hide_outside(self.sheet.joints, self.recording.size[::-1])
 
 
 def read_infants(
     root: Path, report: Report = raise_first, *, row_order: bool = False
 ) -> list[Infant]:
-    """Reads every sheet below `root` and pairs it with its images, without decoding those.
+    """Reads every sheet below `root` and pairs it with its images, which are not decoded.
 
-    Infants come by number. Frames come by number too, or as the sheet has them (`row_order`).
+    Infants are sorted by number. Their frames are, too, unless `row_order` asks for the order of
+    the sheet's rows. `report` is called once per problem.
     """
     infants = []
     for path in find_sheets(root, report):
@@ -69,9 +70,10 @@ def read_infants(
 def read_frames(
     infants: list[Infant], report: Report = raise_first, *, threads: int = THREADS
 ) -> Iterator[tuple[Infant, int, UInt16[np.ndarray, "h w"] | None]]:
-    """Yields (infant, index of the frame in its sheet, depth), all of one size; None if unusable.
+    """Yields (infant, index of the frame in its sheet, depth) of every frame.
 
-    Depth is in mm, or the grey levels of an infant with 8-bit images, and never rescaled.
+    All depth images have one size. Depth is in mm, or grey levels of an infant with 8-bit images,
+    and never rescaled; it is None where the image is unusable, which is reported.
     """
     for infant in infants:
         size = infants[0].recording.size
@@ -87,9 +89,10 @@ def read_frames(
 def hide_outside(
     joints: Float[np.ndarray, "*n 2"], size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "*n 2"], Bool[np.ndarray, "*n"]]:
-    """Joints (x, y) px and the image's (h, w) -> joints, visible: missing also where outside.
+    """Replaces joints (x, y) px outside an image of `size` (h, w) by (-1, -1), which is missing.
 
-    Pixel (0, 0) reaches from -0.5 to 0.5, so the image ends at w - 0.5 and h - 0.5.
+    Returns the joints, and whether each is visible. Pixel (0, 0) reaches from -0.5 to 0.5, so the
+    image ends at w - 0.5 and h - 0.5.
     """
     h, w = size
     visible = ((joints >= -0.5) & (joints < (w - 0.5, h - 0.5))).all(-1)
@@ -99,7 +102,7 @@ def hide_outside(
 def _read(
     infant: Infant, size: tuple[int, int], index: int
 ) -> UInt16[np.ndarray, "h w"] | DataError:
-    """The depth of one frame, or the reason why it cannot be used."""
+    """Reads the depth of one frame; returns the error where it cannot be used."""
     try:
         depth = infant.recording.read(index)
         check_size(depth, size, str(infant.images[index]))
@@ -116,9 +119,9 @@ def _report_zeros(sheet: Sheet, report: Report) -> None:
 
 
 def _pair(sheet: Sheet, report: Report) -> Infant | None:
-    """The image of every frame: 16 bits, or 8 where the folder has no 16-bit image of the sheet.
+    """Pairs every frame with its image: 16 bits, or 8 where the sheet has no 16-bit image at all.
 
-    Frames without an image are reported and left out.
+    Frames without an image are reported and left out. None where no image is usable.
     """
     folder = image_folder(sheet)
     for bits in (16, 8):
@@ -145,7 +148,7 @@ def _pair(sheet: Sheet, report: Report) -> Infant | None:
 
 
 def _report_damaged(sheet: Sheet, images: tuple[Path, ...], bits: int, report: Report) -> None:
-    """Reports every image of an infant that has no image with a sound header."""
+    """Reports every image of an infant none of whose images has an undamaged header."""
     for image, row in zip(images, sheet.rows, strict=True):
         try:
             read_depth(image, bits)

@@ -1,7 +1,7 @@
-"""Where a babyPose folder has its sheets and its images. Symbolic links count as what they name.
+"""A babyPose folder -> the places of its sheets and images. Symbolic links are followed.
 
-Only two levels are listed: the folder itself and the folders pz<ID>/ in it. So a link that leads
-back to a folder above does no harm.
+Only two levels are listed: the folder itself and the folders pz<ID>/ in it. A link to a folder
+above is therefore harmless.
 """
 
 import re
@@ -11,19 +11,22 @@ from pathlib import Path
 from data_pipeline.babypose.sheets import SHEET_NAME, Problem, Report, Sheet
 
 SUFFIXES = (".csv", ".xlsx", ".png")
-"""Files that frames are read from; a README beside them is not."""
+"""Suffixes of the files that frames are read from."""
 
 _FOLDER = re.compile(r"pz([0-9]+)", re.IGNORECASE)
 
 
 def source_files(root: Path) -> list[Path]:
-    """Every file that frames are read from, images behind linked folders included."""
+    """Lists every file that frames are read from, images in linked folders included."""
     entries = [entry for folder in (root, *_folders(root)) for entry in folder.iterdir()]
     return sorted(e for e in entries if e.suffix.lower() in SUFFIXES and e.is_file())
 
 
 def find_sheets(root: Path, report: Report) -> list[Path]:
-    """The one sheet of each infant, by the infant's number."""
+    """Returns the sheet of each infant, sorted by the infant's number.
+
+    Reports folders without a sheet, infants with several, and a root without any sheet.
+    """
     folders = _folders(root)
     sheets = _sheets([root, *folders], report)
     for folder in folders:
@@ -32,53 +35,52 @@ def find_sheets(root: Path, report: Report) -> list[Path]:
     if not sheets:
         what = (
             "no sheet result_pz<ID>.csv or .xlsx in it, nor in a folder pz<ID>/ below; "
-            "give the folder that holds the sheets and the folders pz<ID>/"
+            "pass the folder that contains the sheets and the folders pz<ID>/"
         )
         report(Problem(str(root), None, what))
     return _report_same_infant(sheets, "sheet", report)
 
 
 def image_folder(sheet: Sheet) -> Path:
-    """The folder with the images of a sheet, which need not exist.
+    """Returns the folder with the images of a sheet, which need not exist.
 
-    Images beside the sheet count only where no other infant can be meant: an infant's depth must
-    never be taken for another's.
+    Images beside the sheet are used only where they cannot belong to another infant.
     """
     beside = sheet.path.parent
     name = f"pz{sheet.subject}"
-    spelled = [path for path in _folders(beside) if path.name.lower() == name]
-    folder = min(spelled, key=lambda path: path.name != name, default=beside / name)
+    same_name = [path for path in _folders(beside) if path.name.lower() == name]
+    folder = min(same_name, key=lambda path: path.name != name, default=beside / name)
     alone = sum(bool(SHEET_NAME.fullmatch(path.name)) for path in beside.iterdir()) == 1
     other_infant = _FOLDER.fullmatch(beside.name) and beside.name.lower() != name
     return beside if not folder.is_dir() and alone and not other_infant else folder
 
 
 def _folders(root: Path) -> list[Path]:
-    """The folders pz... in `root`."""
+    """Lists the folders pz... in `root`."""
     return sorted(p for p in root.iterdir() if p.name.lower().startswith("pz") and p.is_dir())
 
 
 def _sheets(folders: Iterable[Path], report: Report) -> list[tuple[str, Path]]:
-    """(id, path) of every sheet; a file that is reached on two ways counts once."""
+    """Returns (id, path) of every sheet; a file with two paths counts once."""
     sheets, files = [], set()
     for path in (path for folder in folders for path in sorted(folder.iterdir())):
-        named = SHEET_NAME.fullmatch(path.name)
-        if named and path.is_symlink() and not path.exists():
+        match = SHEET_NAME.fullmatch(path.name)
+        if match and path.is_symlink() and not path.exists():
             report(Problem(str(path), None, "is a link to a file that is missing; mend the link"))
-        elif named and path.is_file() and path.resolve() not in files:
+        elif match and path.is_file() and path.resolve() not in files:
             files.add(path.resolve())
-            sheets.append((named[1], path))
+            sheets.append((match[1], path))
     return sheets
 
 
 def _infants(folders: Iterable[Path]) -> list[tuple[str, Path]]:
-    """(id, path) of the folders whose names are those of an infant."""
-    named = ((_FOLDER.fullmatch(folder.name), folder) for folder in folders)
-    return [(match[1], folder) for match, folder in named if match]
+    """Returns (id, path) of the folders whose names are pz and a number."""
+    matches = ((_FOLDER.fullmatch(folder.name), folder) for folder in folders)
+    return [(match[1], folder) for match, folder in matches if match]
 
 
 def _report_folder(folder: Path, subjects: set[str], report: Report) -> None:
-    """Reports a folder of images that no sheet describes."""
+    """Reports a folder that is not finished, or whose images no sheet describes."""
     if folder.name.endswith(".partial"):
         what = "not finished; repeat the simulate command that began it, or delete it"
         report(Problem(str(folder), None, what))
@@ -89,14 +91,14 @@ def _report_folder(folder: Path, subjects: set[str], report: Report) -> None:
 
 
 def _report_same_infant(entries: list[tuple[str, Path]], kind: str, report: Report) -> list[Path]:
-    """One path per infant, by number; reports the others, whose ids are equal as numbers."""
+    """Returns one path per infant, sorted by number; reports others with the same number."""
     first: dict[int, Path] = {}
     for subject, path in entries:
         known = first.setdefault(int(subject), path)
         if known != path:
             what = (
                 f"{known} is a {kind} of the same infant {int(subject)}; remove one of the two, "
-                "or number it otherwise: zeros in front and capital letters make no difference"
+                "or give it another number: leading zeros and capital letters make no difference"
             )
             report(Problem(str(path), None, what))
     return [first[number] for number in sorted(first)]

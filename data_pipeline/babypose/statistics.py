@@ -1,7 +1,7 @@
-"""Annotation sheets -> what they say of movement and of missing joints: 87 numbers with names.
+"""Annotation sheets -> 87 named numbers about movement and missing joints.
 
-Every number is defined here, once, and is taken from simulated sheets and from real ones alike.
-Lengths are px of 128x96 (one is five px of 640x480), times are annotated frames (1/6 s).
+Simulated and real sheets are described by the same numbers. Lengths are in px of 128x96 (one is
+five px of 640x480), times in annotated frames (1/6 s).
 """
 
 import dataclasses
@@ -14,15 +14,18 @@ from jaxpose.body.skeleton import CONNECTION_NAMES, CONNECTIONS, JOINTS, LIMBS
 from jaxpose.decoding.metrics import limb_rmsd, mean_pose, previous_pose
 
 GRID_WIDTH = 128
+"""Columns of the image in whose px lengths are."""
 TRAIN_SHARE = 0.751
-"""Of an infant's frames, the first in time, from which its mean pose is taken; the rest is tested
-(751 and 249 of 1000 in the paper, Sec. III-A)."""
+"""Share of an infant's frames, the first in time, from which its mean pose is computed; the others
+are tested (751 and 249 of 1000 in the paper, Sec. III-A)."""
 LAGS = (1, 6, 30)
+"""Annotated frames between the two positions of an autocorrelation."""
 STILL_PX = 1.5
-"""A pair of neighbouring frames is still when the joints seen in both have moved by less than this
-in root mean square: clicks alone, two px of 640x480 off per axis, come to 0.8."""
+"""Two neighbouring frames are still if the joints that are visible in both have moved by less, in
+root mean square. Clicks alone, two px of 640x480 off per axis, come to 0.8."""
 JOINT_KINDS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 SHARES = (50, 90, 99)
+"""Percentiles of the displacement between neighbouring frames."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +33,18 @@ class Infant:
     """What one sheet contributes to the numbers; arrays of frames are in time order.
 
     Attributes:
-        subject: who it is; in a bootstrap, an infant can be drawn twice.
-        pose: mean pose of the frames that train [12 2].
-        test_xy, test_visible: the other frames, [n 12 2] and [n 12].
-        mean_same, previous: RMSD of the two constant answers on those, [n 4], NaN = nothing to say.
-        lengths: median length per connection [8], NaN where it was never seen.
-        steps: displacement per pair of neighbours and joint [n 12], NaN where not seen in both.
-        moved: root mean square of `steps` per pair [n], pairs with a joint in both.
-        missing: [n 12].
-        runs: lengths of runs of missing frames, per joint; a gap in the numbers ends a run.
-        products: per lag, sums of x(t) x(t + lag) and of their mean square, over joints and axes.
+      subject: the infant's id; a bootstrap can draw an infant twice.
+      pose: mean pose of the first frames, which are those that train [12 2].
+      test_xy: joints (x, y) of the other frames [n 12 2].
+      test_visible: whether each of these joints is visible [n 12].
+      mean_same: RMSD per limb of `pose` in the test frames [n 4]; NaN where no joint counts.
+      previous: the same of the position last seen before the frame [n 4].
+      lengths: median length per connection [8]; NaN where it was never visible.
+      steps: displacement of each joint between neighbours [m 12]; NaN where not visible in both.
+      moved: root mean square of `steps` [k], for neighbours with a joint that is visible in both.
+      missing: whether each joint is missing [n 12], in all frames.
+      runs: per joint, the lengths of its runs of missing frames; a gap in the numbers ends a run.
+      products: per lag, sums of x(t) x(t + lag) and of their mean square, over joints and axes.
     """
 
     subject: str
@@ -57,7 +62,7 @@ class Infant:
 
 
 def describe(sheet: Sheet, width: int = 640) -> Infant:
-    """One sheet, its rows in any order; `width` of its images in px."""
+    """Describes one sheet, whose rows may be in any order; `width` is that of its images in px."""
     sheet = sheet.in_time_order()
     visible, scale = sheet.visible, GRID_WIDTH / width
     xy = np.where(visible[..., None], sheet.joints.astype(float) * scale, np.nan)
@@ -86,14 +91,21 @@ def describe(sheet: Sheet, width: int = 640) -> Infant:
 
 
 def statistics(infants: list[Infant]) -> dict[str, float]:
-    """Name -> number; NaN where there is nothing to measure, such as runs of what never is missing.
+    """Returns all numbers by name; NaN where there is nothing to measure, such as runs of a joint
+    that is never missing.
 
-    mean_same, mean_other, previous: median over frames of a limb's RMSD, the answer being the
-        infant's own mean pose, the mean of the other infants' mean poses, the truth last seen.
-    length, length_spread: median, and standard deviation, of the infants' median lengths.
-    step_p50, p90, p99: percentiles of the displacement between neighbours, frames pooled.
-    missing, all_visible: share of the frames. missing_run: median length in frames, runs pooled.
-    autocorrelation: of position around the infant's mean, mean over infants. still: `STILL_PX`.
+        mean_same        median over frames of a limb's RMSD, if the infant's own mean pose is the
+                         prediction
+        mean_other       the same with the mean of the other infants' mean poses
+        previous         the same with each joint's last true position
+        length           median of the infants' median lengths of a connection
+        length_spread    their standard deviation
+        step_p50, p90, p99    percentiles of the displacement between neighbours, frames pooled
+        missing          share of the frames in which a joint is missing
+        missing_run      median length of runs of missing frames, runs pooled
+        all_visible      share of the frames in which no joint is missing
+        autocorrelation  of the position around the infant's mean, mean over infants
+        still            share of the pairs of neighbours that are still; see `STILL_PX`
     """
     numbers = {}
 
@@ -138,37 +150,37 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _median(values: np.ndarray, share: float = 50) -> float:
-    """That percentile of the values that are not NaN."""
+    """Returns the percentile `share` of the values that are not NaN."""
     values = _seen(values)
     return float(np.percentile(values, share)) if len(values) else float("nan")
 
 
 def _spread(values: np.ndarray) -> float:
-    """Sample standard deviation of the values that are not NaN."""
+    """Returns the sample standard deviation of the values that are not NaN."""
     values = _seen(values)
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _spacing(frames: np.ndarray) -> int:
-    """The usual difference of successive frame numbers: 5 in babyPose."""
+    """Returns the usual difference of successive frame numbers: 5 in babyPose."""
     return int(np.median(np.diff(frames)))
 
 
 def _mean_pose(xy: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """As `jaxpose.decoding.metrics.mean_pose`, but NaN for a joint that is never visible."""
+    """Returns `jaxpose.decoding.metrics.mean_pose`, but NaN for a joint that is never visible."""
     pose = mean_pose(xy, visible)
     pose[~visible.any(axis=0)] = np.nan
     return pose
 
 
 def _errors(pose: np.ndarray, xy: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """RMSD [n 4] of a constant pose; joints that it does not know are left out."""
-    answer = np.broadcast_to(pose, xy.shape)
-    return limb_rmsd(answer, xy, visible & ~np.isnan(pose).any(axis=-1))
+    """Returns the RMSD [n 4] of a constant pose; its joints that are NaN are left out."""
+    predicted = np.broadcast_to(pose, xy.shape)
+    return limb_rmsd(predicted, xy, visible & ~np.isnan(pose).any(axis=-1))
 
 
 def _against_others(infant: Infant, infants: list[Infant]) -> np.ndarray:
-    """RMSD [n 4] of the mean of the other infants' mean poses; NaN if there is no other."""
+    """Returns the RMSD [n 4] of the mean of the other infants' mean poses; NaN without others."""
     others = [i.pose for i in infants if i.subject != infant.subject]
     if not others:
         return np.full((len(infant.test_xy), len(LIMBS)), np.nan)
@@ -179,20 +191,24 @@ def _against_others(infant: Infant, infants: list[Infant]) -> np.ndarray:
 
 
 def _lengths(xy: np.ndarray) -> np.ndarray:
+    """Returns the median length of each connection [8]."""
     inner, outer = np.array(CONNECTIONS).T
     lengths = np.linalg.norm(xy[:, inner] - xy[:, outer], axis=-1)
     return np.array([_median(length) for length in lengths.T])
 
 
 def _runs(missing: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Lengths of the stretches of True; one that a gap in the frame numbers cuts counts as two."""
+    """Returns the lengths of the runs of True; a gap in the frame numbers divides a run in two."""
     begins = missing & (starts | np.concatenate([[True], ~missing[:-1]]))
     last = np.concatenate([starts[1:] | ~missing[1:], [True]])
     return np.flatnonzero(missing & last) - np.flatnonzero(begins) + 1
 
 
 def _products(xy: np.ndarray, frames: np.ndarray, lag: int) -> tuple[float, float]:
-    """Sums over the pairs of frames that are `lag` apart, joints seen in both, and both axes."""
+    """Returns the sums of a b and of (a^2 + b^2) / 2, where a and b are positions `lag` apart.
+
+    Positions are around the mean; sums are over the joints that are visible in both, and both axes.
+    """
     later = np.searchsorted(frames, frames + lag)
     paired = np.flatnonzero(frames[np.minimum(later, len(frames) - 1)] == frames + lag)
     mean = np.array([[_mean(axis) for axis in joint] for joint in np.moveaxis(xy, 0, -1)])

@@ -1,1 +1,1 @@
-"""Frames on the net's grid, and the clips, splits and batches made of them."""
+"""Frames on the nets' grid -> clips, splits and batches."""

@@ -1,4 +1,4 @@
-"""Frames -> batches of clips with their masks, built by tf.data beside the training step."""
+"""Frames -> batches of clips with their masks, prepared by tf.data beside the training step."""
 
 import os
 from collections.abc import Iterator
@@ -17,8 +17,9 @@ tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
 
 def feed(frames: Frames, scale_mm: float, target: Target | None) -> Feed:
-    """The same batches as `examples.feed.feed`, prepared in parallel and ahead of time."""
-    # Its thread sleeps ever longer, and an iterator that is done waits for it: 10 s, now and then.
+    """Returns a feed of the batches of `examples.feed.feed`, prepared in parallel and ahead."""
+    # The thread of autotune sleeps for longer and longer, and an iterator that is done waits for
+    # it: 10 s now and then.
     options = tf.data.Options()
     options.autotune.enabled = False
     depth_mm = tf.constant(frames.depth_mm)

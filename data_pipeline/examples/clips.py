@@ -1,4 +1,4 @@
-"""Frames -> clips: which runs of three consecutive frames are trained and tested on."""
+"""Frames -> clips of three consecutive frames."""
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -6,15 +6,18 @@ from jaxtyping import Bool, Int
 from data_pipeline.examples.frames import Frames
 
 CLIP = 3
-"""Frames of a clip (the paper, Sec. III-A)."""
+"""Number of frames of a clip (the paper, Sec. III-A)."""
 
 
 def clip_starts(
     frames: Frames, used: Bool[np.ndarray, " n"], shift: int
 ) -> Int[np.ndarray, " clips"]:
-    """Index of the first frame of every clip that lies wholly in `used`, none across a gap or the
-    end of a recording. Within a run of consecutive frames clips start every `shift` frames: 1 for
-    training, 3 for testing, so that no test frame counts twice (the paper, Sec. III-A)."""
+    """Returns the index of the first frame of every clip.
+
+    All frames of a clip are `used`, and it spans neither a gap nor the end of a recording. Within
+    a run of consecutive frames clips start every `shift` frames: 1 for training, 3 for testing, so
+    that no test frame counts twice (the paper, Sec. III-A).
+    """
     joined = frames.follows() & used & np.concatenate([[False], used[:-1]])
     starts = []
     run_start = 0
@@ -27,15 +30,17 @@ def clip_starts(
 
 
 def clip_frames(starts: Int[np.ndarray, " clips"]) -> Int[np.ndarray, "clips 3"]:
-    """Indices of the frames of each clip."""
+    """Returns the indices of the frames of each clip."""
     return starts[:, None] + np.arange(CLIP)
 
 
 def order(
     starts: Int[np.ndarray, " clips"], seed: tuple[int, ...], count: int
 ) -> Int[np.ndarray, " count"]:
-    """`count` clips in random order, every clip once before any comes again; depends on the seed
-    alone, so a resumed epoch sees what the interrupted one would have seen."""
+    """Returns `count` clips in random order; every clip comes once before any comes again.
+
+    The order depends on the seed alone, so a resumed epoch repeats that of the interrupted one.
+    """
     random = np.random.default_rng(seed)
     rounds = max(1, -(-count // len(starts)))
     return np.concatenate([random.permutation(starts) for _ in range(rounds)])[:count]

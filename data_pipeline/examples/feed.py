@@ -1,12 +1,12 @@
-"""Frames -> batches of clips as dicts of numpy arrays, with numpy alone.
+"""Frames -> batches of clips as dictionaries of numpy arrays, computed by numpy alone.
 
-For machines without TensorFlow and for evaluation; `data_pipeline.examples.batches` makes the same
-batches with tf.data, several at a time, and a test holds the two equal.
+It serves evaluation, and machines without TensorFlow. `data_pipeline.examples.batches` prepares the
+same batches with tf.data, in parallel; a test compares the two.
 
     depth    float32 [b 3 h w 1], mean removed per image, in units of `scale_mm`
     xy       float32 [b 3 12 2], px of the grid
     visible  bool [b 3 12]
-    masks    float32 [b 3 h w 20], if `Target` is given and drawn here
+    masks    float32 [b 3 h w 20], only if the feed draws them
 """
 
 from collections.abc import Callable, Iterator
@@ -21,13 +21,15 @@ from jaxpose.body.masks import Target
 
 Batch = dict[str, np.ndarray]
 
-
 Feed = Callable[[Int[np.ndarray, " clips"], int], Iterator[Batch]]
-"""(clip starts in order, batch size) -> batches; the last may be smaller."""
+"""(clip starts in order, batch size) -> batches; the last one may be smaller."""
 
 
 def feed(frames: Frames, scale_mm: float, target: Target | None) -> Feed:
-    """Batches for a training loop; `target` None leaves the masks to the jitted step."""
+    """Returns a feed of the frames' clips. `scale_mm` is the unit of depth.
+
+    Masks are drawn for `target`; None leaves them to the jitted step.
+    """
 
     def batches(starts: Int[np.ndarray, " clips"], batch_size: int) -> Iterator[Batch]:
         for first in range(0, len(starts), batch_size):

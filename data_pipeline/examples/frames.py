@@ -1,7 +1,7 @@
-"""Frames on the net's grid, in memory and as one file: what everything after the builders reads.
+"""Annotated frames on the nets' grid, in memory and as one file.
 
-python -m data_pipeline.prepare writes such a file; this module needs no TensorFlow, so a
-machine that has JAX alone trains from it.
+`python -m data_pipeline.prepare` writes such a file. Reading it needs no TensorFlow, so a machine
+without it can train, too.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from jaxpose.recordings.recording import DEEPEST_MM
 
 FORMAT = "jaxpose frames 1"
 _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What numpy meets in a file that is not, or no longer, what `save` wrote."""
+"""Exceptions that numpy raises for a file that is damaged, or that `save` did not write."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Frames:
     """Annotated frames of one data set, in time order within each recording."""
 
     dataset: str
+    """Name of the data set."""
     depth_mm: Float[np.ndarray, "n h w"]
-    """Area mean over valid pixels; no holes."""
+    """Depth in mm, the area mean over valid pixels; it has no holes."""
     xy: Float[np.ndarray, "n 12 2"]
     """Joints (x, y), px of the grid, (0, 0) is the centre of the top-left pixel; (-1, -1) if not
     visible."""
@@ -46,25 +47,28 @@ class Frames:
     crop: Int[np.ndarray, "n 4"]
     """(x, y, width, height) px of the sensor's image that became the grid."""
     step: int
-    """Raw frames between annotated neighbours; 0 where every next row counts as a neighbour."""
+    """Difference of the numbers of annotated neighbours; 0 where every next row is a neighbour."""
 
     def __len__(self) -> int:
         return len(self.frame)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Size of a frame, (rows, columns)."""
         return self.depth_mm.shape[1:]
 
     def follows(self) -> Bool[np.ndarray, " n"]:
-        """Whether a frame comes right after the one before it: same recording, no gap."""
+        """Tells which frames follow the one before without a gap, in the same recording."""
         same = (self.subject[1:] == self.subject[:-1]) & (self.sequence[1:] == self.sequence[:-1])
         near = np.diff(self.frame) == self.step if self.step else True
         return np.concatenate([[False], same & near])
 
     def with_mirror_images(self) -> "Frames":
-        """Each frame, and after all of them each as in a mirror: columns reversed, so x of a joint
-        becomes w - 1 - x, and what was a right limb is a left one. `crop` stays the original's."""
+        """Returns all frames, followed by the mirror image of each.
+
+        In a mirror image columns are reversed, so x of a joint becomes w - 1 - x, and right limbs
+        become left ones. `crop` is that of the original.
+        """
         xy = self.xy[:, MIRROR].copy()
         xy[..., 0] = self.grid[1] - 1 - xy[..., 0]
         visible = self.visible[:, MIRROR]
@@ -81,7 +85,7 @@ class Frames:
         return dataclasses.replace(self, **both)
 
     def digest(self) -> str:
-        """Hash of the contents: what a trained net depends on."""
+        """Returns a hash of all contents, 16 hexadecimal digits."""
         names = [self.subject.tolist(), self.sequence.tolist()]
         facts = [self.dataset, self.step, *self.depth_mm.shape, names]
         state = hashlib.sha256(json.dumps(facts).encode())
@@ -91,7 +95,11 @@ class Frames:
 
 
 def grid_of(text: str) -> tuple[int, int]:
-    """ "64x48" -> (48, 64): rows, columns; a `DataError` names the option."""
+    """Parses the option --grid: "64x48" -> (48, 64), rows and columns.
+
+    Raises:
+      DataError: another form, or a number below 1.
+    """
     try:
         cols, rows = (int(part) for part in text.split("x"))
     except ValueError:
@@ -102,7 +110,11 @@ def grid_of(text: str) -> tuple[int, int]:
 
 
 def usual_step(frame: Int[np.ndarray, " n"]) -> int:
-    """The most common distance between one row and the next: 5 in babyPose, or as kept."""
+    """Returns the most common difference of successive frame numbers: 5 in babyPose.
+
+    Raises:
+      DataError: no number is followed by a higher one.
+    """
     ahead = np.diff(frame)
     ahead = ahead[ahead > 0]
     if not len(ahead):
@@ -112,9 +124,11 @@ def usual_step(frame: Int[np.ndarray, " n"]) -> int:
 
 
 def save(frames: Frames, path: Path) -> None:
-    """Writes beside `path`, then renames, so that a file of that name is always whole.
+    """Writes frames beside `path`, then renames the file, so that it is always complete.
 
-    Raises `DataError` for depth that the file cannot hold, and `OSError` that names `path`.
+    Raises:
+      DataError: the file's format cannot represent some depth.
+      OSError: the file cannot be written; the error names `path`.
     """
     arrays = {f.name: getattr(frames, f.name) for f in dataclasses.fields(Frames)}
     depth = np.round(arrays.pop("depth_mm") / UNIT_MM)
@@ -136,51 +150,54 @@ def save(frames: Frames, path: Path) -> None:
                 file, header=json.dumps(header), depth=depth.astype(np.uint16), **arrays
             )
         beside.rename(path)
-    except OSError as error:  # of a full disk it names no file
+    except OSError as error:  # the error of a full disk names no file
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
 
 
 def remove_parts(path: Path) -> None:
-    """Removes what processes that were killed have left of `path`; its lock must be held."""
+    """Removes temporary files of `path` that killed processes left; its lock must be held."""
     for part in path.parent.iterdir():
         if part.name.startswith(_beside(path)) and part.suffix == ".part":
             part.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> str:
-    """Beginning of the names under which `save` writes."""
+    """Returns the beginning of the names of temporary files of `save`."""
     return f".{path.name}."
 
 
 def load(path: Path) -> Frames:
-    """Reads what `save` wrote; a `DataError` names the file where it is something else."""
-    expected_value = "expected a file written by `python -m data_pipeline.prepare`"
+    """Reads a file that `save` wrote. Warns of infants whose depth looks like grey levels.
+
+    Raises:
+      DataError: the file is missing, damaged, or of another format.
+    """
+    expected = "expected a file written by `python -m data_pipeline.prepare`"
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         header = json.loads(str(arrays.pop("header")))
         if header.pop("format") != FORMAT:
             raise DataError(
-                f"{path}: of another format; {expected_value} of this version; write it again"
+                f"{path}: of another format; {expected} of this version; write it again"
             )
         depth_mm = arrays.pop("depth").astype(np.float32) * np.float32(UNIT_MM)
         frames = Frames(**header, depth_mm=depth_mm, **arrays)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; {expected_value}") from None
+        raise DataError(f"{path}: no such file; {expected}") from None
     except _DAMAGE as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(
-            f"{path}: cannot be read ({error}); {expected_value}; write it again"
-        ) from error
+        raise DataError(f"{path}: cannot be read ({error}); {expected}; write it again") from error
     _warn_of_grey_levels(frames)
     return frames
 
 
 def _warn_of_grey_levels(frames: Frames) -> None:
-    """No sensor sees anything within 255 mm, so what lies there came from 8-bit images."""
+    """Warns of infants without depth above 255 mm: no sensor sees so near, but 8-bit images have
+    such values."""
     deep = frames.subject[(frames.depth_mm > 255.5).any((1, 2))]
     if grey := sorted(set(frames.subject.tolist()) - set(deep.tolist())):
         warnings.warn(

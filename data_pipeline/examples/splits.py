@@ -14,16 +14,17 @@ Kind = Literal["by_infant", "within_infant"]
 PARTS = ("train", "val", "test")
 
 TRAIN_SHARE = 751 / 1000
-"""Of each infant's frames, the first in time (the paper, Sec. III-A)."""
+"""Share of each infant's frames, the first in time, that train (the paper, Sec. III-A)."""
 VAL_SHARE = 150 / 751
-"""Of those, the last. paper: unclear, a validation set is named but not defined."""
+"""Share of those, the last in time, that validate. paper: unclear, a validation set is named but
+not defined."""
 GAP = 2
-"""Frames left out between training and validation, so that no clip shares a frame with both."""
+"""Number of frames left out between training and validation, so that no clip has frames of both."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which frames are for what; a frame may be in no part."""
+    """The part of every frame: train, val, test, or none."""
 
     kind: Kind
     subjects: dict[str, list[str]]
@@ -32,15 +33,18 @@ class Split:
     """Part -> whether each frame belongs to it."""
 
     def as_json(self, frames: Frames) -> dict:
-        """Everything that says which frame is where, by names that outlive array positions."""
+        """Returns the split as JSON: subjects, and numbers of their first and last frames.
+
+        It does not depend on positions in arrays.
+        """
         ranges = {}
         for part in PARTS:
             ranges[part] = {}
             for subject in self.subjects[part]:
-                mine = np.flatnonzero(self.used[part] & (frames.subject == subject))
-                first, last = mine[0], mine[-1]
+                own = np.flatnonzero(self.used[part] & (frames.subject == subject))
+                first, last = own[0], own[-1]
                 ranges[part][subject] = {
-                    "frames": len(mine),
+                    "frames": len(own),
                     "first": [str(frames.sequence[first]), int(frames.frame[first])],
                     "last": [str(frames.sequence[last]), int(frames.frame[last])],
                 }
@@ -53,16 +57,18 @@ def split_frames(
     ids: dict[str, tuple[str, ...] | None] | None = None,
     fold: tuple[int, int] | None = None,
 ) -> Split:
-    """Divides frames into training, validation and test frames; nothing is drawn at random.
+    """Divides frames into training, validation and test frames, without randomness.
 
-    by_infant: test and validation subjects are apart from those of training. `ids` names the
-    subjects of each part; by default the last fifth of the ids tests and the fifth's half before it
-    validates. `fold` (k, n) divides them by `fold_ids` instead.
-    within_infant: of every subject the first 75.1 % of the frames in time train, their last fifth
-    validates, the rest tests.
+    `by_infant` gives each subject to one part. `ids` names the subjects of the parts; by default
+    the last fifth of all ids tests, the tenth before it validates, and the others train. `fold`
+    (k, n) divides the subjects by `fold_ids` instead.
+
+    `within_infant` divides each subject's frames in time: the first 75.1 % train, of which the last
+    fifth validates, and the others test.
 
     Raises:
-      DataError: ids or a fold that the data cannot serve.
+      DataError: unknown ids, a part without subjects, more folds than subjects, or a subject with
+        too few frames.
     """
     ids = {part: (ids or {}).get(part) for part in PARTS}
     known = sorted(set(frames.subject.tolist()), key=lambda s: (len(s), s))
@@ -78,12 +84,14 @@ def split_frames(
 
 
 def fold_ids(known: list[str], fold: int, folds: int) -> dict[str, tuple[str, ...]]:
-    """Ids of each part in fold `fold` of `folds`, by the sorted ids alone: the fold tests, the next
-    one validates, the others train. Over all folds every id is tested exactly once; with as many
-    folds as ids each is left out once.
+    """Returns the ids of each part in fold `fold` of `folds`.
+
+    The fold tests, the next one validates, the others train. It depends on the sorted ids `known`
+    alone. Over all folds every id is tested exactly once; with as many folds as ids that is
+    leave-one-out.
 
     Raises:
-      DataError: more folds than ids.
+      DataError: there are more folds than ids.
     """
     if folds > len(known):
         raise DataError(
@@ -133,15 +141,15 @@ def _within_infant(frames: Frames, known: list[str], ids) -> Split:
         )
     used = {part: np.zeros(len(frames), bool) for part in PARTS}
     for subject in chosen:
-        mine = np.flatnonzero(frames.subject == subject)
-        train = round(len(mine) * TRAIN_SHARE)
+        own = np.flatnonzero(frames.subject == subject)
+        train = round(len(own) * TRAIN_SHARE)
         val = round(train * VAL_SHARE)
-        if min(val, train - val - GAP, len(mine) - train) < CLIP:
+        if min(val, train - val - GAP, len(own) - train) < CLIP:
             raise DataError(
-                f"--split=within_infant: {subject} has {len(mine)} frames, too few for a clip of "
+                f"--split=within_infant: {subject} has {len(own)} frames, too few for a clip of "
                 f"{CLIP} in every part; leave it out with --train_ids"
             )
-        used["train"][mine[: train - val - GAP]] = True
-        used["val"][mine[train - val : train]] = True
-        used["test"][mine[train:]] = True
+        used["train"][own[: train - val - GAP]] = True
+        used["val"][own[train - val : train]] = True
+        used["test"][own[train:]] = True
     return Split("within_infant", {part: chosen for part in PARTS}, used)

@@ -1,4 +1,5 @@
-"""UTD-MHAD: standing adults before a Kinect v1, as `recordings` (numpy) and as a TFDS builder.
+"""UTD-MHAD: standing adults before a Kinect v1.
 
-The builder's module is not imported here, so that reading recordings needs no TensorFlow.
+`recordings` reads the files with numpy; `utd_mhad_dataset_builder` is the TFDS builder. It is not
+imported here, so that reading recordings needs no TensorFlow.
 """

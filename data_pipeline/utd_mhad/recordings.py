@@ -1,12 +1,13 @@
-"""UTD-MHAD's own files -> depth frames, the joints seen in each, and a crop that holds the body.
+"""UTD-MHAD's own files -> depth frames, the visible joints of each, and a crop around the body.
 
     Depth/a{action}_s{subject}_t{trial}_depth.mat        d_depth  [240 320 T], mm, 0 = no person
     Skeleton/a{action}_s{subject}_t{trial}_skeleton.mat  d_skel   [20 3 T], metres, camera frame
 
-The images are mirror images: the person's right arm is on the right. Joint names are the person's
-own, as everywhere in the project. Joints are the Kinect SDK's, with 1 to 3 px of noise.
+The images are mirror images: the person's right arm is on the right. Right and left in joint names
+are the person's own, as everywhere in the project. Joints are the Kinect SDK's, with 1 to 3 px of
+noise.
 
-Source: Chen, Jafari and Kehtarnavaz, ICIP 2015; the lag and the projection were measured.
+Source: Chen, Jafari and Kehtarnavaz, ICIP 2015. `LAG` and the projection were measured.
 """
 
 import dataclasses
@@ -25,10 +26,10 @@ from jaxpose.recordings.utd_mhad import HEIGHT, WIDTH, open_depth, read_array
 LAG = 2
 """Raw frames by which the skeleton leads: `skeleton[t]` belongs to `depth[t + LAG]`."""
 MIN_FRAMES = 3
-"""Frames that are used, without which a recording holds not even one clip."""
+"""Least number of used frames of a recording: one clip."""
 
 KINECT_JOINTS = (8, 9, 10, 4, 5, 6, 16, 17, 18, 12, 13, 14)
-"""Rows of `d_skel` in the order of `jaxpose.body.skeleton.JOINTS`."""
+"""Row of `d_skel` of each joint, in the order of `jaxpose.body.skeleton.JOINTS`."""
 
 LAYOUT = (
     "expected Depth/a1_s1_t1_depth.mat ... and Skeleton/a1_s1_t1_skeleton.mat ...; "
@@ -38,12 +39,12 @@ KINDS = ("depth", "skeleton")
 
 
 class TooShort(DataError):
-    """A sound recording of which fewer than `MIN_FRAMES` frames are used."""
+    """A recording is undamaged, but fewer than `MIN_FRAMES` of its frames are used."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """The two files of one person's one performance of one action."""
+    """The two files of one trial: one person performs one action once."""
 
     subject: int
     action: int
@@ -53,6 +54,7 @@ class Pair:
 
     @property
     def sequence(self) -> str:
+        """Name of the recording within the subject, such as a1_t1."""
         return f"a{self.action}_t{self.trial}"
 
 
@@ -61,9 +63,9 @@ class Annotated:
     """The frames of a recording that are used, in time order.
 
     Attributes:
-        recording: of these frames alone; its crop holds the body in all of them.
-        joints: (x, y) px, (0, 0) is the centre of the top-left pixel; (-1, -1) if not visible.
-        visible: inside of the image.
+      recording: the recording of these frames alone; its crop contains the body in all of them.
+      joints: (x, y) px, (0, 0) is the centre of the top-left pixel; (-1, -1) if not visible.
+      visible: whether each joint is inside the image.
     """
 
     recording: Recording
@@ -77,10 +79,12 @@ class Annotated:
 
 
 def find_recordings(folder: Path) -> list[Pair]:
-    """Pairs the files of `folder`, sorted by subject, action, trial; opens none of them.
+    """Pairs the files of `folder`, sorted by subject, action and trial, without opening them.
 
-    A `.mat` file with another name is left out with a warning. `DataError` if a folder is absent,
-    a file lacks its partner, or there is no recording.
+    A `.mat` file with another name is left out with a warning.
+
+    Raises:
+      DataError: a folder is missing, a file lacks its partner, or there is no recording.
     """
     folder = Path(folder)
     keys = {kind: _keys(folder, kind) for kind in KINDS}
@@ -99,10 +103,13 @@ def find_recordings(folder: Path) -> list[Pair]:
 
 
 def read(pair: Pair, every: int) -> Annotated:
-    """Depth frames 2, 2 + every, 2 + 2 every ... with the skeleton of two raw frames before.
+    """Reads every `every`-th depth frame from frame 2 on, each with the skeleton 2 frames before.
 
-    Depth frames that no skeleton belongs to are dropped. `DataError` for a damaged file,
-    `TooShort` for fewer than `MIN_FRAMES` frames.
+    Depth frames without a skeleton are left out.
+
+    Raises:
+      DataError: a file is damaged, or no joint is inside the image.
+      TooShort: fewer than `MIN_FRAMES` frames are used.
     """
     skeleton = read_array(pair.skeleton, "d_skel", (20, 3), np.float64)
 
@@ -124,7 +131,7 @@ def read(pair: Pair, every: int) -> Annotated:
     if not visible.any():
         raise DataError(
             f"{pair.skeleton}: no joint falls inside the image in any frame that is used; "
-            "expected metres before the camera; fetch the file again or remove the recording"
+            "expected metres in front of the camera; fetch the file again or remove the recording"
         )
     return Annotated(recording=recording, joints=joints, visible=visible)
 
@@ -132,10 +139,10 @@ def read(pair: Pair, every: int) -> Annotated:
 def project(
     points: Float[np.ndarray, "*n 3"],
 ) -> tuple[Float[np.ndarray, "*n 2"], Bool[np.ndarray, "*n"]]:
-    """Metres of the camera's frame (x right, y up, z away) to (x, y) px of the depth image.
+    """Projects points in metres (x right, y up, z away from the camera) to (x, y) px of depth.
 
-    (0, 0) is the centre of the top-left pixel. A point is visible where it falls on a pixel;
-    elsewhere, behind the camera, or where the sensor gave no number, it is (-1, -1).
+    (0, 0) is the centre of the top-left pixel. A point is visible if it is on a pixel of the
+    image. All others, also those behind the camera or NaN, are (-1, -1).
     """
     x, y, z = np.moveaxis(points, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -152,7 +159,7 @@ def _path(folder: Path, kind: str, key: tuple[int, int, int]) -> Path:
 
 
 def _keys(folder: Path, kind: str) -> set[tuple[int, int, int]]:
-    """(subject, action, trial) of the files of one kind."""
+    """Returns (subject, action, trial) of the files of one kind."""
     inside = folder / kind.capitalize()
     if not inside.is_dir():
         raise DataError(f"{folder}: no folder {inside.name} in it; {LAYOUT}")

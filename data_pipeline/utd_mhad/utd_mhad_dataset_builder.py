@@ -41,13 +41,14 @@ class UtdMhadConfig(tfds.core.BuilderConfig):
 
     def __post_init__(self):
         if self.every < 1:
-            raise ValueError(f"every is {self.every}; expected 1 (all frames) or more")
+            raise ValueError(f"every={self.every}: expected 1 (all frames) or more")
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """One split, `train`, sorted by subject, action, trial and frame; split it by subject.
+    """The TFDS builder `utd_mhad`. It has one split, `train`, to be divided by subject.
 
-    (TFDS reserves the name `all`; asking for `split="all"` gives the same frames.)
+    Frames are sorted by subject, action, trial and number. TFDS has the name `all` for the same
+    frames.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -57,7 +58,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         UtdMhadConfig(name="every1", every=1, description="Every raw frame."),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-    Fetch the depth and the skeleton archive from the dataset's page and unpack them side by side:
+    Fetch the depth and the skeleton archive from the data set's page and unpack them side by side:
     Depth/a1_s1_t1_depth.mat ... and Skeleton/a1_s1_t1_skeleton.mat ...
     """
 
@@ -74,10 +75,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         try:
             folder = Path(dl_manager.manual_dir)
-        except AssertionError as error:  # an absent or empty folder, which is the user's to mend
+        except AssertionError as error:  # TFDS raises it for a missing or empty folder
             raise DataError(str(error)) from error
         return {"train": self._generate_examples(folder)}
 
     def _generate_examples(self, folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields (key, example) of every frame."""
         for key, frame in enumerate(utd_mhad(folder, f"every{self.builder_config.every}")):
             yield key, example_of(frame, frame.depth_mm[..., None])

@@ -1,12 +1,14 @@
-"""Times nets, training steps, decoding and input: ours by every lowering, and PyTorch, ONNX
-Runtime and OpenVINO on the same nets with the same weights.
+"""The benchmark: times the nets, training steps, decoding and input.
+
+Our nets run by every lowering; PyTorch, ONNX Runtime and OpenVINO run the same nets with the same
+weights.
 
     python -m experiments.bench --peers                      # 64x48, widths / 4
     python -m experiments.bench --peers --size=paper         # 128x96, width 1
     python -m experiments.bench --peers --size=paper --protocol=full
 
-A result file is written after every fresh process; the last line of stdout is its JSON without the
-single calls.
+A result file is written after every fresh process. The last line of stdout is its JSON without the
+times of single calls.
 """
 
 import os
@@ -31,9 +33,9 @@ def bench(options: Options) -> dict:
     planned, missing = plan(options)
     code = machine.code()
     check(code, options.dirty)
-    for name, why in missing.items():
-        print(f"skipped: {name}: {why}", file=sys.stderr)
-    # Large pages for what every call allocates, as in `make run`; for the peers, too.
+    for name, reason in missing.items():
+        print(f"skipped: {name}: {reason}", file=sys.stderr)
+    # Large pages for what every call allocates, as in `make run`; the peers get them, too.
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
     began = time.perf_counter()
     before = machine.load()
@@ -42,6 +44,7 @@ def bench(options: Options) -> dict:
     folder = expand(options.out)
 
     def save(measured: Measured) -> Path:
+        """Writes the result so far."""
         facts = {
             "size": label(options),
             "protocol": options.protocol,
@@ -64,7 +67,11 @@ def bench(options: Options) -> dict:
 
 
 def check(code: machine.Code, allowed: bool) -> None:
-    """Raises `ConfigError` where the code is not that of a commit, unless that is allowed."""
+    """Checks that the code is that of a commit, unless other code is allowed.
+
+    Raises:
+      ConfigError: files differ from the commit.
+    """
     if code.dirty and not allowed:
         raise ConfigError(
             f"{len(code.changed)} files differ from the commit, such as {code.changed[0]}: the "
@@ -74,18 +81,18 @@ def check(code: machine.Code, allowed: bool) -> None:
 
 
 def warn(load: dict) -> None:
-    """Prints a warning where other programs use the machine."""
+    """Prints a warning if other programs use the machine."""
     if load["busy_cores"] > machine.LOADED:
         print(
-            f"warning: the machine is busy: {load['busy_cores']} cores in use by others, load "
-            f"{load['load_1min']}; times will be too long, and the result is marked. Stop what "
-            "runs there and start again.",
+            f"warning: the machine is busy: others use {load['busy_cores']} cores, the load is "
+            f"{load['load_1min']}; times will be too long, and the result is marked. Stop the "
+            "other programs and start again.",
             file=sys.stderr,
         )
 
 
 class Progress:
-    """A bar that follows the protocol's minutes."""
+    """A progress bar in the protocol's minutes."""
 
     def __init__(self, minutes: float, cases: int):
         self.began, self.total = time.perf_counter(), round(60 * minutes)
@@ -93,15 +100,18 @@ class Progress:
         self.bar = tqdm(total=self.total, bar_format=form, desc=f"{cases} cases")
 
     def say(self, text: str) -> None:
+        """Shows what is being done, and the minutes that are left."""
         self.bar.n = min(self.total, round(time.perf_counter() - self.began))
         left = max(0, self.total - self.bar.n) // 60 + 1
         self.bar.set_description_str(f"about {left} min left; {text}")
 
     def close(self) -> None:
+        """Ends the bar."""
         self.bar.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.bench")
 
     def body() -> dict:

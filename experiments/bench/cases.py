@@ -1,19 +1,22 @@
-"""The cases that can be timed, as data: net x variant x forward or step x batch x implementation x
-lowering x precision, at three sizes."""
+"""The cases that can be timed, as data, at three sizes.
+
+A case is a combination of net, variant, forward pass or training step, batch, implementation,
+lowering and precision.
+"""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from experiments.config import PRESETS, Recipe
-from jaxpose.lowering import LOWERINGS as KNOWN
+from jaxpose import lowering as lowerings
 from jaxpose.nets.factorise import VARIANTS
 
-LOWERINGS: tuple[str, ...] = tuple(KNOWN)
+LOWERINGS: tuple[str, ...] = tuple(lowerings.LOWERINGS)
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
-"""torch_onednn calls PyTorch's oneDNN operator by hand, forward: for a single clip PyTorch itself
-chooses a slower convolution of its own."""
+"""Implementations that are not ours. torch_onednn calls PyTorch's oneDNN operator directly, in
+forward passes: for a single clip PyTorch itself chooses a slower convolution."""
 IMPLEMENTATIONS = ("jaxpose", "jax_conv3d", *PEERS)
-"""jax_conv3d is our net with JAX's own 3-D convolution, as `nnx.Conv` computes it."""
+"""All implementations. jax_conv3d is our net with JAX's own 3-D convolution, as in `nnx.Conv`."""
 WORKERS = {
     "jax": ("jaxpose", "jax_conv3d"),
     "torch": ("torch_eager", "torch_compile", "torch_onednn"),
@@ -29,22 +32,26 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Sizes of clips and nets."""
+    """Sizes of the clips and the nets of one benchmark."""
 
     clip: tuple[int, int, int]
-    """Frames, rows, columns."""
+    """(frames, rows, columns) of a clip."""
     width: float
+    """Width multiplier of the nets."""
     preset: str
     """Preset of `experiments.run` whose optimisers and batch norm are used."""
     detection_batch: int
-    """Clips in a training step."""
+    """Number of clips in a training step of the detection net."""
     regression_batch: int
+    """The same for the regression net."""
 
     @property
     def config(self) -> Recipe:
+        """The recipe of the preset."""
         return PRESETS[self.preset]
 
     def train_batch(self, net: str) -> int:
+        """Returns the number of clips in a training step of a net."""
         return self.detection_batch if net == "detection" else self.regression_batch
 
 
@@ -63,8 +70,9 @@ class Case:
     variant: str
     """Variant of the regression net; "" without one."""
     what: str
+    """One of `WHATS`."""
     batch: int
-    """Clips; frames for `decoding` and `input`."""
+    """Number of clips; number of frames for `decoding` and `input`."""
     implementation: str
     lowering: str
     """Our lowering; "" for peers, and without convolutions."""
@@ -72,21 +80,23 @@ class Case:
 
     @property
     def name(self) -> str:
+        """All fields that are not empty, separated by spaces."""
         return " ".join(str(part) for part in dataclasses.astuple(self) if part != "")
 
     @property
     def task(self) -> tuple:
-        """What is computed, by any implementation: net, variant, what, batch."""
+        """The computation, whatever the implementation: (net, variant, what, batch)."""
         return self.net, self.variant, self.what, self.batch
 
     @property
     def worker(self) -> str:
+        """Kind of the process that times the case."""
         return next(kind for kind, names in WORKERS.items() if self.implementation in names)
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """Selection among all cases."""
+    """A selection among all cases."""
 
     nets: tuple[str, ...] = NETS
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -94,7 +104,7 @@ class Choice:
     lowerings: tuple[str, ...] = LOWERINGS
     precisions: tuple[str, ...] = ("float32",)
     batches: tuple[int, ...] = (1, 16)
-    """Clips in a forward pass."""
+    """Numbers of clips in a forward pass."""
     implementations: tuple[str, ...] = ("jaxpose", "jax_conv3d")
 
 
@@ -103,8 +113,11 @@ COMPARED = ("asy", "full")
 
 
 def cases(size: Size, choice: Choice) -> list[Case]:
-    """Returns the selected cases in the order of the tables. The first of every kind of worker is
-    its control: asy forward with one clip, unless that is excluded."""
+    """Returns the selected cases in the order of the tables.
+
+    The first case of every kind of worker is its control: asy forward with one clip, unless that is
+    excluded.
+    """
     every = [*_nets(size, choice), *_rest(choice)]
     allowed = {
         "net": choice.nets,
@@ -116,6 +129,7 @@ def cases(size: Size, choice: Choice) -> list[Case]:
 
 
 def _nets(size: Size, choice: Choice) -> Iterator[Case]:
+    """Yields the cases of single nets."""
     jobs = [("regression", variant) for variant in _first(COMPARED, VARIANTS)]
     for what in ("forward", "train_step"):
         for net, variant in [*jobs, ("detection", "")]:
@@ -127,9 +141,9 @@ def _nets(size: Size, choice: Choice) -> Iterator[Case]:
                 if batch > 1 and what == "forward" and not compared:
                     continue
                 for lowering in choice.lowerings:
-                    who = "jax_conv3d" if lowering == "conv3d" else "jaxpose"
+                    ours = _implementation(lowering)
                     for dtype in choice.precisions:
-                        yield Case(net, variant, what, batch, who, lowering, dtype)
+                        yield Case(net, variant, what, batch, ours, lowering, dtype)
                 for peer in PEERS:
                     if what == "forward" or peer in ("torch_eager", "torch_compile"):
                         if compared and "float32" in choice.precisions:
@@ -137,17 +151,23 @@ def _nets(size: Size, choice: Choice) -> Iterator[Case]:
 
 
 def _rest(choice: Choice) -> Iterator[Case]:
-    """Both nets in a row, and what is before and after them, without peers."""
+    """Yields the cases of both nets in a row, of decoding and of input, without peers."""
     for variant in COMPARED:
         for what in ("forward", "clip_to_pose"):
             for lowering in choice.lowerings:
-                who = "jax_conv3d" if lowering == "conv3d" else "jaxpose"
-                yield Case("pipeline", variant, what, 1, who, lowering, choice.precisions[0])
+                ours = _implementation(lowering)
+                yield Case("pipeline", variant, what, 1, ours, lowering, choice.precisions[0])
     for what in ("chain", "bipartite"):
         yield Case("decoding", "", what, 1, "jaxpose", "", "float32")
     yield Case("input", "", "to_grid", 1, "jaxpose", "", "float32")
     yield Case("input", "", "device_put", 3, "jaxpose", "", "float32")
 
 
-def _first(first, everything) -> list[str]:
-    return [*first, *(name for name in everything if name not in first)]
+def _implementation(lowering: str) -> str:
+    """Returns the name under which our nets are timed with a lowering."""
+    return "jax_conv3d" if lowering == "conv3d" else "jaxpose"
+
+
+def _first(first: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Returns all names, those of `first` before the others."""
+    return [*first, *(name for name in names if name not in first)]

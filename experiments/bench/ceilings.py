@@ -1,7 +1,7 @@
-"""Highest rates of a machine: products by every library that is installed, and a copy.
+"""The highest rates of a machine: products by every installed library, and a copy.
 
-A product is one of square matrices, or one dense 3x3x3 convolution by oneDNN, which is a product of
-larger matrices inside the library and has been faster than any of the others.
+A product is one of square matrices, or a dense 3x3x3 convolution by oneDNN, which inside the
+library is a product of larger matrices and was faster than all others.
 """
 
 import time
@@ -18,12 +18,14 @@ from jaxpose.lowering.onednn import dnnl
 from jaxpose.nets.layers import Layer
 
 Product = tuple[Callable[[], object], float]
-"""(call, FLOP of a call)."""
+"""(function to call, FLOP of a call)."""
 
 NOTHING = {"products": {}, "bytes_per_s": 0.0}
+"""What a worker returns that measures no ceilings."""
 SIDES = {"cpu": (1024, 2048, 4096), "gpu": (4096, 8192)}
 """Rows and columns of the matrices."""
 TINY = (256,)
+"""The same for tests."""
 TRIES, ENOUGH_S, MOST_S = 5, 1.0, 4.0
 """Largest number of timed calls of one size, the time after which there is no further one, and the
 longest call."""
@@ -34,8 +36,11 @@ _WEIGHTS = 33
 
 
 def by_jax(device: jax.Device, *, tiny: bool) -> dict:
-    """Returns {"products": type -> library -> FLOP/s, "bytes_per_s"} by JAX, and on a CPU by NumPy
-    and oneDNN. `tiny` is for tests: small matrices, small copies."""
+    """Measures the rates of JAX, and on a CPU those of NumPy and oneDNN.
+
+    Returns {"products": type -> library -> FLOP/s, "bytes_per_s"}. `tiny` is for tests: small
+    matrices, small copies.
+    """
     cpu = device.platform == "cpu"
     sides = TINY if tiny else SIDES["cpu" if cpu else "gpu"]
     products: dict[str, dict[str, float]] = {}
@@ -55,10 +60,11 @@ def by_jax(device: jax.Device, *, tiny: bool) -> dict:
 
 
 def by_torch(*, tiny: bool) -> dict:
-    """Returns the same of PyTorch's matrix product on a CPU."""
+    """Measures PyTorch's matrix product on a CPU; returns the same as `by_jax`."""
     import torch
 
     def product(dtype: torch.dtype, side: int) -> Product:
+        """Returns PyTorch's product of square matrices."""
         a = torch.randn((side, side)).to(dtype)
         return lambda: torch.matmul(a, a), 2 * side**3
 
@@ -70,8 +76,10 @@ def by_torch(*, tiny: bool) -> dict:
 
 
 def fastest(products: Iterator[Product]) -> float:
-    """Returns the highest rate of some products of growing size, in their unit per second. One
-    whose call would take longer than `MOST_S` is not tried."""
+    """Returns the highest rate of some products of growing size, in their unit per second.
+
+    A product whose call would take longer than `MOST_S` is not called.
+    """
     best = 0.0
     for call, work in products:
         if best and work / best > MOST_S:
@@ -81,7 +89,7 @@ def fastest(products: Iterator[Product]) -> float:
 
 
 def _shortest_s(call: Callable[[], object]) -> float:
-    """Shortest duration of a few calls after a first one, which does not count."""
+    """Returns the shortest duration of a few calls, without a first one that warms up."""
     call()
     times = []
     while len(times) < TRIES and sum(times) < ENOUGH_S:

@@ -1,4 +1,4 @@
-"""A worker process of the benchmark as its parent sees it: one JSON line to it, one line back."""
+"""The parent's side of the benchmark's worker processes: one JSON line per request and answer."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from experiments.bench.protocol import Plan
 
 
 class WorkerDied(RuntimeError):
-    """A worker ended without an answer; the message says how."""
+    """A worker ended without an answer. The message says how, as a clause without a subject."""
 
 
 class Refused(RuntimeError):
@@ -20,9 +20,12 @@ class Refused(RuntimeError):
 
 
 class Worker:
-    """A process that prepares cases and times them on request; `log` receives its stderr.
+    """A process that prepares cases and times them on request.
 
-    `device` is what it answered to `start`: kind and platform of JAX's device, or nothing.
+    Attributes:
+      kind: kind of worker, a key of `cases.WORKERS`, or "reference".
+      log: file that receives the process's stderr.
+      device: kind and platform of JAX's device, or {}; the answer to the request `start`.
     """
 
     def __init__(self, kind: str, log: Path):
@@ -32,10 +35,10 @@ class Worker:
             self.process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=errors, text=True)
 
     def ask(self, do: str, **options) -> dict:
-        """Sends a request and waits for the answer.
+        """Sends the request `do` and waits for the answer.
 
         Raises:
-          Refused: the worker could not do it.
+          Refused: the worker answered with an error.
           WorkerDied: the worker ended.
         """
         try:
@@ -44,7 +47,7 @@ class Worker:
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line.endswith("\n"):  # nothing, or the beginning of an answer
+        if not line.endswith("\n"):  # no answer, or the beginning of one
             raise WorkerDied(self.exit_reason())
         answer = json.loads(line)
         if "error" in answer:
@@ -52,28 +55,29 @@ class Worker:
         return answer
 
     def exit_reason(self) -> str:
-        """Describes how a process that closed its end of the pipe ended."""
+        """Describes how the process ended, after it closed its end of the pipe."""
         try:
             code = self.process.wait(10)
         except subprocess.TimeoutExpired:
             return "closed its output"
         if code == -signal.SIGKILL:  # it cannot log this itself
             return "was killed by SIGKILL, as the system does where memory runs out"
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         last_line = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-        return f"{how}: {last_line[0]}" if last_line else how
+        return f"{reason}: {last_line[0]}" if last_line else reason
 
     def end(self) -> None:
+        """Kills the process and waits for its end."""
         self.process.kill()
         self.process.communicate()
 
 
 def start_worker(plan: Plan, kind: str, folder: Path) -> Worker:
-    """Starts a worker and imports its framework.
+    """Starts a worker, which imports its framework. `folder` is for its log and for references.
 
     Raises:
       Refused: the device does not exist.
-      WorkerDied: it ended meanwhile; no process is left behind.
+      WorkerDied: the worker ended meanwhile.
     """
     worker = Worker(kind, folder / f"{kind}.log")
     size = dataclasses.asdict(plan.size)

@@ -1,19 +1,21 @@
-"""Timed cases -> ratios of their times: which cases are compared, and with the better of which.
+"""Timed cases -> the pairs that are compared, and the ratios of their times.
 
-Where an opponent is the better of several, the ratio is the smallest of the ratios over each of
-them, with its own interval: choosing the opponent by its median over all blocks and comparing
-within blocks would use two different statistics.
+Where the opponent is the better of several cases, the ratio is the smallest of the ratios over each
+of them, with its own interval. To choose the opponent by its median over all blocks, and then
+compare within blocks, would mix two statistics.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.bench.cases import PEERS, Case
-from jaxpose.cost.timing import Visit, compare_with_better
+from jaxpose.cost.ratios import compare_with_better
+from jaxpose.cost.timing import Visit
 
 PYTORCH = ("torch_eager", "torch_compile")
-"""PyTorch as it is used: the better of these two counts."""
+"""PyTorch's two usual modes; the better of them is the opponent."""
 FASTER = (("bfloat16", "float32"), ("tf32", "float32"))
+"""Pairs of types that are compared within a lowering."""
 
 Visits = Mapping[str, Sequence[Visit]]
 """Name of a case -> its visits."""
@@ -21,15 +23,17 @@ Visits = Mapping[str, Sequence[Visit]]
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """`of` against the better of `over`."""
+    """A comparison of the case `of` with the better of the cases `over`."""
 
     of: Case
     over: tuple[Case, ...]
 
 
 def ratio(comparison: Comparison, visits: Visits) -> dict | None:
-    """One entry of the result's `ratios`; `among` names all opponents where there are several.
-    None if no block has both sides."""
+    """Returns an entry of the result's `ratios`; None if no block has both sides.
+
+    Its `among` names all opponents where there are several.
+    """
     names = [case.name for case in comparison.over]
     compared = compare_with_better(
         _untwinned(visits[comparison.of.name]), {name: _untwinned(visits[name]) for name in names}
@@ -46,15 +50,16 @@ def ratio(comparison: Comparison, visits: Visits) -> dict | None:
 
 
 def _untwinned(visits: Sequence[Visit]) -> list[Visit]:
+    """Returns the visits without the second ones of a control."""
     return [visit for visit in visits if not visit.twin]
 
 
 def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[Comparison]:
-    """All comparisons of the report, each once.
+    """Returns all comparisons of the report, each once.
 
-    A variant is compared with `full` within a lowering and a type, and best against best; our
-    lowerings with JAX's own convolution; types within a lowering; our fastest lowering in float32
-    with every peer, and with the better of PyTorch's two usual modes.
+    They are: every variant with `full`, within a lowering and a type, and the best of one with the
+    best of the other; our lowerings with JAX's own convolution; types within a lowering; our
+    fastest lowering in float32 with every peer, and with the better of PyTorch's two usual modes.
     """
     by_task: dict[tuple, list[Case]] = {}
     for case in cases:
@@ -73,7 +78,9 @@ def _of_variants(
     same: list[Case], full: list[Case], median_ms: Mapping[str, float]
 ) -> Iterator[Comparison]:
     for case in same:
-        yield from (Comparison(case, (other,)) for other in full if how(case) == how(other))
+        yield from (
+            Comparison(case, (other,)) for other in full if computed_by(case) == computed_by(other)
+        )
     for dtype in dict.fromkeys(case.dtype for case in ours(same)):
         opponents = tuple(case for case in ours(full) if case.dtype == dtype)
         if opponents:
@@ -92,24 +99,24 @@ def _of_lowerings(same: list[Case]) -> Iterator[Comparison]:
 def _with_peers(same: list[Case], median_ms: Mapping[str, float]) -> Iterator[Comparison]:
     if not any(case.dtype == "float32" for case in ours(same)):
         return
-    mine = best(ours(same), "float32", median_ms)
+    fastest = best(ours(same), "float32", median_ms)
     peers = [case for case in same if case.implementation in PEERS]
-    yield from (Comparison(mine, (peer,)) for peer in peers)
+    yield from (Comparison(fastest, (peer,)) for peer in peers)
     pytorch = tuple(peer for peer in peers if peer.implementation in PYTORCH)
     if len(pytorch) > 1:
-        yield Comparison(mine, pytorch)
+        yield Comparison(fastest, pytorch)
 
 
-def how(case: Case) -> tuple[str, str, str]:
-    """What two cases share that compute alike."""
+def computed_by(case: Case) -> tuple[str, str, str]:
+    """Returns (implementation, lowering, type), all that says how a case is computed."""
     return case.implementation, case.lowering, case.dtype
 
 
 def ours(cases: Sequence[Case]) -> list[Case]:
-    """Cases that run JAX, its own 3-D convolution included."""
+    """Returns the cases that run JAX, those with its own 3-D convolution included."""
     return [case for case in cases if case.implementation not in PEERS]
 
 
 def best(cases: Sequence[Case], dtype: str, median_ms: Mapping[str, float]) -> Case:
-    """The case of a type with the lowest median."""
+    """Returns the case of a type with the lowest median."""
     return min((c for c in cases if c.dtype == dtype), key=lambda case: median_ms[case.name])

@@ -1,4 +1,4 @@
-"""Predictions that were written down before anything was measured, and targets of the study."""
+"""Predictions from before the first measurement, and targets of the study."""
 
 import dataclasses
 
@@ -11,9 +11,9 @@ class Bar:
     """A target for our speed-up over the better of the opponents `over`.
 
     Attributes:
-      task: net, variant, what, batch.
-      must: the least that counts.
-      aim: what is aimed at.
+      task: (net, variant, what, batch).
+      must: least speed-up that is acceptable.
+      aim: speed-up that is aimed at.
       over: implementations; the better one is the opponent.
     """
 
@@ -39,13 +39,16 @@ BARS = {
         Bar(("regression", "full", "train_step", 8), 0.8, 1.2),
     ),
 }
-"""By size."""
+"""Name of a size -> its targets."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """Which case a prediction is about: that of a peer, of one of our lowerings, or, without
-    either, of every one of our lowerings in turn."""
+    """The case that a prediction is about.
+
+    It is that of a peer (`implementation`), of one of our lowerings (`lowering`), or, without
+    either, of each of our lowerings in turn.
+    """
 
     net: str
     variant: str
@@ -56,8 +59,10 @@ class Side:
     lowering: str | None = None
 
     def fits(self, case: Case, lowering: str) -> bool:
-        """Whether `case` is the one, while our lowering `lowering` ("": no lowering) is looked
-        at."""
+        """Tells whether `case` is the one, when predictions of our `lowering` are evaluated.
+
+        `lowering` is "" for cases without one, such as those of peers.
+        """
         same = (self.net, self.variant, self.what, self.batch, self.dtype) == (
             case.net,
             case.variant,
@@ -73,7 +78,7 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """A speed-up of `of` over `over`, or, without `over`, ms."""
+    """A predicted speed-up of `of` over `over`; without `over`, a predicted time in ms."""
 
     what: str
     value: float
@@ -99,8 +104,8 @@ def _over_full(
     )
 
 
-def _ms(claim: str, value: float, variant: str, **who: str) -> Prediction:
-    return Prediction(claim, value, of=Side("regression", variant, **FORWARD, **who))
+def _ms(claim: str, value: float, variant: str, **side: str) -> Prediction:
+    return Prediction(claim, value, of=Side("regression", variant, **FORWARD, **side))
 
 
 def _bfloat16(variant: str) -> Prediction:

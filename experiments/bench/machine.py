@@ -1,4 +1,4 @@
-"""Conditions of a measurement: hardware, versions, the code's commit, and the load of others."""
+"""Conditions of a measurement: hardware, versions, commit, and the load by other programs."""
 
 import dataclasses
 import importlib.metadata
@@ -16,6 +16,7 @@ LOADED = 0.25
 """Number of cores in use by other programs above which a result is marked."""
 PACKAGES = ("jaxpose", "jax", "jaxlib", "flax", "numpy", "onednn-cpu-gomp", "torch", "onnxruntime")
 PACKAGES += ("openvino",)
+"""Packages whose versions a result records."""
 SETTINGS = ("XLA_", "JAX_", "OMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "TORCH", "OPENBLAS_")
 SETTINGS += ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 """Beginnings of the names of environment variables that change how fast something is."""
@@ -30,15 +31,18 @@ FLAGS = {
 
 
 def cores() -> int:
-    """Number of cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def load(seconds: float = 2.0) -> dict[str, float]:
-    """Observes for some seconds, in which this process sleeps: cores in use, cores that the host
-    took away, and the load of the last minute."""
+    """Sleeps for some seconds and observes what other programs use meanwhile.
+
+    Returns the number of busy cores, of cores that the host took away, and the load of the last
+    minute.
+    """
     before = _ticks()
     time.sleep(seconds)
     after = _ticks()
@@ -57,7 +61,7 @@ def load(seconds: float = 2.0) -> dict[str, float]:
 
 
 def _ticks() -> list[int] | None:
-    """user nice system idle iowait irq softirq steal, of all cores."""
+    """Reads /proc/stat: user nice system idle iowait irq softirq steal, summed over all cores."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return None
@@ -65,13 +69,13 @@ def _ticks() -> list[int] | None:
 
 
 def settings() -> dict[str, str]:
-    """Environment variables of this process that change how fast something is."""
+    """Returns the environment variables of this process that change how fast something is."""
     names = (n for n in sorted(os.environ) if n.startswith(SETTINGS) and not n.endswith("_DIR"))
     return {n: os.environ[n] for n in names}
 
 
 def environment() -> dict:
-    """Hardware and versions."""
+    """Describes the hardware, the system and the versions of packages."""
     return {
         "date": date.today().isoformat(),
         "cpu": machines.cpu(),
@@ -84,14 +88,14 @@ def environment() -> dict:
 
 
 def _newest_flag() -> str | None:
-    """Instruction set by the system's description of the CPU, where oneDNN is not installed."""
+    """Returns the CPU's newest instruction set by the system's description; None if unknown."""
     info = Path("/proc/cpuinfo")
     flags = set(info.read_text().split()) if info.exists() else set()
     return next((name for flag, name in FLAGS.items() if flag in flags), None)
 
 
 def version(package: str) -> str | None:
-    """Version of an installed package, or None."""
+    """Returns the version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -103,7 +107,7 @@ def version(package: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Code:
-    """The code that is measured.
+    """State of the code that is measured.
 
     Attributes:
       commit: short hash of its commit; None outside git.
@@ -116,6 +120,7 @@ class Code:
 
     @property
     def dirty(self) -> bool:
+        """Whether the code differs from the commit."""
         return bool(self.changed)
 
 

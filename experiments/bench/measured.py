@@ -1,4 +1,4 @@
-"""What a benchmark has measured so far."""
+"""The measurements of a benchmark so far."""
 
 import dataclasses
 
@@ -7,14 +7,19 @@ from jaxpose.cost.timing import Visit
 
 @dataclasses.dataclass(frozen=True)
 class Death:
-    """The end of a worker before the end of its process. Its times up to then count; the next
-    process starts with a new worker."""
+    """A worker ended before all its cases were timed in a process.
+
+    Its times up to then count. The next process starts with a new worker.
+    """
 
     kind: str
+    """Kind of the worker."""
     process: int
+    """Number of the process, from 0."""
     at: str
-    """The case that it worked at, which is not tried again; "" before the first one."""
+    """Name of the case that it computed, which is not tried again; "" before the first one."""
     how: str
+    """How it ended, as a clause without a subject. Part of result files, as are the others."""
     lost: tuple[str, ...]
     """Its other cases that were still to be prepared or timed in this process."""
 
@@ -26,11 +31,11 @@ class Death:
 
 @dataclasses.dataclass
 class Measured:
-    """Results, added to while the benchmark runs.
+    """All measurements, to which the benchmark adds while it runs.
 
     Attributes:
       visits: times of the calls.
-      facts: case -> what its first process reported about it.
+      facts: case -> what was recorded when its first process prepared it.
       notes: case -> why it was not timed, or not in later processes.
       deaths: workers that ended early.
       products: type -> library -> highest rate of a product, FLOP/s.
@@ -53,7 +58,7 @@ class Measured:
     processes: int = 0
 
     def add_ceilings(self, products: dict[str, dict[str, float]], bytes_per_s: float) -> None:
-        """Raises the recorded rates to new ones that are higher."""
+        """Replaces recorded rates by new ones that are higher."""
         for dtype, rates in products.items():
             known = self.products.setdefault(dtype, {})
             for library, rate in rates.items():

@@ -1,4 +1,4 @@
-"""Command line of the benchmark -> what is timed."""
+"""The benchmark's command line -> a plan."""
 
 import dataclasses
 import importlib.util
@@ -19,12 +19,12 @@ PACKAGES = {
     "onnxruntime": ("onnx", "onnxruntime"),
     "openvino": ("onnx", "openvino"),
 }
-"""Kind of peer -> the packages that it needs; all in the extra `peers`."""
+"""Kind of peer -> the packages that it needs, which are in the extra `peers`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Times the nets and what is around them, on a machine that should do nothing else. Lists are
+    """Times the nets, decoding and input, on a machine that should do nothing else. Lists are
     separated by commas; by default everything is timed that the protocol has time for."""
 
     size: str = "default"
@@ -63,14 +63,14 @@ class Options:
 
 
 def label(options: Options) -> str:
-    """Name of the size in results: the clip is added where it is not the size's own."""
+    """Returns the name of the size in results, with the clip where it is not the size's own."""
     if options.clip is None:
         return options.size
     return f"{options.size}-" + "x".join(map(str, parse_clip(options.clip)))
 
 
 def plan(options: Options) -> tuple[Plan, dict[str, str]]:
-    """Returns what is to be measured, and why implementations are left out.
+    """Returns the plan, and for each implementation that cannot be timed the reason.
 
     Raises:
       ConfigError: an option that cannot be used.
@@ -91,13 +91,14 @@ def plan(options: Options) -> tuple[Plan, dict[str, str]]:
 
 
 def _known(option: str, name: str, known: dict):
+    """Returns the value of a name; raises `ConfigError` for an unknown one."""
     if name not in known:
         raise ConfigError(f"unknown {option} {name!r}; one of: {', '.join(known)}")
     return known[name]
 
 
 def selection(options: Options) -> tuple[cases.Choice, dict[str, str]]:
-    """Returns the choice among all cases, and why implementations are left out."""
+    """Returns the choice among all cases, and for each implementation left out the reason."""
     names = _names(
         "implementation",
         options.implementations,
@@ -121,7 +122,7 @@ def selection(options: Options) -> tuple[cases.Choice, dict[str, str]]:
 def _names(
     option: str, text: str | None, known: Sequence[str], default: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """A list on the command line; all names that there are, or `default`, without one."""
+    """Parses a list of names; without one, returns `default`, or else all that are `known`."""
     if text is None:
         return tuple(known if default is None else default)
     names = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -147,7 +148,7 @@ def _batches(options: Options) -> tuple[int, ...]:
 
 
 def left_out(names: Sequence[str], device: str) -> dict[str, str]:
-    """Implementation -> why it cannot be timed here."""
+    """Returns, for each implementation that cannot be timed here, the reason."""
     reasons = {}
     for kind, packages in PACKAGES.items():
         absent = [package for package in packages if importlib.util.find_spec(package) is None]

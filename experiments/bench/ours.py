@@ -1,10 +1,7 @@
-"""A case -> the JAX call that it is about, compiled ahead, with its inputs on the device."""
+"""A case -> its JAX call, compiled ahead of time, with its inputs on the device."""
 
-import contextlib
 import dataclasses
-import hashlib
 import os
-import re
 import time
 
 import jax
@@ -14,6 +11,7 @@ import optax
 from flax import nnx
 
 from experiments.bench.cases import Case, Size
+from experiments.bench.compiled import compile_ahead
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import NEEDS, draw, drawn_maps, inputs, net_of
 from jaxpose.body import geometry
@@ -24,7 +22,7 @@ from jaxpose.lowering import lowering_named
 from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.modules import ConvNet
 from jaxpose.training import losses
-from jaxpose.training.loop import initial_state, make_step, run_net, split_net
+from jaxpose.training.step import initial_state, make_step, run_net, split_net
 
 
 class NoDevice(RuntimeError):
@@ -32,7 +30,7 @@ class NoDevice(RuntimeError):
 
 
 class Ours:
-    """The worker that runs JAX."""
+    """The worker that runs our nets, with JAX."""
 
     def __init__(self, size: Size, threads: int, reference: Reference, device: str):
         self.size, self.threads, self.reference = size, threads, reference
@@ -49,21 +47,23 @@ class Ours:
         self.compiled: dict[tuple, tuple] = {}
 
     def described(self) -> dict:
-        """Kind and platform of the device."""
+        """Returns the kind and the platform of the device."""
         return {"device": self.device.device_kind, "platform": self.device.platform}
 
     # ---- nets ----
 
     def net(self, net: str, variant: str, numerics: Numerics):
-        """Returns graph and weights of a net that is to be trained."""
+        """Creates a net that is to be trained; returns its graph and its weights."""
         description = net_of(net, variant, self.size.width)
         module = ConvNet(description, numerics=numerics, rngs=nnx.Rngs(0))
         module.set_weights(draw(description.layers))
         return split_net(module)
 
     def forward(self, net: str, variant: str, numerics: Numerics):
-        """Returns (weights, *inputs) -> maps of a net whose batch norms are folded, and its
-        weights."""
+        """Returns the function (weights, *inputs) -> maps of a net in prediction, and its weights.
+
+        Batch norms are folded.
+        """
         description = net_of(net, variant, self.size.width)
         weights = fold_net(draw(description.layers), numerics.bn_epsilon)
 
@@ -73,7 +73,7 @@ class Ours:
         return forward, jax.tree.map(jnp.asarray, weights)
 
     def pool(self, case: Case) -> list[tuple[jax.Array, ...]]:
-        """Returns the inputs of a case, on the device; equal ones are shared."""
+        """Returns the inputs of a case, on the device; cases with equal inputs share them."""
         names = NEEDS[case.net, case.what]
         key = (names, case.batch)
         if key not in self.pools:
@@ -84,12 +84,17 @@ class Ours:
         return self.pools[key]
 
     def numerics(self, case: Case) -> Numerics:
+        """Returns how the nets of a case are computed."""
         dtype = "bfloat16" if case.dtype == "bfloat16" else "float32"
         config = self.size.config
         return Numerics(lowering_named(case.lowering), dtype, config.bn_momentum, config.bn_epsilon)
 
     def prepare(self, case: Case) -> Prepared:
-        """Compiles a case and compares its first result with the reference."""
+        """Compiles a case and compares its first result with the reference.
+
+        Raises:
+          WrongResult: the result deviates from the reference.
+        """
         if case.net not in ("detection", "regression"):
             return self.stage(case)
         self.write_reference(case)
@@ -97,7 +102,7 @@ class Ours:
             return self.step(case)
         forward, weights = self.forward(case.net, case.variant, self.numerics(case))
         pool = self.pool(case)
-        compiled, facts = self.compile(jax.jit(forward), case.dtype, weights, *pool[0])
+        compiled, facts = compile_ahead(jax.jit(forward), case.dtype, weights, *pool[0])
         output = np.asarray(compiled(weights, *pool[0]), np.float32)
         facts["deviation"] = self.reference.check(case, output)
         return Prepared(lambda k: jax.block_until_ready(compiled(weights, *pool[k])), facts)
@@ -118,17 +123,18 @@ class Ours:
         return loss
 
     def optimiser(self, case: Case) -> optax.GradientTransformation:
+        """Returns the optimiser of the size's preset."""
         return getattr(self.size.config, case.net).transform(steps_per_epoch=1000)
 
     def step(self, case: Case) -> Prepared:
-        """Compiles a training step; every call goes on from the state of the one before."""
+        """Compiles a training step; every call starts from the state that the last one returned."""
         graph, weights = self.net(case.net, case.variant, self.numerics(case))
         transform = self.optimiser(case)
         names = NEEDS[case.net, case.what]
         pool = [dict(zip(names, arrays, strict=True)) for arrays in self.pool(case)]
         state = jax.device_put(initial_state(weights, transform), self.device)
         step = make_step(self.loss(case, graph), transform)
-        compiled, facts = self.compile(step, case.dtype, state, None, pool[0])
+        compiled, facts = compile_ahead(step, case.dtype, state, None, pool[0])
 
         def call(k: int):
             nonlocal state
@@ -141,18 +147,11 @@ class Ours:
         facts["deviation"] = self.reference.check(case, loss[None])
         return Prepared(call, facts)
 
-    def compile(self, jitted, dtype: str, *arguments):
-        """Compiles ahead of time; on a GPU float32 products are IEEE's unless `dtype` is tf32."""
-        precision = {"float32": "highest", "tf32": "tensorfloat32"}.get(dtype)
-        with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
-            began = time.perf_counter()
-            compiled = jitted.lower(*arguments).compile()
-            seconds = time.perf_counter() - began
-        return compiled, {"compile_s": seconds, **_compiled_facts(compiled)}
-
     def write_reference(self, case: Case) -> None:
-        """Writes the output, or the loss, of the same task by JAX's own 3-D convolution in float32,
-        where there is none yet."""
+        """Writes the reference of a task, unless its file exists.
+
+        It is the output, or the loss, by JAX's own 3-D convolution in float32.
+        """
         path = self.reference.path(case)
         if path.exists():
             return
@@ -168,15 +167,15 @@ class Ours:
             else:
                 run = jax.jit(run_net, static_argnums=0, static_argnames="train")
                 result = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
-        # If this process is killed meanwhile, there is no file.
+        # Renamed when complete: a process that is killed meanwhile leaves no reference.
         part = path.with_name(f"part-{path.name}")
         np.save(part, result)
         os.replace(part, path)
 
-    # ---- around the nets ----
+    # ---- both nets, decoding, input ----
 
     def stage(self, case: Case) -> Prepared:
-        """Prepares a case that is not one net: both nets in a row, decoding, or input."""
+        """Prepares a case of more or less than one net: both nets in a row, decoding, or input."""
         frames, *grid = self.size.clip
         decoding = Decoding(self.size.config.radius)
         if case.net == "pipeline":
@@ -197,8 +196,11 @@ class Ours:
         return Prepared(lambda k: jax.block_until_ready(jax.device_put(clips[k])), {})
 
     def pipeline(self, case: Case, decoding: Decoding) -> Prepared:
-        """forward: depth on the device -> maps there. clip_to_pose: depth on the host -> poses
-        there, from the maps of nets that are not trained."""
+        """Prepares both nets in a row; their weights are not trained.
+
+        `forward` turns depth on the device into maps on the device, `clip_to_pose` depth on the
+        host into poses on the host.
+        """
         numerics = self.numerics(case)
         detect, detector = self.forward("detection", "", numerics)
         regress, regressor = self.forward("regression", case.variant, numerics)
@@ -208,9 +210,9 @@ class Ours:
 
         host = [a["depth"] for a in inputs(("depth",), case.batch, self.size.clip, POOL)]
         key = (case.variant, case.lowering, case.dtype)
-        if key not in self.compiled:  # both cases share it
+        if key not in self.compiled:  # forward and clip_to_pose share it
             arguments = (detector, regressor, host[0])
-            self.compiled[key] = self.compile(jax.jit(forward), case.dtype, *arguments)
+            self.compiled[key] = compile_ahead(jax.jit(forward), case.dtype, *arguments)
         compiled, facts = self.compiled[key]
         if case.what == "forward":
             pool = jax.device_put(host)
@@ -224,20 +226,3 @@ class Ours:
             return linking.poses(maps.reshape(-1, *maps.shape[2:]), decoding)
 
         return Prepared(clip_to_pose, facts)
-
-
-def _compiled_facts(compiled) -> dict:
-    """Temporary memory that XLA states, and how often operations that compute convolutions occur,
-    so that a change of lowering is visible."""
-    text = compiled.as_text()
-    memory = compiled.memory_analysis()
-    kinds = {
-        "convolution": r"= \S+ convolution\(",
-        "ynn_fusion": "__ynn_fusion",
-        "custom_call": r"custom-call\(",
-    }
-    return {
-        "xla_temporary_mb": round(memory.temp_size_in_bytes / 1e6, 1) if memory else None,
-        "hlo": hashlib.sha256(text.encode()).hexdigest()[:12],
-        **{kind: len(re.findall(pattern, text)) for kind, pattern in kinds.items()},
-    }

@@ -1,4 +1,4 @@
-"""A benchmark's result -> one picture: time against MACs, and the roofline with every layer."""
+"""A benchmark's result -> a picture of time against MACs, and of the roofline with every layer."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from jaxpose.cost.accounting import Cost, layer_costs
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink",
            "tab:olive", "tab:cyan", "tab:gray")  # fmt: skip
-"""More than there are implementations and lowerings."""
+"""One colour per pair of implementation and lowering, of which there are fewer."""
 MARKERS = {"forward": "o", "train_step": "^"}
 VARIANTS = {"asy": ("o", "0.2", -1), "full": ("s", "0.6", 1)}
-"""Variant -> marker of its nets, grey of its layers, side of the layers' names."""
+"""Variant -> marker of its nets, grey of its layers, side on which the layers' names are."""
 
 
 def draw(result: dict, path: Path) -> None:
-    """Writes the picture; the same result gives the same bytes."""
+    """Draws a result to a PNG file; the same result gives the same bytes."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(14, 5.5), layout="constrained")
     time_against_macs(left, result)
     roofline(right, result)
@@ -28,13 +28,16 @@ def draw(result: dict, path: Path) -> None:
 
 
 def time_against_macs(axes, result: dict) -> None:
-    """Draws every float32 net, forward and training step; equal rates are on diagonals."""
+    """Draws the median time of every float32 net, forward and training step, against its MACs.
+
+    Both axes are logarithmic, so equal rates are on diagonals.
+    """
     rows = [r for r in result["rows"] if r.get("macs_nominal") and r["dtype"] == "float32"]
-    who = list(dict.fromkeys((r["implementation"], r["lowering"]) for r in rows))
-    for number, (implementation, lowering) in enumerate(who):
-        mine = [r for r in rows if (r["implementation"], r["lowering"]) == who[number]]
+    pairs = list(dict.fromkeys((r["implementation"], r["lowering"]) for r in rows))
+    for number, (implementation, lowering) in enumerate(pairs):
+        matching = [r for r in rows if (r["implementation"], r["lowering"]) == pairs[number]]
         for what, marker in MARKERS.items():
-            points = [(r["macs_nominal"], r["median_ms"]) for r in mine if r["what"] == what]
+            points = [(r["macs_nominal"], r["median_ms"]) for r in matching if r["what"] == what]
             if points:
                 label = f"{implementation} {lowering} {what}".replace("  ", " ")
                 x, y = zip(*points, strict=True)
@@ -47,8 +50,10 @@ def time_against_macs(axes, result: dict) -> None:
 
 
 def roofline(axes, result: dict) -> None:
-    """Draws the machine's roof, every layer at its arithmetic intensity on it, and the forward
-    pass of every net at the rate that it reached."""
+    """Draws the machine's roof, every layer on it, and the rate that each net reached forward.
+
+    The horizontal axis is the arithmetic intensity, FLOP per byte.
+    """
     flops, speed = result["ceilings"]["float32"], result["ceilings"]["bytes"]
     x = np.logspace(0, 4, 200)
     axes.plot(x, np.minimum(flops, x * speed) / 1e9, color="black", label="measured ceilings")
@@ -66,7 +71,7 @@ def roofline(axes, result: dict) -> None:
 
 
 def _draw_layer(axes, name: str, intensity: float, bound: float, variant: str) -> None:
-    """A tick on the roof, and the layer's name beside it."""
+    """Draws a layer as a tick on the roof with its name beside it."""
     _, grey, side = VARIANTS[variant]
     axes.plot(intensity, bound, "|", color=grey, markersize=10)
     axes.annotate(
@@ -83,12 +88,12 @@ def _draw_layer(axes, name: str, intensity: float, bound: float, variant: str) -
 
 
 def _draw_nets(axes, rows: list[dict], variant: str, costs: list[Cost]) -> None:
-    """A point per implementation of a variant's forward pass of one clip in float32."""
+    """Draws a point per implementation of a variant's forward pass of one clip in float32."""
     intensity = sum(2 * c.macs_nominal for c in costs) / sum(c.bytes for c in costs)
     case = ("regression", variant, "forward", 1, "float32")
     fields = ("net", "variant", "what", "batch", "dtype")
-    mine = [row for row in rows if tuple(row[field] for field in fields) == case]
-    for number, row in enumerate(mine):
+    matching = [row for row in rows if tuple(row[field] for field in fields) == case]
+    for number, row in enumerate(matching):
         axes.plot(
             intensity,
             row["gflop_per_s"],

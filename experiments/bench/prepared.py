@@ -1,4 +1,4 @@
-"""A case that can be timed, and the check of its result."""
+"""Cases that are ready to be timed, and the check of their results."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ TOLERANCE = {"float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
 
 
 class Prepared(NamedTuple):
-    """A case that can be timed."""
+    """A case that is ready to be timed."""
 
     call: Callable[[int], object]
     """Works on input k of the pool; returns when the result exists."""
@@ -23,16 +23,16 @@ class Prepared(NamedTuple):
 
 
 class WrongResult(ArithmeticError):
-    """A case computes something else, so its time means nothing."""
+    """The result of a case deviates from the reference, so its time means nothing."""
 
 
 class Reference(NamedTuple):
-    """Results of JAX's own 3-D convolution for the first inputs, as files for all workers."""
+    """Results of JAX's own 3-D convolution for the first inputs, in files that all workers read."""
 
     folder: Path
 
     def path(self, case: Case) -> Path:
-        """The file of a case's task."""
+        """Returns the file of a case's task."""
         batch = case.batch if case.what == "train_step" else 1  # a batch begins with the first clip
         return self.folder / f"{case.net}-{case.variant}-{case.what}-{batch}.npy"
 
@@ -40,7 +40,7 @@ class Reference(NamedTuple):
         """Returns the deviation of a forward pass's output, or of a training step's loss.
 
         Raises:
-          WrongResult: it is above the tolerance of the case's type.
+          WrongResult: it exceeds the tolerance of the case's type.
         """
         expected = np.load(self.path(case))
         error = deviation(np.asarray(actual, np.float32)[: len(expected)], expected)

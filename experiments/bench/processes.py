@@ -1,4 +1,4 @@
-"""A plan -> visits of its cases, by fresh processes, in blocks across all of these."""
+"""A plan -> visits of its cases, timed in fresh processes, in blocks that span all of these."""
 
 import dataclasses
 import tempfile
@@ -17,17 +17,18 @@ from experiments.bench.references import write_references
 from jaxpose.cost.timing import run_block
 
 Say = Callable[[str], None]
-"""Shows what is being done."""
+"""Shows the user what is being done."""
 
 
 def measure(plan: Plan, *, say: Say, on_process: Callable[[Measured], None]) -> Measured:
-    """Times every case that can be prepared; `on_process` receives the results so far after each
-    process.
+    """Times every case that can be prepared.
+
+    `on_process` receives the results so far after each process. If a worker ends, its cases of that
+    process are lost.
 
     Raises:
       Refused: the device does not exist.
-      WorkerDied: JAX's first worker ended before it had measured the ceilings. The end of any
-        other worker costs its cases of that process.
+      WorkerDied: JAX's first worker ended before it had measured the ceilings.
     """
     protocol = plan.protocol
     measured, rng = Measured(), np.random.default_rng(plan.seed)
@@ -39,13 +40,13 @@ def measure(plan: Plan, *, say: Say, on_process: Callable[[Measured], None]) -> 
             cases = [case for case in plan.cases if case.name not in measured.notes]
             if number:
                 cases = without_slow(cases, measured, protocol)
-            ends = began + 60 * protocol.minutes * (number + 1) / protocol.processes
+            deadline = began + 60 * protocol.minutes * (number + 1) / protocol.processes
             process = _Process(plan, cases, Path(folder), measured, number, say)
             try:
                 process.start()
                 process.prepare()
                 process.settings()
-                process.blocks(rng, ends)
+                process.blocks(rng, deadline)
             finally:
                 process.end()
             measured.processes = number + 1
@@ -55,7 +56,7 @@ def measure(plan: Plan, *, say: Say, on_process: Callable[[Measured], None]) -> 
 
 
 def without_slow(cases: list[Case], measured: Measured, protocol: Protocol) -> list[Case]:
-    """Excludes our lowerings that were timed and were much slower than the fastest of them."""
+    """Returns the cases without those of our lowerings that were much slower than the fastest."""
     best: dict[tuple, float] = {}
     timed = {visit.subject for visit in measured.visits}
     for case in cases:
@@ -74,7 +75,13 @@ def without_slow(cases: list[Case], measured: Measured, protocol: Protocol) -> l
 
 
 class _Process:
-    """One process of every kind that the cases need, side by side; one call at a time."""
+    """One worker of every kind that the cases need; only one of them computes at a time.
+
+    Attributes:
+      workers: kind -> its worker, while that is alive.
+      call_s: name of a case that is ready -> approximate seconds of a call.
+      kind_of: name of a prepared case -> kind of its worker.
+    """
 
     def __init__(
         self,
@@ -93,6 +100,7 @@ class _Process:
         self._say = say
 
     def say(self, text: str) -> None:
+        """Shows what is being done, and in which process."""
         self._say(f"process {self.number + 1}/{self.plan.protocol.processes}: {text}")
 
     def start(self) -> None:
@@ -119,6 +127,7 @@ class _Process:
                         self.measured.notes[case.name] = str(error)
 
     def prepare(self) -> None:
+        """Has every case compiled, checked and warmed up."""
         warm_s = self.plan.protocol.warm_s
         for number, case in enumerate(self.cases, 1):
             self.say(f"preparing {number}/{len(self.cases)} {case.name}")
@@ -140,15 +149,15 @@ class _Process:
             except WorkerDied as error:
                 self.drop(kind, at="", how=str(error))
 
-    def blocks(self, rng: np.random.Generator, ends: float) -> None:
-        """Runs at least `least_blocks`, then as many as are likely to end in time."""
+    def blocks(self, rng: np.random.Generator, deadline: float) -> None:
+        """Times at least `least_blocks` blocks, then as many as probably end before `deadline`."""
         protocol = self.plan.protocol
         controls: dict[str, str] = {}
         for name, kind in self.kind_of.items():
             controls.setdefault(kind, name)  # the first case of each kind
         longest = 0.0
         for block in range(protocol.most_blocks):
-            if block >= protocol.least_blocks and time.perf_counter() + longest > ends:
+            if block >= protocol.least_blocks and time.perf_counter() + longest > deadline:
                 break
             began = time.perf_counter()
             alive = [name for name in controls.values() if name in self.call_s]
@@ -169,7 +178,7 @@ class _Process:
             longest = max(longest, time.perf_counter() - began)
 
     def visit(self, name: str, calls: int) -> list[float]:
-        """Returns no seconds if the worker ended."""
+        """Has a case called; returns the seconds of each call, none if the worker ended."""
         answer = self.ask(self.kind_of[name], name, "visit", name=name, calls=calls)
         if answer is None:
             self.call_s.pop(name, None)
@@ -177,8 +186,10 @@ class _Process:
         return answer["seconds"]
 
     def ask(self, kind: str, at: str, do: str, /, **options) -> dict | None:
-        """Requests something for the case `at`. None, with a note, if no answer came or the worker
-        had ended."""
+        """Sends the request `do` for the case `at`; returns the answer.
+
+        None if the worker has ended, or ends, or refuses. The reason is in the notes.
+        """
         if kind not in self.workers:
             return None
         try:
@@ -190,18 +201,22 @@ class _Process:
         return None
 
     def drop(self, kind: str, *, at: str, how: str) -> None:
-        """Removes a worker that ended, and its cases, from this process."""
+        """Removes a worker that ended, and its cases, from this process.
+
+        `at` is the case that it computed, `how` describes its end.
+        """
         if kind in self.workers:
             self.workers.pop(kind).end()
         notes = self.measured.notes
-        mine = [c.name for c in self.cases if c.worker == kind and c.name not in notes]
-        lost = [n for n in mine if n != at and (n in self.call_s or n not in self.kind_of)]
-        for name in mine:
+        names = [c.name for c in self.cases if c.worker == kind and c.name not in notes]
+        lost = [n for n in names if n != at and (n in self.call_s or n not in self.kind_of)]
+        for name in names:
             self.call_s.pop(name, None)
         self.measured.deaths.append(Death(kind, self.number, at, how, tuple(lost)))
         if at:
             notes[at] = f"its {kind} worker {how}, in process {self.number + 1}"
 
     def end(self) -> None:
+        """Ends all workers."""
         for worker in self.workers.values():
             worker.end()

@@ -1,4 +1,4 @@
-"""How much is measured: a protocol's constants, and the plan of one benchmark."""
+"""Protocols, which say how much is measured, and the plan of one benchmark."""
 
 import dataclasses
 
@@ -8,20 +8,23 @@ from jaxpose.cost.timing import Pace
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Numbers of processes and blocks, and times."""
+    """Numbers of processes and blocks, and durations."""
 
     processes: int
+    """Number of fresh processes, one after the other."""
     minutes: float
-    """Duration of the whole benchmark; blocks fill it."""
+    """Duration of the whole benchmark, which is filled with blocks."""
     least_blocks: int
+    """Smallest number of blocks per process."""
     most_blocks: int
-    """Per process."""
+    """Largest number of blocks per process."""
     warm_s: float
-    """Longest warm-up per case and process."""
+    """Longest warm-up per case and process, in seconds."""
     pace: Pace
+    """Number of calls in a visit."""
     slow_once_s: float
-    """Of our own lowerings, one whose call takes longer than this and 1.3 times the fastest one's
-    is timed in the first process alone."""
+    """A lowering of ours is timed in the first process alone if its call takes longer than this,
+    in seconds, and longer than 1.3 times the call of the fastest lowering."""
 
     @property
     def load_s(self) -> float:
@@ -62,7 +65,7 @@ PROTOCOLS = {
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """One benchmark."""
+    """All that defines one benchmark."""
 
     cases: tuple[Case, ...]
     protocol: Protocol

@@ -1,4 +1,4 @@
-"""A plan -> reference results of its tasks, computed apart from everything that is timed."""
+"""A plan -> reference results of its tasks, computed in a process where nothing is timed."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,8 +14,11 @@ from experiments.bench.protocol import Plan
 def write_references(
     plan: Plan, folder: Path, measured: Measured, say: Callable[[str], None]
 ) -> None:
-    """Computes what the cases of every task are compared with, in a process of its own: one that
-    needs more memory than there is ends that process, and costs the cases of its task alone."""
+    """Writes the results with which the cases of every task are compared.
+
+    They are computed in a process of their own. A reference that needs more memory than the machine
+    has ends that process; then only the cases of its task are lost.
+    """
     reference = Reference(folder)
     tasks: dict[Path, list[Case]] = {}
     for case in plan.cases:
@@ -41,7 +44,7 @@ def write_references(
 
 
 def _refusal(worker: Worker, case: Case) -> str | None:
-    """Has a case's reference computed; returns why it was not."""
+    """Has a case's reference computed; returns the reason if the worker refuses, else None."""
     try:
         worker.ask("reference", case=dataclasses.asdict(case))
     except Refused as error:

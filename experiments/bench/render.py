@@ -1,4 +1,4 @@
-"""A benchmark's result -> the names and texts of its files: CSV, and Markdown for people."""
+"""A benchmark's result -> the name of its files, and their text: CSV and Markdown."""
 
 import csv
 import io
@@ -8,12 +8,14 @@ from experiments.table1 import table
 
 HEADER = ["case", "median ms", "p90", "p95", "IQR", "n", "after a pause", "of roofline"]
 HEADER += ["compile s"]
+"""Columns of the table of cases."""
 RATIOS = ["of", "over", "speed-up t_over / t_of", "95 %", "reduction 1 - t_of / t_over"]
 RATIOS += ["blocks in processes"]
+"""Columns of the table of ratios."""
 
 
 def stem(result: dict) -> str:
-    """Size, device, precisions and versions: bench-paper-cpu-float32-jax0.10.2-torch2.13.0."""
+    """Returns the name of a result's files, such as bench-paper-cpu-float32-jax0.10.2."""
     dtypes = "+".join(dict.fromkeys(row["dtype"] for row in result["rows"])) or "none"
     parts = ["bench", result["size"], result["platform"] or "none", dtypes]
     parts.append(f"jax{result['versions']['jax']}")
@@ -25,7 +27,7 @@ def stem(result: dict) -> str:
 
 
 def as_csv(rows: list[dict]) -> str:
-    """One line per row; a cell without a value is empty."""
+    """Formats rows as CSV; a cell without a value is empty."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -35,7 +37,7 @@ def as_csv(rows: list[dict]) -> str:
 
 
 def as_markdown(result: dict) -> str:
-    """All tables of a result."""
+    """Formats all tables of a result."""
     parts = [f"# {stem(result)}\n", *warnings(result), machine(result)]
     parts += [f"**A worker ended:** {death['message']}.\n" for death in result["deaths"]]
     for name, spread in result["control_spread"].items():
@@ -51,12 +53,12 @@ def as_markdown(result: dict) -> str:
     if result["predictions"]:
         lines = [prediction_line(prediction) for prediction in result["predictions"]]
         parts.append(table(["prediction", "value", "measured", "off by"], lines))
-    parts += [f"skipped: {name}: {why}\n" for name, why in result["skipped"].items()]
+    parts += [f"skipped: {name}: {reason}\n" for name, reason in result["skipped"].items()]
     return "\n".join(parts)
 
 
 def warnings(result: dict) -> Iterator[str]:
-    """Conditions under which the numbers are not to be relied on."""
+    """Yields the reasons why numbers of the result are not reliable."""
     if result["loaded"]:
         yield "**Measured while the machine was busy: not to be relied on.**\n"
     if result["dirty"]:
@@ -75,7 +77,7 @@ def warnings(result: dict) -> Iterator[str]:
 
 
 def machine(result: dict) -> str:
-    """Hardware, ceilings, commit and duration."""
+    """Describes hardware, ceilings, commit and duration in a sentence."""
     rates = {k: result["ceilings"].get(k, 0) / 1e9 for k in ("float32", "bfloat16", "bytes")}
     ceilings = f"{rates['float32']:.0f} GFLOP/s (float32 product), "
     if any(row["dtype"] == "bfloat16" for row in result["rows"]):
@@ -91,7 +93,7 @@ def machine(result: dict) -> str:
 
 
 def case_line(row: dict) -> list[str]:
-    """One case under `HEADER`."""
+    """Returns the cells of one case, under `HEADER`."""
     parts = ("net", "variant", "what", "batch", "implementation", "lowering", "dtype")
     share, compile_s = row.get("roofline_share"), row["compile_s"]
     return [
@@ -105,7 +107,7 @@ def case_line(row: dict) -> list[str]:
 
 
 def ratio_line(ratio: dict) -> list[str]:
-    """One ratio under `RATIOS`."""
+    """Returns the cells of one ratio, under `RATIOS`."""
     return [
         ratio["of"],
         opponent(ratio),
@@ -117,6 +119,7 @@ def ratio_line(ratio: dict) -> list[str]:
 
 
 def prediction_line(prediction: dict) -> list[str]:
+    """Returns the cells of one prediction."""
     return [
         f"{prediction['what']} {prediction['lowering']}".strip(),
         f"{prediction['predicted']:g}",
@@ -126,24 +129,25 @@ def prediction_line(prediction: dict) -> list[str]:
 
 
 def opponent(ratio: dict) -> str:
-    """Whom a ratio is over; of several, the one with the smallest ratio."""
+    """Names the opponent in a ratio; of several, the one with the smallest ratio."""
     count = len(ratio.get("among", ()))
     return f"{ratio['over']}, the better of {count}" if count else ratio["over"]
 
 
 def speedup(ratio: dict) -> str:
+    """Formats the speed-up of a ratio."""
     return f"{ratio['speedup']:.2f}"
 
 
 def interval(ratio: dict) -> str:
-    """Its 95 % interval, where there is one."""
+    """Formats the 95 % interval of a ratio; without one, says that one process was timed."""
     if ratio["interval"] is None:
         return "one process"
     return "{:.2f} to {:.2f}".format(*ratio["interval"])
 
 
 def ms(value: float | None) -> str:
-    """Three digits; empty for None."""
+    """Formats milliseconds with three digits; empty for None."""
     if value is None:
         return ""
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""Measured times -> the result: rows, ratios, and the targets and predictions beside them."""
+"""Measurements -> a result: rows, ratios, targets and predictions."""
 
 import dataclasses
 import statistics
@@ -11,11 +11,12 @@ from experiments.bench.machine import LOADED, cores, environment
 from experiments.bench.measured import Measured
 from experiments.bench.weights import layers_of
 from jaxpose.cost.accounting import net_cost
+from jaxpose.cost.ratios import control_spread, summarise
 from jaxpose.cost.roofline import Ceilings, least_seconds
-from jaxpose.cost.timing import Visit, control_spread, summarise
+from jaxpose.cost.timing import Visit
 
 SCHEMA = 2
-"""Number of the form of a result. 1 had no such number (see `stored`)."""
+"""Version of the form of a result. Version 1 had no such number (see `stored`)."""
 MISS = 0.2
 """Relative error from which on a prediction counts as missed."""
 FACTS = (
@@ -29,10 +30,10 @@ FACTS = (
     "ynn_fusion",
     "custom_call",
 )
-"""Facts about a case in its row. `xla_temporary_mb` is what XLA's compiler states for our own
+"""Facts about a case that its row has. `xla_temporary_mb` is what XLA's compiler states for our
 cases, not the memory of a process."""
 PAPER_CLIPS = 22 * 751
-"""Training clips of an epoch of the paper."""
+"""Number of training clips in an epoch of the paper."""
 
 
 def result(
@@ -42,8 +43,11 @@ def result(
     facts: dict,
     missing: Mapping[str, str],
 ) -> dict:
-    """Returns the content of a result file. `facts` has what the command knows: size, protocol,
-    seed, commit, load_before, processes, seconds; `missing` the implementations left out."""
+    """Returns the content of a result file.
+
+    `facts` are those of the command: size, protocol, seed, commit, dirty, load_before, processes,
+    seconds. `missing` has the reason for every implementation that was left out.
+    """
     visits: dict[str, list[Visit]] = {}
     for visit in measured.visits:
         visits.setdefault(visit.subject, []).append(visit)
@@ -88,7 +92,7 @@ def result(
 def compared(
     cases: Sequence[Case], rows: Sequence[dict], visits: Visits, size: str, platform: str | None
 ) -> dict:
-    """The parts of a result that compare: A/A controls, ratios, targets, predictions."""
+    """Returns the parts of a result that compare: A/A controls, ratios, targets, predictions."""
     median_ms = {case.name: row["median_ms"] for case, row in zip(cases, rows, strict=True)}
     spreads = {name: control_spread(values) for name, values in visits.items()}
     ratios = [ratio(comparison, visits) for comparison in comparisons(cases, median_ms)]
@@ -101,8 +105,11 @@ def compared(
 
 
 def row(case: Case, visits: Sequence[Visit], measured: Measured, size: Size) -> dict:
-    """One line of the table. `roofline_share` is the least time over the median: 1 is as fast as
-    the fastest product and the fastest copy of this machine."""
+    """Returns one line of the table.
+
+    Its `roofline_share` is the least time over the median: 1 is as fast as the fastest product and
+    the fastest copy of this machine allow.
+    """
     facts = measured.facts[case.name]
     summary = summarise(visits)
     values = {
@@ -120,7 +127,7 @@ def row(case: Case, visits: Sequence[Visit], measured: Measured, size: Size) -> 
 
 
 def net_values(case: Case, median_ms: float, size: Size, ceilings: dict[str, float]) -> dict:
-    """MACs of a net, the rate at which they were done, and its distance from the roofline."""
+    """Returns the MACs of a net, the rate at which they were computed, and the roofline's share."""
     cost = net_cost(layers_of(case.net, case.variant, size.width), size.clip)
     train = case.what == "train_step"
     macs = case.batch * (cost.train_macs_nominal if train else cost.macs_nominal)
@@ -136,13 +143,16 @@ def net_values(case: Case, median_ms: float, size: Size, ceilings: dict[str, flo
 
 
 def epoch_steps(case: Case, size: Size) -> int:
-    """Steps of an epoch of the size's preset; the paper's epoch sees every clip."""
+    """Returns the number of steps in an epoch of the size's preset; the paper's has every clip."""
     return getattr(size.config, case.net).steps_per_epoch or PAPER_CLIPS // case.batch
 
 
 def least_s(case: Case, size: Size, ceilings: dict[str, float]) -> float:
-    """Least time of a case, without the taps on padding, which need not be computed; batch norm
-    and ReLU take no time in prediction. bfloat16 has half the bytes."""
+    """Returns the least time of a case in seconds.
+
+    It excludes taps on padding, which need not be computed, and in prediction batch norm and ReLU.
+    bfloat16 has half the bytes.
+    """
     bytes_per_s = ceilings["bytes"] * (2 if case.dtype == "bfloat16" else 1)
     training = case.what == "train_step"
     return least_seconds(
@@ -159,16 +169,18 @@ def least_s(case: Case, size: Size, ceilings: dict[str, float]) -> float:
 def bars(
     cases: Sequence[Case], median_ms: Mapping[str, float], visits: Visits, size: str
 ) -> list[dict]:
-    """Targets of the study beside what was reached: our fastest lowering over the better of the
-    opponents."""
+    """Returns the targets of the study, each with the ratio that was reached.
+
+    That is of our fastest lowering over the better of the opponents.
+    """
     entries = []
     for bar in BARS.get(size, ()):
         same = [c for c in cases if c.task == bar.task and c.dtype == "float32"]
-        mine = [c for c in ours(same) if c.lowering != "conv3d"]
+        candidates = [c for c in ours(same) if c.lowering != "conv3d"]
         opponents = tuple(c for c in same if c.implementation in bar.over)
-        if not mine or not opponents:
+        if not candidates or not opponents:
             continue
-        reached = ratio(Comparison(best(mine, "float32", median_ms), opponents), visits)
+        reached = ratio(Comparison(best(candidates, "float32", median_ms), opponents), visits)
         if reached is not None:
             met = "aim" if reached["speedup"] >= bar.aim else "must"
             met = met if reached["speedup"] >= bar.must else "missed"
@@ -179,7 +191,7 @@ def bars(
 def predictions(
     cases: Sequence[Case], visits: Visits, size: str, platform: str | None
 ) -> list[dict]:
-    """Predictions beside what was measured, under every lowering that they are about."""
+    """Returns the predictions, each with what was measured, for every lowering that it fits."""
     entries = []
     for prediction in PREDICTIONS:
         if size not in prediction.sizes or platform != prediction.platform:
@@ -205,7 +217,7 @@ def predictions(
 def _measured(
     prediction: Prediction, cases: Sequence[Case], visits: Visits, lowering: str
 ) -> float | None:
-    """The speed-up, or ms, that a prediction is about; None if it was not timed."""
+    """Returns the speed-up, or the ms, that a prediction is about; None if it was not timed."""
     of, over = (
         next((case for case in cases if side is not None and side.fits(case, lowering)), None)
         for side in (prediction.of, prediction.over)

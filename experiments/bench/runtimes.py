@@ -1,5 +1,8 @@
-"""A case -> ONNX Runtime or OpenVINO running the same net with the same weights, batch norm
-folded, all threads, float32. The ONNX model is created from our layers directly."""
+"""A case -> the same net, with the same weights, in ONNX Runtime or OpenVINO.
+
+Both read an ONNX model that is created from our layers. Batch norm is folded; all threads compute,
+in float32.
+"""
 
 import time
 
@@ -15,11 +18,15 @@ from jaxpose.cost.timing import POOL
 from jaxpose.nets.compute import fold
 
 OPSET, IR_VERSION = 17, 8
-"""Versions that every runtime of the last years reads."""
+"""Versions of the ONNX format that every runtime of the last years reads."""
 
 
 def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
-    """depth [b 1 t h w] and, for the regression net, maps [b 20 t h w] -> out [b 20 t h w]."""
+    """Creates the ONNX model of a net.
+
+    Its inputs are depth [b 1 t h w] and, for the regression net, maps [b 20 t h w]; its output is
+    out [b 20 t h w].
+    """
     description = net_of(net, variant, size.width)
     layers = {layer.name: layer for layer in description.layers}
     weights, epsilon = draw(description.layers), size.config.bn_epsilon
@@ -75,6 +82,7 @@ def _array(name: str, batch: int, channels: int, size: Size):
 
 
 def _pool(case: Case, size: Size) -> list[dict[str, np.ndarray]]:
+    """Returns the inputs of a case by name, with channels second."""
     return [
         {name: np.ascontiguousarray(np.moveaxis(array, -1, 1)) for name, array in arrays.items()}
         for arrays in inputs(NEEDS[case.net, case.what], case.batch, size.clip, POOL)
@@ -82,16 +90,21 @@ def _pool(case: Case, size: Size) -> list[dict[str, np.ndarray]]:
 
 
 class _Runtime:
-    """Loads a model, then calls it; the two runtimes differ in `load`."""
+    """A worker that loads ONNX models and calls them; the two runtimes differ in `load`."""
 
     def __init__(self, size: Size, threads: int, reference: Reference):
         self.size, self.threads, self.reference = size, threads, reference
 
     def load(self, content: bytes):
-        """Returns a function from named inputs to the output."""
+        """Loads a serialised model; returns the function from inputs by name to the output."""
         raise NotImplementedError
 
     def prepare(self, case: Case) -> Prepared:
+        """Loads a case's model and compares its first result with the reference.
+
+        Raises:
+          WrongResult: the result deviates from the reference.
+        """
         content = model(case.net, case.variant, self.size, case.batch).SerializeToString()
         pool = _pool(case, self.size)
         began = time.perf_counter()
@@ -102,7 +115,10 @@ class _Runtime:
 
 
 class OnnxRuntime(_Runtime):
+    """The worker that runs ONNX Runtime."""
+
     def load(self, content: bytes):
+        """Loads a serialised model."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -114,14 +130,17 @@ class OnnxRuntime(_Runtime):
 
 
 class OpenVino(_Runtime):
+    """The worker that runs OpenVINO."""
+
     def load(self, content: bytes):
+        """Loads a serialised model."""
         import openvino
 
         core = openvino.Core()
         options = {
             "INFERENCE_NUM_THREADS": self.threads,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # without it, it may choose bfloat16
+            "INFERENCE_PRECISION_HINT": "f32",  # otherwise it may choose bfloat16
         }
         compiled = core.compile_model(core.read_model(content), "CPU", options)
         request = compiled.create_infer_request()

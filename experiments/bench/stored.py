@@ -5,9 +5,10 @@
     .md     its tables
     .png    time against MACs, and the roofline
 
-The last three are rendered from the first. Files without a schema number are of schema 1: they are
-read with ratios computed anew from their calls, and without what was measured badly: percentiles
-of few calls, memory of processes that had run other cases, and shares of a roof that was too low.
+The last three are rendered from the first. Files without a schema number are of schema 1. When they
+are read, ratios are computed again from their calls, and what was measured badly is left out: the
+percentiles of few calls, the memory of processes that had run other cases, and shares of a roof
+that was too low.
 """
 
 import dataclasses
@@ -19,17 +20,18 @@ from experiments.bench.cases import Case
 from experiments.bench.report import SCHEMA, compared
 from experiments.config import ConfigError
 from experiments.rundir import write_json, write_text
-from jaxpose.cost.timing import P90_CALLS, P95_CALLS, Visit
+from jaxpose.cost.ratios import P90_CALLS, P95_CALLS
+from jaxpose.cost.timing import Visit
 
 MEMORY = ("prepared_mb", "process_mb")
-"""Columns of schema 1: memory of a process in which other cases had run before."""
+"""Columns of schema 1 that are left out: memory of processes that had run other cases before."""
 
 
 def load(path: Path) -> dict:
     """Reads a result.
 
     Raises:
-      ConfigError: a damaged file, or one of a schema that this version does not know.
+      ConfigError: the file is damaged, or of a schema that this version does not know.
     """
     try:
         result = json.loads(path.read_text())
@@ -50,7 +52,7 @@ def load(path: Path) -> dict:
 
 
 def upgraded(result: dict) -> dict:
-    """A result of schema 1 in today's form; `schema` stays 1."""
+    """Converts a result of schema 1 to the present form; its `schema` stays 1."""
     rows = [_upgraded_row(row) for row in result["rows"]]
     fields = [field.name for field in dataclasses.fields(Case)]
     cases = [Case(**{name: row[name] for name in fields}) for row in rows]
@@ -75,11 +77,11 @@ def upgraded(result: dict) -> dict:
 
 
 def _upgraded_row(row: dict) -> dict:
-    """A row of schema 1 in today's form."""
-    kept = {name: value for name, value in row.items() if name not in MEMORY}
-    temporary_mb = kept.pop("temporary_mb")
+    """Converts a row of schema 1 to the present form."""
+    values = {name: value for name, value in row.items() if name not in MEMORY}
+    temporary_mb = values.pop("temporary_mb")
     return {
-        **kept,
+        **values,
         "p90_ms": row["p90_ms"] if row["n"] >= P90_CALLS else None,
         "p95_ms": row["p95_ms"] if row["n"] >= P95_CALLS else None,
         "after_pause_ms": None,

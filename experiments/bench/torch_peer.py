@@ -1,6 +1,8 @@
-"""A case -> PyTorch running the same net with the same weights, at its best setting: channels last,
-all threads, batch norm folded for prediction; eager, compiled, or with its oneDNN operator called
-by hand."""
+"""A case -> the same net, with the same weights, in PyTorch at its best setting.
+
+That is channels last, all threads, and batch norm folded for prediction. PyTorch runs eagerly,
+compiled, or with direct calls of its oneDNN operator.
+"""
 
 import time
 
@@ -11,12 +13,7 @@ from torch.nn import functional
 
 from experiments.bench.cases import Case, Size
 from experiments.bench.prepared import Prepared, Reference
-from experiments.bench.weights import (
-    NEEDS,
-    draw,
-    inputs,
-    net_of,
-)
+from experiments.bench.weights import NEEDS, draw, inputs, net_of
 from jaxpose.cost.timing import POOL
 from jaxpose.nets.compute import LayerWeights, fold
 from jaxpose.nets.layers import Layer
@@ -33,6 +30,11 @@ class Torch:
         torch._dynamo.config.recompile_limit = 256
 
     def prepare(self, case: Case) -> Prepared:
+        """Builds a case's net and compares its first result with the reference.
+
+        Raises:
+          WrongResult: the result deviates from the reference.
+        """
         train = case.what == "train_step"
         config = self.size.config
         net = Net(case.net, case.variant, self.size.width, config, folded=not train)
@@ -71,7 +73,7 @@ class Torch:
 
 
 def channels_second(array: np.ndarray) -> torch.Tensor:
-    """Returns [b t h w c] as [b c t h w], channels last in memory."""
+    """Converts [b t h w c] to a tensor [b c t h w] whose channels are last in memory."""
     return torch.from_numpy(array).movedim(-1, 1).contiguous(memory_format=torch.channels_last_3d)
 
 
@@ -79,8 +81,7 @@ class Net(nn.Module):
     """The detection or the regression net, from the same layers and weights as ours."""
 
     def __init__(self, net: str, variant: str, width: float, numerics, *, folded: bool):
-        """`numerics` has bn_momentum, the share of running statistics that a step keeps, and
-        bn_epsilon."""
+        """Creates the layers. `numerics` has `bn_momentum` and `bn_epsilon` as in `Numerics`."""
         super().__init__()
         self.net = net_of(net, variant, width)
         weights = draw(self.net.layers)
@@ -93,15 +94,17 @@ class Net(nn.Module):
         )
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Computes the net's output [b 20 t h w]."""
         return self.net.walk(lambda name, x: self.convs[name](x), concatenate, *inputs)
 
 
 def concatenate(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Joins activations along their channels."""
     return torch.cat(parts, 1)
 
 
 def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequential:
-    """One layer: the convolution, and batch norm and ReLU where they follow."""
+    """Creates one layer: the convolution, and batch norm and ReLU where they follow."""
     kernel, bias = fold(weights, numerics.bn_epsilon) if folded else weights[:2]
     padding = [k // 2 if s == 1 else 0 for k, s in zip(layer.kernel, layer.stride, strict=True)]
     if layer.transposed:
@@ -136,9 +139,11 @@ def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequ
 
 
 class OneDnnConv(nn.Module):
-    """A convolution by oneDNN, whatever its shape, with the ReLU that follows. `nn.Conv3d` calls
-    oneDNN only for large products of batch, channels, frames and rows; for a single clip its
-    profile shows `slow_conv3d` in most layers."""
+    """A convolution by oneDNN, whatever its shape, with the ReLU that follows.
+
+    `nn.Conv3d` calls oneDNN only for large products of batch, channels, frames and rows. For a
+    single clip its profile shows `slow_conv3d` in most layers.
+    """
 
     def __init__(self, conv: nn.Conv3d, relu: bool):
         super().__init__()
@@ -147,12 +152,13 @@ class OneDnnConv(nn.Module):
         self.rest = (*map(list, sizes), conv.groups, "relu" if relu else "none", [], "")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Computes convolution, bias and ReLU."""
         convolve = torch.ops.mkldnn._convolution_pointwise
         return convolve(x, self.weight, self.bias, *self.rest)
 
 
 def by_onednn(net: Net) -> None:
-    """Replaces all convolutions but the transposed ones, for which there is no such operator."""
+    """Replaces all convolutions but the transposed ones, for which PyTorch has no such operator."""
     for name, modules in net.convs.items():
         if isinstance(modules[0], nn.Conv3d):
             relu = isinstance(modules[-1], nn.ReLU)
@@ -160,8 +166,10 @@ def by_onednn(net: Net) -> None:
 
 
 def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
-    """Returns the function (depth, [maps,] masks) -> loss, which makes one update at the first
-    step's learning rate."""
+    """Returns the function (depth, [maps,] masks) -> loss, which updates the net once.
+
+    The learning rate is that of the first step.
+    """
     trained = [p for p in net.parameters() if p.requires_grad]
     rate, momentum = optimisation.learning_rate, optimisation.momentum
     if optimisation.optimiser == "adam":

@@ -1,4 +1,4 @@
-"""The nets' layers -> weights and inputs as numpy arrays, the same for us and for every peer."""
+"""The nets' layers -> random weights and inputs, numpy arrays, the same for all implementations."""
 
 from collections.abc import Iterable
 
@@ -20,20 +20,20 @@ def net_of(net: str, variant: str, width: float) -> Net:
 
 
 def layers_of(net: str, variant: str, width: float) -> tuple[Layer, ...]:
-    """The layers of one net, or of both for `pipeline`."""
+    """Returns the layers of one net, or of both for `pipeline`."""
     if net in ("detection", "regression"):
         return net_of(net, variant, width).layers
     return net_of("detection", "", width).layers + net_of("regression", variant, width).layers
 
 
 def draw(layers: Iterable[Layer], seed: int = 0) -> dict[str, LayerWeights]:
-    """Draws weights as after some training: each statistic has its own value, outputs are of the
-    order of 1."""
+    """Draws weights that resemble trained ones: every statistic has its own value, and outputs are
+    of the order of 1."""
     rng = np.random.default_rng(seed)
     weights = {}
     for layer in layers:
         c, cin = layer.cout, layer.cin // layer.groups
-        # He's scale, over the taps of one output pixel
+        # He's scale, over the taps of one output pixel.
         taps = 1 if layer.transposed else np.prod(layer.kernel)
         kernel = rng.normal(size=(*layer.kernel, cin, c)) * (2 / (taps * cin)) ** 0.5
         arrays = [kernel, 0.1 * rng.normal(size=c)]
@@ -57,8 +57,9 @@ NEEDS = {
 def inputs(
     names: Iterable[str], batch: int, clip: tuple[int, int, int], count: int
 ) -> list[dict[str, np.ndarray]]:
-    """Draws `count` batches of random clips: depth [b t h w 1], maps and masks [b t h w 20],
-    float32. A clip's values depend on its number alone, so a larger batch begins with the smaller.
+    """Draws `count` batches of random clips: float32 depth [b t h w 1], maps, masks [b t h w 20].
+
+    A clip's values depend on its number alone, so a larger batch begins with the smaller one.
     """
 
     def array(name: str, item: int, number: int):
@@ -75,8 +76,10 @@ def inputs(
 
 
 def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
-    """Draws float32 [count h w 20]: Gaussians at random joints, a weaker second one in every map,
-    and noise, similar to the maps of a trained net for a difficult frame."""
+    """Draws maps float32 [count h w 20], like those of a trained net for difficult frames.
+
+    They have Gaussians at random joints, a second, weaker one in every map, and noise.
+    """
     rng = np.random.default_rng(3)
     xy = rng.uniform([radius] * 2, [grid[1] - radius, grid[0] - radius], (2, count, 12, 2))
     seen = np.ones((count, 12), bool)
@@ -87,5 +90,5 @@ def drawn_maps(count: int, grid: tuple[int, int], radius: float) -> np.ndarray:
 
 
 def deviation(actual: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference, as a share of the largest value."""
+    """Returns the largest difference, as a share of the largest expected value."""
     return float(np.max(np.abs(actual - expected)) / np.max(np.abs(expected)))

@@ -1,4 +1,4 @@
-"""A process of the benchmark that prepares cases and times them on request.
+"""A worker process of the benchmark: it prepares cases and times them on request.
 
     python -m experiments.bench.worker KIND      JSON lines in, one JSON line out for each
 
@@ -29,8 +29,8 @@ from jaxpose.cost.timing import Timed, warm_up
 
 def serve(kind: str) -> None:
     """Answers requests until stdin ends."""
-    malloc = memory.keep_freed()  # as in `experiments.run`; for the peers, too
-    # Whatever a library prints goes to stderr: stdout is for the answers.
+    malloc = memory.keep_freed()  # as in `experiments.run`; the peers get it, too
+    # All that libraries print goes to stderr: stdout is for the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     worker = _Worker(kind, malloc)
@@ -38,19 +38,20 @@ def serve(kind: str) -> None:
         request = json.loads(line)
         try:
             answer = getattr(worker, request.pop("do"))(**request)
-        except Exception as error:  # the other cases go on; this one is reported
+        except Exception as error:  # this case is reported, the others are timed
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 
 class _Worker:
-    """One method per request."""
+    """The requests of the protocol above, one method each."""
 
     def __init__(self, kind: str, malloc: dict[str, int]):
         self.kind, self.malloc, self.timed = kind, malloc, {}
 
     def start(self, size: dict, threads: int, device: str, reference: str) -> dict:
+        """Imports the framework; returns kind and platform of JAX's device, or {}."""
         from experiments.bench.prepared import Reference
 
         clip = tuple(size.pop("clip"))
@@ -71,6 +72,7 @@ class _Worker:
         return {}
 
     def ceilings(self) -> dict:
+        """Measures the machine's ceilings with the framework's products."""
         from experiments.bench import ceilings
 
         tiny = math.prod(self.side.size.clip) < 2000
@@ -79,16 +81,18 @@ class _Worker:
         return ceilings.by_torch(tiny=tiny) if self.kind == "torch" else ceilings.NOTHING
 
     def reference(self, case: dict) -> dict:
+        """Writes the reference of a case's task."""
         with contextlib.suppress(OSError):  # not Linux
-            # Where memory runs out, this process is to be ended, and not the benchmark.
+            # If memory runs out, the system should end this process, not the benchmark.
             Path("/proc/self/oom_score_adj").write_text("1000")
         self.side.write_reference(Case(**case))
         return {}
 
     def prepare(self, case: dict, warm_s: float) -> dict:
+        """Compiles, checks and warms up a case."""
         prepared = self.side.prepare(Case(**case))
         timed = Timed(prepared.call)
-        # The call that was checked has warmed up a slow case.
+        # A slow case was warmed up by the call that was checked.
         first = prepared.facts.pop("checked_s", 0.0)
         if first <= warm_s:
             first = timed.visit(1)[0]
@@ -97,10 +101,11 @@ class _Worker:
         return {"facts": {**prepared.facts, "first_call_s": first}, "call_s": call_s}
 
     def visit(self, name: str, calls: int) -> dict:
+        """Times calls of a prepared case."""
         return {"seconds": self.timed[name].visit(calls)}
 
     def settings(self) -> dict:
-        """The environment after all preparations: libraries set variables when they are loaded."""
+        """Returns the environment after all preparations: libraries set variables when loaded."""
         return {"environment": machine.settings(), "malloc": self.malloc}
 
 

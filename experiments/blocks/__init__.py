@@ -1,6 +1,7 @@
-"""Committed result files -> blocks of the README: one function per kind of block.
+"""Committed result files -> blocks of the README, by one function per kind of block.
 
-Each takes the sources that a marker names (see `experiments.readme`) and returns Markdown.
+Each function receives the sources that a marker names (see `experiments.readme`) and returns
+Markdown.
 """
 
 from experiments.blocks.accuracy import accuracy

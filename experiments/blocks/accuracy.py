@@ -17,10 +17,12 @@ TITLES = {
     "utd_mhad": "UTD-MHAD, real Kinect depth of standing adults",
     "babypose": "babyPose, real depth of preterm infants",
 }
-"""Data set -> what it shows."""
+"""Data set -> title of its table."""
 SHORT = {"simulated": "simulated infants", "utd_mhad": "UTD-MHAD", "babypose": "babyPose"}
 PEOPLE = {"simulated": "infants", "utd_mhad": "people", "babypose": "infants"}
+"""Data set -> the noun for its subjects."""
 DEFAULT, MISSED = "rmsd_fallback_px", "missed_rate"
+"""Keys of a result: errors and missing joints under the default decoding."""
 OTHERS = {
     "overlapping": "{}, overlapping clips",
     "combined": "{}, maps of both nets combined",
@@ -28,20 +30,21 @@ OTHERS = {
     "detector": "detection alone",
     "bipartite": "{}, the paper's bipartite linking",
 }
-"""Decoding -> row of the first group; one whose errors are the default decoding's is omitted."""
+"""Decoding -> its row for the first group, which is omitted if the default decoding equals it."""
 NEEDED = (DEFAULT, "detector_fallback_px", "baselines", "missed_rate", "pck", "subjects")
+"""Keys that every result must have."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs that are one row: cells are means over the runs."""
+    """Runs that share a row, whose cells are means over the runs."""
 
     label: str
     results: tuple[dict, ...]
 
     @property
     def subjects(self) -> set[str]:
-        """Everybody who is tested in one of the runs."""
+        """Ids of all subjects that are tested in one of the runs."""
         return {subject for result in self.results for subject in result["subjects"]["test"]}
 
     @property
@@ -51,30 +54,28 @@ class Group:
         return sum(tests.values())
 
     def errors(self, *keys: str) -> dict | None:
-        """An error table, averaged over the runs; None if a run lacks it."""
-        tables = []
-        for result in self.results:
-            value = result
-            for key in keys:
-                value = value.get(key) if value is not None else None
-            tables.append(value)
+        """Returns the error table under `keys`, averaged over the runs; None if a run lacks it."""
+        tables = [_value(result, keys) for result in self.results]
         return None if None in tables else _mean_table(tables)
 
     def share(self, *keys: str) -> float | None:
-        """A share, averaged over the runs; None if a run lacks it."""
-        values = []
-        for result in self.results:
-            value = result
-            for key in keys:
-                value = value.get(key) if value is not None else None
-            values.append(value)
+        """Returns the share under `keys`, averaged over the runs; None if a run lacks it."""
+        values = [_value(result, keys) for result in self.results]
         return None if None in values else float(np.mean(values))
 
 
+def _value(result: dict, keys: Sequence[str]):
+    """Returns what a result has under nested keys; None if it lacks one of them."""
+    for key in keys:
+        result = result.get(key) if result is not None else None
+    return result
+
+
 def _mean_table(tables: list[dict]) -> dict:
-    """Mean of every statistic of every limb; None where a run has no joint of the limb."""
+    """Returns the mean of every statistic of every limb; None where a run has no joint of it."""
 
     def mean(limb: str, statistic: str) -> float | None:
+        """Returns one cell."""
         values = [errors[limb][statistic] for errors in tables]
         return None if None in values else float(np.mean(values))
 
@@ -85,11 +86,13 @@ def _mean_table(tables: list[dict]) -> dict:
 
 
 def accuracy(sources: Sequence[Source], *, paper: str = "no") -> str:
-    """Table of errors: a row per source with a label or per file without one, other decodings of
-    the first, the baselines, and with `paper=yes` the paper's Table II.
+    """Returns a table of errors with sentences.
+
+    It has a row per source with a label and per file without one, rows of other decodings of the
+    first, of the baselines, and with `paper=yes` of the paper's Table II.
 
     Raises:
-      ConfigError: files that are no results of runs, or of other test frames than the first.
+      ConfigError: a file is no result of a run, or has other test frames than the first.
     """
     groups = grouped(sources)
     first = groups[0]
@@ -111,7 +114,11 @@ def _row(group: Group) -> list[str]:
 
 
 def grouped(sources: Sequence[Source]) -> list[Group]:
-    """Groups the files into rows, and checks that they belong together."""
+    """Groups the files into rows, and checks that all have the same data, split and test frames.
+
+    Raises:
+      ConfigError: they have not, or there is no file.
+    """
     results = {path: _result(path) for source in sources for path in source.paths}
     if not results:
         raise ConfigError("the table `accuracy` names no file; expected results of runs")
@@ -136,7 +143,10 @@ def _result(path: Path) -> dict:
 
 
 def _labels(results: dict[Path, dict]) -> dict[Path, str]:
-    """Variants, with seed and fold where these differ; the files' names if that is not enough."""
+    """Returns the runs' labels: their variants, with seed and fold where these differ.
+
+    If that is not enough to distinguish them, the labels are the files' names.
+    """
     every = results.values()
     several = {key: len({str(r.get(key)) for r in every}) > 1 for key in ("seed", "fold")}
     labels = {
@@ -155,13 +165,13 @@ def _check_together(group: Group, first: Group) -> None:
             expected = first.results[0].get(key)
             if result.get(key) != expected:
                 raise ConfigError(
-                    f"{group.label}: has {key} {result.get(key)!r}, the table's first row "
-                    f"{expected!r}; put them into tables of their own"
+                    f"{group.label}: has {key} {result.get(key)!r}, expected {expected!r} as in "
+                    "the table's first row; put them into separate tables"
                 )
     if (group.subjects, group.frames) != (first.subjects, first.frames):
         raise ConfigError(
             f"{group.label}: was tested on other frames than the table's first row; put them into "
-            "tables of their own"
+            "separate tables"
         )
 
 
@@ -175,7 +185,7 @@ def _other_decodings(group: Group) -> Iterator[list[str]]:
 
 
 def caption(group: Group) -> str:
-    """The data set, and the number of frames and people."""
+    """Describes the data set, and the number of test frames and people."""
     first = group.results[0]
     people = PEOPLE[first["dataset"]] if len(group.subjects) > 1 else "person"
     held_out = "held-out " if first["split"] == "by_infant" else ""
@@ -187,7 +197,7 @@ def caption(group: Group) -> str:
 
 
 def joints(group: Group) -> Iterator[str]:
-    """Sentences about correct and hidden joints."""
+    """Yields sentences about correct and hidden joints."""
     correct = percent(group.share("pck", "half_torso"))
     yield f"{group.label}: {correct} of the visible joints are within half a torso of the truth."
     hidden = group.share("hidden_found_rate")
@@ -196,7 +206,7 @@ def joints(group: Group) -> Iterator[str]:
 
 
 def repeated(groups: list[Group]) -> Iterator[str]:
-    """How far the runs of a row are apart."""
+    """Yields sentences about the differences between the runs of a row."""
     for group in groups:
         if len(group.results) > 1:
             medians = [result[DEFAULT]["all"]["median"] for result in group.results]

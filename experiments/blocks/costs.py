@@ -1,4 +1,4 @@
-"""Results of the benchmark, and counts of the nets -> tables of costs, and sentences."""
+"""Results of the benchmark, and counts of the nets' layers -> tables of costs, and sentences."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,13 +19,20 @@ COLUMNS = {
     "openvino": "OpenVINO",
     "jax_conv3d": "JAX's own",
 }
-"""Implementation -> column, after ours and PyTorch's."""
+"""Implementation -> title of its column, after ours and PyTorch's."""
 WHATS = {"forward": "forward", "train_step": "training step"}
+"""Value of a row's `what` -> its text."""
 
 
 def costs(sources: Sequence[Source], *, sentences: str = "yes") -> str:
-    """Table of median times, with our fastest lowering over the better of PyTorch's two modes, and
-    unless `sentences=no` the machine and the ratios of asy over full."""
+    """Returns a table of median times, with our speed-up over the better of PyTorch's two modes.
+
+    Ours is the fastest lowering. Unless `sentences=no`, sentences describe the machine and the
+    ratios of asy over full.
+
+    Raises:
+      ConfigError: there is no file, or one is damaged.
+    """
     results = [stored.load(path) for source in sources for path in source.paths]
     if not results:
         raise ConfigError("the table `costs` names no file; expected results of experiments.bench")
@@ -42,13 +49,13 @@ def costs(sources: Sequence[Source], *, sentences: str = "yes") -> str:
 
 
 def size(result: dict) -> str:
-    """Grid and width of a result's nets."""
+    """Names the grid and the width of a result's nets."""
     _, rows, cols = result["clip"]
     return f"{cols}x{rows}, width {result['width']:g}"
 
 
 def _tasks(result: dict) -> Iterator[list[dict]]:
-    """Rows of the result, by task and by the type in which we computed it."""
+    """Yields the rows of every task and type that we computed."""
     tasks: dict[tuple, list[dict]] = {}
     for row in result["rows"]:
         if row["net"] in ("detection", "regression"):
@@ -62,17 +69,17 @@ def _ours(rows: list[dict]) -> list[dict]:
 
 
 def _line(result: dict, rows: list[dict]) -> list[str]:
-    """One task: ours, the peers, and the ratio over PyTorch."""
-    mine = min(_ours(rows), key=lambda row: row["median_ms"])
-    ratio = _ratio(result, mine, [row for row in rows if row["implementation"] in PYTORCH])
+    """Returns the cells of one task: ours, the peers, and the ratio over PyTorch."""
+    fastest = min(_ours(rows), key=lambda row: row["median_ms"])
+    ratio = _ratio(result, fastest, [row for row in rows if row["implementation"] in PYTORCH])
     pytorch = next((row for row in rows if ratio and name(row) == ratio["over"]), None)
-    clips = f"{mine['batch']} clip" + "s" * (mine["batch"] > 1)
-    what = f"{mine['variant'] or 'detection'}, {WHATS[mine['what']]}, {clips}"
-    what += "" if mine["dtype"] == "float32" else f", {mine['dtype']}"
+    clips = f"{fastest['batch']} clip" + "s" * (fastest["batch"] > 1)
+    task = f"{fastest['variant'] or 'detection'}, {WHATS[fastest['what']]}, {clips}"
+    task += "" if fastest["dtype"] == "float32" else f", {fastest['dtype']}"
     peers = {row["implementation"]: row["median_ms"] for row in rows}
     return [
-        what,
-        f"{ms(mine['median_ms'])} ({mine['lowering']})",
+        task,
+        f"{ms(fastest['median_ms'])} ({fastest['lowering']})",
         ms(pytorch and pytorch["median_ms"]),
         *(ms(peers.get(implementation)) for implementation in COLUMNS),
         f"{speedup(ratio)} ({interval(ratio)})" if ratio else "",
@@ -80,13 +87,13 @@ def _line(result: dict, rows: list[dict]) -> list[str]:
 
 
 def name(row: dict) -> str:
-    """The name of a row's case, as in `ratios`."""
+    """Returns the name of a row's case, as in `ratios`."""
     parts = ("net", "variant", "what", "batch", "implementation", "lowering", "dtype")
     return " ".join(str(row[part]) for part in parts if row[part] != "")
 
 
 def _ratio(result: dict, of: dict, over: list[dict]) -> dict | None:
-    """The stored ratio of a case over the better of others."""
+    """Returns the stored ratio of a case over the better of others; None if there is none."""
     opponents = {name(row) for row in over}
     return next(
         (
@@ -99,7 +106,7 @@ def _ratio(result: dict, of: dict, over: list[dict]) -> dict | None:
 
 
 def _machines(results: list[dict]) -> str:
-    """Machine, versions and commit of the results; one clause each where they differ."""
+    """Describes machine, versions and commit of the results, in a clause each if they differ."""
     clauses = []
     for result in results:
         isa = f", {result['isa']}" if result["isa"] else ""
@@ -119,7 +126,7 @@ def _machines(results: list[dict]) -> str:
 
 
 def _sentences(result: dict) -> Iterator[str]:
-    """Ratios of asy over full, what is around the nets, and the noise."""
+    """Yields the ratios of asy over full, times of decoding and input, and the noise."""
     ratios = list(_asy_over_full(result))
     if ratios:
         yield f"At {size(result)}, the speed-up of asy over full is {joined(ratios)}."
@@ -140,10 +147,11 @@ def _sentences(result: dict) -> Iterator[str]:
 
 
 def _asy_over_full(result: dict) -> Iterator[str]:
-    """ "1.82 (1.81 to 1.84) forward with 1 clip (45 % less time; 2.29 by nominal MACs)"."""
+    """Yields clauses such as "1.82 (1.81 to 1.84) forward with 1 clip (45 % less time; 2.29 by
+    nominal MACs)"."""
     for rows in _tasks(result):
-        mine = min(_ours(rows), key=lambda row: row["median_ms"])
-        if mine["variant"] != "asy":
+        fastest = min(_ours(rows), key=lambda row: row["median_ms"])
+        if fastest["variant"] != "asy":
             continue
         key = ("net", "what", "batch", "dtype")
         full = [
@@ -151,15 +159,15 @@ def _asy_over_full(result: dict) -> Iterator[str]:
             for row in result["rows"]
             if row["variant"] == "full"
             and row["implementation"] not in PEERS
-            and all(row[k] == mine[k] for k in key)
+            and all(row[k] == fastest[k] for k in key)
         ]
-        ratio = _ratio(result, mine, full)
+        ratio = _ratio(result, fastest, full)
         if ratio is None:
             continue
-        what = {"forward": "forward", "train_step": "in a training step"}[mine["what"]]
-        what += f" with {mine['batch']} clip" + "s" * (mine["batch"] > 1)
-        what += "" if mine["dtype"] == "float32" else f" in {mine['dtype']}"
-        macs = full[0]["macs_nominal"] / mine["macs_nominal"]
+        what = {"forward": "forward", "train_step": "in a training step"}[fastest["what"]]
+        what += f" with {fastest['batch']} clip" + "s" * (fastest["batch"] > 1)
+        what += "" if fastest["dtype"] == "float32" else f" in {fastest['dtype']}"
+        macs = full[0]["macs_nominal"] / fastest["macs_nominal"]
         yield (
             f"{speedup(ratio)} ({interval(ratio)}) {what} ({100 * ratio['reduction']:.0f} % less "
             f"time; {macs:.2f} by nominal MACs)"
@@ -173,9 +181,15 @@ def weights(
     width: str = "1",
     variants: str = ",".join(VARIANTS),
 ) -> str:
-    """Table of parameters, MACs and bytes per net and clip, counted from the nets' layers."""
+    """Returns a table of parameters, MACs and bytes per net and clip, counted from the layers.
+
+    Raises:
+      ConfigError: an option that cannot be used, or a file.
+    """
     if sources:
-        raise ConfigError("the table `weights` takes no files: it is counted from the nets")
+        raise ConfigError(
+            "the table `weights` takes no files: it is counted from the nets; omit them"
+        )
     try:
         counted = account(parse_clip(clip), float(width))
     except ValueError as error:
@@ -193,7 +207,7 @@ def weights(
 
 
 def _weights(net: str, cost: dict, full: dict | None) -> list[str]:
-    """One net, and its MACs over those of `full`."""
+    """Returns the cells of one net, with its MACs over those of `full`."""
     macs = []
     for key in ("macs_nominal", "macs_useful"):
         macs += [f"{cost[key] / 1e9:.2f}", f"{cost[key] / full[key]:.2f}" if full else ""]

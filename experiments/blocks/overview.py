@@ -1,4 +1,4 @@
-"""Results of runs on several data sets -> one compact table, and one sentence."""
+"""Results of runs on several data sets -> a compact table, and a sentence."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,11 @@ from experiments.table2 import BASELINES, cell
 
 
 def summary(sources: Sequence[Source]) -> str:
-    """Compact table: all limbs pooled, a column per data set. Each source is a row; the first one
-    of a data set has the rows of the detection net, of bipartite linking and of the baselines."""
+    """Returns a compact table of errors over all limbs, with a column per data set.
+
+    Each source is a row. The first source of a data set also has rows of the detection net alone,
+    of bipartite linking and of the baselines.
+    """
     columns: dict[str, list[Group]] = {}
     for source in sources:
         for group in grouped([source]):
@@ -18,6 +21,7 @@ def summary(sources: Sequence[Source]) -> str:
     rows: dict[str, dict[str, str]] = {}
 
     def add(name: str, dataset: str, errors: dict | None) -> None:
+        """Fills one cell, unless the runs lack its errors."""
         if errors is not None:
             rows.setdefault(name, {})[dataset] = cell(errors["all"])
 
@@ -39,7 +43,7 @@ def summary(sources: Sequence[Source]) -> str:
 
 
 def gain(sources: Sequence[Source]) -> str:
-    """One sentence: how much the regression net changes the detection net's errors, per source."""
+    """Returns a sentence: how much the regression net changes the detection net's errors."""
     clauses = []
     for source in sources:
         for group in grouped([source]):
@@ -56,5 +60,5 @@ def gain(sources: Sequence[Source]) -> str:
 
 
 def _change(share: float) -> str:
-    """ "-13.2 %"."""
+    """Formats a relative change, such as "-13.2 %"."""
     return f"{100 * share:+.1f} %"

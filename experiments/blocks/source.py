@@ -1,4 +1,4 @@
-"""Files that a marker names, and how they are read."""
+"""The files that a marker names, and texts for its block."""
 
 import dataclasses
 import json
@@ -10,8 +10,12 @@ from experiments.config import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One pattern of a marker: the files that it matches, in order of their names, and a label,
-    under which they are one row; None without a label."""
+    """The files of one pattern of a marker.
+
+    Attributes:
+      paths: the files that match, in the order of their names.
+      label: label of the row that the files share; None if each file is a row.
+    """
 
     paths: tuple[Path, ...]
     label: str | None = None
@@ -21,7 +25,7 @@ def read(path: Path) -> dict:
     """Reads a JSON object.
 
     Raises:
-      ConfigError: a damaged file.
+      ConfigError: the file cannot be read, or is damaged.
     """
     try:
         value = json.loads(path.read_text())
@@ -33,10 +37,10 @@ def read(path: Path) -> dict:
 
 
 def joined(parts: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Joins parts of a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def wrapped(text: str, width: int = 100) -> str:
-    """A paragraph in lines of at most `width` characters, where words allow it."""
+    """Wraps a paragraph into lines of at most `width` characters; longer words are not broken."""
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False) + "\n"

@@ -1,4 +1,4 @@
-"""Judgements of the simulated ward -> sentences."""
+"""Measurements of the simulated ward -> sentences."""
 
 import re
 from collections import Counter
@@ -9,17 +9,21 @@ from experiments.config import ConfigError
 
 
 def fidelity(sources: Sequence[Source]) -> str:
-    """How many of the numbers lie in the real sheets' intervals, per file, and which do not."""
+    """Says how many numbers are in the real sheets' intervals, per file, and which are not.
+
+    Raises:
+      ConfigError: there is no file, or one is damaged.
+    """
     paths = [path for source in sources for path in source.paths]
     if not paths:
-        raise ConfigError("the block `fidelity` names no file")
+        raise ConfigError("the block `fidelity` names no file; expected results of fidelity")
     inside, outside, total = [], Counter(), 0
     for path in paths:
         cells = read(path)["cells"]
         total = len(cells)
         inside.append(str(sum(cell["within"] for cell in cells)))
         outside.update(cell["name"] for cell in cells if not cell["within"])
-    seeds = [found.group(1) for path in paths if (found := re.search(r"seed(\d+)", path.stem))]
+    seeds = [match[1] for path in paths if (match := re.search(r"seed(\d+)", path.stem))]
     text = f"Of {total} numbers, {joined(inside)} are in the real sheets' intervals"
     text += f" (seeds {joined(seeds)})." if len(seeds) > 1 else "."
     mostly = [name for name, count in sorted(outside.items()) if count > len(paths) / 2]
@@ -29,7 +33,11 @@ def fidelity(sources: Sequence[Source]) -> str:
 
 
 def penetration(sources: Sequence[Source]) -> str:
-    """How far bodies are inside other things, and joints behind the surface."""
+    """Says how deep bodies are inside other objects, and joints behind the surface.
+
+    Raises:
+      ConfigError: there is no file, or one is damaged.
+    """
     sentences = []
     for source in sources:
         for path in source.paths:
@@ -42,5 +50,5 @@ def penetration(sources: Sequence[Source]) -> str:
                 f"{values['beyond_radius_mm']:.0f} mm."
             )
     if not sentences:
-        raise ConfigError("the block `penetration` names no file")
+        raise ConfigError("the block `penetration` names no file; expected results of penetration")
     return wrapped(" ".join(sentences))

@@ -8,15 +8,17 @@ would shift every joint by 0.4 px of a grid five times coarser.
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, Num, UInt16
+from jaxtyping import Bool, Float, Int, Num, UInt16
 
 UNIT_MM = 0.1
 """Step of depth on the grid, far below any sensor's noise; prepared files hold its multiples."""
 
 
 def cell_weights(start: int, length: int, cells: int, size: int) -> Float[np.ndarray, "cells size"]:
-    """Share of each of `size` pixels that falls into each cell, when the pixels
-    start ... start + length - 1 of an axis are divided into `cells` equal cells."""
+    """Returns the share of each of an axis's `size` pixels that falls into each cell.
+
+    The pixels start ... start + length - 1 are divided into `cells` equal cells.
+    """
     edges = start + length * np.arange(cells + 1) / cells
     pixel = np.arange(size)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
@@ -29,10 +31,12 @@ def depth_to_grid(
     grid: tuple[int, int],
     background_mm: float = 0.0,
 ) -> Float[np.ndarray, "n rows cols"]:
-    """Area-weighted mean over the valid (non-zero) pixels of every cell, in mm.
+    """Reduces depth images to the net's grid: every cell is the mean over its valid pixels, in mm.
 
-    A cell without a valid pixel gets the image's lower median cell + `background_mm`: 0 where a
-    hole is a gap in a surface, more where a removed background was further away. Values are
+    A pixel is valid where it is not 0, and weighs as much as the area of it that lies in the cell.
+    `crop` is (x, y, width, height) px, `grid` (rows, columns). A cell without a valid pixel becomes
+    the image's lower median cell + `background_mm`, which is 0 where a hole is a gap in a surface,
+    and more where a removed background was further away. Values are
     multiples of `UNIT_MM`, as prepared files hold them: a net sees the same depth in training and
     in prediction.
     """
@@ -49,15 +53,18 @@ def depth_to_grid(
 
 
 def _reduction(size, crop, grid):
-    """How area means are taken: by OpenCV, many times faster, where that is the same, which needs
-    cells no smaller than pixels and a crop that lies in an image of `size` (rows, columns)."""
+    """Chooses how area means are computed in an image of `size` (rows, columns).
+
+    OpenCV is many times faster. It gives the same means where cells are no smaller than pixels and
+    the crop lies inside the image.
+    """
     x, y, width, height = crop
     in_image = 0 <= x <= size[1] - width and 0 <= y <= size[0] - height
     return _resize if in_image and height >= grid[0] and width >= grid[1] else _products
 
 
 def _products(images, crop, grid):
-    """Area means [n rows cols] of the crop by the cells' weights; what is outside is 0."""
+    """Returns area means [n rows cols] by the cells' weights; outside of the image all is 0."""
     x, y, width, height = crop
     rows = cell_weights(y, height, grid[0], images.shape[1])
     cols = cell_weights(x, width, grid[1], images.shape[2])
@@ -65,14 +72,14 @@ def _products(images, crop, grid):
 
 
 def _resize(images, crop, grid):
-    """The same by OpenCV."""
+    """Returns the same as `_products`, by OpenCV."""
     x, y, width, height = crop
     size, inside = (grid[1], grid[0]), images[:, y : y + height, x : x + width]
     return np.stack([cv2.resize(i, size, interpolation=cv2.INTER_AREA) for i in inside])
 
 
 def _lower_median(mean: Float[np.ndarray, "n rows cols"], empty) -> Float[np.ndarray, " n"]:
-    """Per image, over the cells that are not empty; 0 where all are."""
+    """Returns each image's lower median over the cells that are not empty; 0 where all are."""
     ordered = np.sort(np.where(empty, np.inf, mean).reshape(len(mean), -1), axis=1)
     middle = np.maximum(np.sum(~empty, axis=(1, 2)) - 1, 0) // 2
     median = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
@@ -82,7 +89,10 @@ def _lower_median(mean: Float[np.ndarray, "n rows cols"], empty) -> Float[np.nda
 def joints_to_grid(
     xy: Num[np.ndarray, "*n 2"], crop: Int[np.ndarray, "*m 4"], grid: tuple[int, int]
 ) -> Float[np.ndarray, "*n 2"]:
-    """Camera pixels (x, y) to pixels of the grid (rows, cols)."""
+    """Maps points (x, y) from camera pixels to pixels of the grid (rows, columns).
+
+    `crop` is the part of the image, (x, y, width, height) px, that the grid covers.
+    """
     corner, size = crop[..., :2], crop[..., 2:]
     cells = np.array(grid[::-1], np.float32)
     return ((xy + 0.5 - corner) * (cells / size) - 0.5).astype(np.float32)
@@ -91,17 +101,17 @@ def joints_to_grid(
 def joints_from_grid(
     xy: Num[np.ndarray, "*n 2"], crop: Int[np.ndarray, "*m 4"], grid: tuple[int, int]
 ) -> Float[np.ndarray, "*n 2"]:
-    """Pixels of the grid back to camera pixels: the inverse of `joints_to_grid`."""
+    """Maps points (x, y) from the grid back to camera pixels: the inverse of `joints_to_grid`."""
     corner, size = crop[..., :2], crop[..., 2:]
     cells = np.array(grid[::-1], np.float32)
     return ((xy + 0.5) * (size / cells) + corner - 0.5).astype(np.float32)
 
 
-def inside(xy: Float[np.ndarray, "*n 2"], grid: tuple[int, int]):
-    """Whether a point lies on the grid, half a pixel of border included. bool [*n]"""
+def inside(xy: Float[np.ndarray, "*n 2"], grid: tuple[int, int]) -> Bool[np.ndarray, "*n"]:
+    """Tells which points (x, y) lie on the grid (rows, columns), whose pixels reach from -0.5."""
     return np.all((xy >= -0.5) & (xy < np.array(grid[::-1]) - 0.5), axis=-1)
 
 
 def standardise(grid_mm: Float[np.ndarray, "n h w"], scale_mm: float) -> Float[np.ndarray, "n h w"]:
-    """Each image minus its own mean (the paper, Sec. III-B), in units of `scale_mm`."""
+    """Subtracts each image's own mean (the paper, Sec. III-B), and divides by `scale_mm`."""
     return (grid_mm - grid_mm.mean(axis=(1, 2), keepdims=True)) / np.float32(scale_mm)

@@ -1,7 +1,7 @@
 """Joints -> the 20 target masks of the paper's Sec. II-A: 12 joints, then 8 connections.
 
-One definition for numpy, `jax.numpy` and `tf.experimental.numpy`: the array module is the first
-argument, so that the input pipeline and the jitted training step cannot draw different targets.
+Numpy, `jax.numpy` and `tf.experimental.numpy` share one definition, whose first argument is the
+array module: the input pipeline and the jitted training step cannot draw different targets.
 """
 
 import dataclasses
@@ -11,18 +11,23 @@ from jaxpose.body.skeleton import CONNECTIONS
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The masks that one stage is trained on; px of the net's grid."""
+    """Sizes of the masks that one stage is trained on, in px of the net's grid."""
 
     radius_px: float
+    """Radius of a joint's disc, and thickness of a connection's rectangle."""
     std_px: float | None = None
-    """None: binary masks, for the detection net; else Gaussian ones, for the regression net."""
+    """Standard deviation of Gaussian masks, for the regression net. None: binary masks, for the
+    detection net."""
 
     def draw(self, xp, xy, visible, grid: tuple[int, int]):
+        """Draws masks of this size, as the function `draw` does."""
         return draw(xp, xy, visible, grid, self.radius_px, self.std_px)
 
 
 def draw(xp, xy, visible, grid: tuple[int, int], radius_px: float, std_px: float | None = None):
-    """Masks float32 [*n h w 20] of joints xy float32 [*n 12 2], visible bool [*n 12].
+    """Draws the masks float32 [*n h w 20] of joints xy float32 [*n 12 2], visible bool [*n 12].
+
+    `xp` is the array module; xy are (x, y) in px of the grid (rows, columns).
 
     A joint is the disc of radius `radius_px` around (x, y), a connection the rectangle along it
     of total thickness `radius_px`. Binary by default; with `std_px` the same supports carry
@@ -32,7 +37,7 @@ def draw(xp, xy, visible, grid: tuple[int, int], radius_px: float, std_px: float
     paper: unclear, "thickness r" taken as the full width of the rectangle (Du et al. 2018: half
     of it); "along the connection direction" taken as a function of the distance to the segment.
     """
-    axes = (1,) * (len(xy.shape) - 2)  # of the frames; arrays are broadcast at one rank
+    axes = (1,) * (len(xy.shape) - 2)  # the axes *n: arrays of different rank are never broadcast
     ys = xp.reshape(xp.arange(grid[0], dtype=xp.float32), (*axes, grid[0], 1, 1))
     xs = xp.reshape(xp.arange(grid[1], dtype=xp.float32), (*axes, 1, grid[1], 1))
     root, end = ([pair[k] for pair in CONNECTIONS] for k in (0, 1))
@@ -51,9 +56,11 @@ def draw(xp, xy, visible, grid: tuple[int, int], radius_px: float, std_px: float
     bar = (advance >= 0) & (advance <= length2) & (from_axis <= (radius_px / 2) ** 2)
     bar = bar & (length2 > 0)  # two joints on one point have no axis between them
 
-    seen = visible[..., None, None, :]
-    both = xp.stack([seen[..., a] & seen[..., b] for a, b in CONNECTIONS], axis=-1)
-    support = xp.concatenate([disc & seen, bar & both], axis=-1)
+    joint_visible = visible[..., None, None, :]
+    connection_visible = xp.stack(
+        [joint_visible[..., a] & joint_visible[..., b] for a, b in CONNECTIONS], axis=-1
+    )
+    support = xp.concatenate([disc & joint_visible, bar & connection_visible], axis=-1)
     distance2 = xp.concatenate([from_joint, from_axis], axis=-1)
     value = xp.ones_like(distance2)
     if std_px is not None:

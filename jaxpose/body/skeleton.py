@@ -1,4 +1,4 @@
-"""The infant's limb model: names and indices of joints, connections and limbs.
+"""The limb model of an infant: names and indices of joints, connections and limbs.
 
 Joint maps come first and connection maps after them, in the order below, everywhere in the
 project: detection maps, confidence maps, masks, tables. Right and left are the infant's own.
@@ -27,7 +27,7 @@ CONNECTIONS = tuple(
 CONNECTION_NAMES = tuple(f"{JOINTS[a]}-{JOINTS[b].split('_')[1]}" for a, b in CONNECTIONS)
 
 MAPS = len(JOINTS) + len(CONNECTIONS)
-"""Channels of a detection or confidence map: 12 joints, then 8 connections."""
+"""Number of detection maps, and of confidence maps: 12 joints, then 8 connections."""
 
 SHOULDERS = (JOINTS.index("right_shoulder"), JOINTS.index("left_shoulder"))
 HIPS = (JOINTS.index("right_hip"), JOINTS.index("left_hip"))

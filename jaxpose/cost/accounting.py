@@ -1,4 +1,4 @@
-"""A net's layers -> weights, parameters, MACs and bytes, counted from shapes.
+"""A net's layers -> weights, parameters, MACs and bytes, all counted from shapes.
 
 A MAC is one multiplication and one addition. *Nominal* MACs count every kernel tap at every
 output pixel, as fvcore, ptflops and torchinfo do; *useful* ones exclude the taps that only
@@ -24,9 +24,11 @@ class Cost:
     """Cost of one layer, or of a net, for one clip in float32."""
 
     kernel_weights: int
+    """Numbers in the kernels of the convolutions."""
     parameters: int
     """Trained numbers: kernel weights, biases, scale and shift of batch norm."""
     biases: int
+    """Biases of the convolutions."""
     norm_parameters: int
     """Scale and shift of batch norm."""
     running_statistics: int
@@ -58,21 +60,24 @@ class Cost:
 
 
 def layer_cost(layer: Layer, clip: tuple[int, int, int], *, first: bool = False) -> Cost:
-    """Counts one layer. `clip` is (frames, rows, columns) of the net's input; `first`: the layer
-    reads that input, whose gradient is not computed."""
+    """Counts one layer.
+
+    `clip` is (frames, rows, columns) of the net's input. `first` says that the layer reads that
+    input, whose gradient is not computed.
+    """
     source = (clip[0], clip[1] // layer.shrink, clip[2] // layer.shrink)
     up = layer.transposed
     target = tuple(n * s if up else n // s for n, s in zip(source, layer.stride, strict=True))
     strided = layer.stride != (1, 1, 1)
     weights = math.prod(layer.kernel) * layer.cin // layer.groups * layer.cout
-    # Over a strided kernel, every pixel of the coarse side meets every tap, none of them padding.
+    # With a strided kernel every pixel of the coarse side uses every tap, none of them on padding.
     coarse = source if up else target
     nominal = weights * math.prod(coarse)
     useful = weights // math.prod(layer.kernel)
     for size, extent in zip(coarse, layer.kernel, strict=True):
         useful *= size * extent if strided else _taps_inside(size, extent)
-    inputs, outputs = layer.cin * math.prod(source), layer.cout * math.prod(target)
-    moved = 4 * (inputs + weights + outputs)
+    input_size, output_size = layer.cin * math.prod(source), layer.cout * math.prod(target)
+    moved = 4 * (input_size + weights + output_size)
     norm = layer.cout if layer.norm else 0
     convolutions = 2 if first else 3  # all with the same products, operands and results
     return Cost(
@@ -84,11 +89,11 @@ def layer_cost(layer: Layer, clip: tuple[int, int, int], *, first: bool = False)
         macs_nominal=nominal,
         macs_useful=useful,
         bytes=moved,
-        activation_bytes=4 * outputs,
+        activation_bytes=4 * output_size,
         train_macs_nominal=convolutions * nominal,
         train_macs_useful=convolutions * useful,
         train_bytes=convolutions * moved,
-        train_stored_bytes=4 * outputs * (2 if layer.norm else 1),
+        train_stored_bytes=4 * output_size * (2 if layer.norm else 1),
     )
 
 

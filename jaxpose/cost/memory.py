@@ -1,5 +1,7 @@
-"""Memory that a training step needs, memory of the machine, and the micro-batches that make a step
-fit; and a setting that keeps freed memory in the process."""
+"""Memory of a training step and of the machine, and the micro-batches that make a step fit.
+
+`keep_freed` is a setting of the process: memory that it frees stays with it.
+"""
 
 import ctypes
 from collections.abc import Iterable
@@ -17,26 +19,25 @@ SHARE = 0.6
 """Share of the machine's memory that a step may take. The rest is data, weights, other programs."""
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
-"""Of glibc's malloc.h."""
+"""Numbers of malloc's options in glibc's malloc.h."""
 
 
 def keep_freed() -> dict[str, int]:
-    """Lets this process keep the memory that it frees, for what it asks for next.
+    """Lets this process keep the memory that it frees, for its next allocations.
 
-    XLA allocates hundreds of MB in every step, which glibc gives back to the system each time, to
-    get them again page by page: 80,000 to 135,000 page faults a step, or 2 MB pages where the
-    system has any left. To be called before JAX computes. Returns the options of malloc that were
-    set: none where there is no glibc.
+    XLA allocates hundreds of MB in every step. By default glibc returns them to the system each
+    time and gets them back page by page, with 80,000 to 135,000 page faults a step. Call this
+    before JAX computes. Returns the options of malloc that were set: none without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return {}
     options = (
-        ("mmap_max", _MMAP_MAX, 0),  # arrays out of the heap,
-        ("trim_threshold", _TRIM_THRESHOLD, -1),  # which does not shrink,
-        ("top_pad", _TOP_PAD, 2**28),  # and grows in large steps;
-        ("arena_max", _ARENA_MAX, 1),  # one for all threads: only the first can be large
+        ("mmap_max", _MMAP_MAX, 0),  # arrays are allocated in the heap
+        ("trim_threshold", _TRIM_THRESHOLD, -1),  # the heap does not shrink
+        ("top_pad", _TOP_PAD, 2**28),  # it grows in large steps
+        ("arena_max", _ARENA_MAX, 1),  # one heap for all threads: only the first can be large
     )
     return {name: value for name, option, value in options if mallopt(option, value)}
 
@@ -44,10 +45,11 @@ def keep_freed() -> dict[str, int]:
 def step_bytes(
     layers: Iterable[Layer], clip: tuple[int, int, int], batch: int, lowering: Lowering
 ) -> float:
-    """Estimates the temporary memory of a training step in float32.
+    """Estimates the temporary memory of a training step in float32, in bytes.
 
-    A compiled step keeps every convolution's output, what batch norm and ReLU make of it, and
-    gradients on their way: a multiple of the outputs that each lowering states."""
+    A compiled step stores the output of every convolution, that of batch norm and ReLU, and
+    gradients: a multiple of the convolutions' outputs, which each lowering states.
+    """
     layers = [*layers]
     costs = layer_costs(layers, clip)
     return batch * sum(
@@ -57,7 +59,7 @@ def step_bytes(
 
 
 def machine_bytes() -> int:
-    """Memory of the default device; on a CPU the machine's, or the container's limit."""
+    """Returns the default device's memory in bytes; on a CPU the machine's, or a container's."""
     if platform() != "cpu":
         return jax.devices()[0].memory_stats()["bytes_limit"]
     allowed = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
@@ -72,7 +74,8 @@ def micro_batches(
     lowering: Lowering,
     available: int,
 ) -> int:
-    """Returns the fewest equal parts of a batch of which one fits; single clips if none does."""
+    """Returns the smallest number of equal parts of a batch of which one fits into `available`
+    bytes, times `SHARE`; `batch`, that is single clips, if none fits."""
     need = step_bytes(layers, clip, batch, lowering)
     parts = (n for n in range(1, batch + 1) if batch % n == 0)
     return next((n for n in parts if need / n <= SHARE * available), batch)

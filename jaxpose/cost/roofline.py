@@ -1,8 +1,8 @@
 """A net's costs and a machine's ceilings -> the shortest time that the net can take there.
 
-Every convolution takes as long as its arithmetic or its data, whichever is longer; batch norm and
-ReLU, where they are not fused into it, pass over its output once more. Ceilings from data sheets
-give a prediction, measured ones a bound.
+Every convolution takes as long as its arithmetic or as moving its data, whichever is longer. Batch
+norm and ReLU, where they are not fused into it, pass over its output once more. Ceilings from data
+sheets give a prediction; measured ceilings give a bound.
 """
 
 import dataclasses
@@ -35,11 +35,16 @@ def least_seconds(
     fused: bool = False,
     useful: bool = False,
 ) -> float:
-    """Returns the shortest time in seconds.
+    """Returns the shortest time of a forward pass, or of a training step, in seconds.
 
-    `clip` is (frames, rows, columns). `fused`: batch norm and ReLU take no time (never in
-    training). `useful`: taps on padding are skipped. Weights are read once per batch, activations
-    once per clip.
+    Args:
+      layers: the net's layers in the order in which they run.
+      clip: (frames, rows, columns) of the net's input.
+      ceilings: highest rates of the machine.
+      batch: number of clips. Weights are moved once per batch, activations once per clip.
+      training: the time is that of a training step.
+      fused: batch norm and ReLU take no time in a forward pass.
+      useful: taps that only multiply padding are skipped.
     """
     layers, total = tuple(layers), 0.0
     for layer, cost in zip(layers, layer_costs(layers, clip), strict=True):

@@ -1,38 +1,31 @@
 """Durations of several ways of doing one task, measured so that they can be compared.
 
-call      one execution, timed from its start until the result exists
-visit     a few calls of one subject in a row, with inputs from a pool in turn; the first one, after
-          other subjects ran, is recorded apart: it takes longer than calls that follow one another
-block     one visit of every subject, in random order; a control is visited twice (A/A)
-process   blocks in one fresh process: compilation, memory layout and threads start anew
+    call      one execution, timed from its start until the result exists
+    visit     a few calls of one subject in a row, each with the next input of a pool; the first
+              call, after other subjects ran, takes longer than the others and is recorded apart
+    block     one visit of every subject, in random order; a control is visited twice (A/A)
+    process   blocks in one fresh process: compilation, memory layout and threads start anew
 
-A ratio is taken within a block, so that a disturbance of the machine affects both sides. Its
-interval resamples processes, then the blocks in them. With a single process the spread between
-processes is unknown, and there is no interval. The spread of a control against itself is the
-smallest difference that can be told from noise.
+`jaxpose.cost.ratios` compares the visits of two subjects.
 """
 
 import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 POOL = 8
-"""Number of inputs that a subject's calls use in turn, so that no call finds its own in the
-cache."""
-RESAMPLES = 2000
-P90_CALLS, P95_CALLS = 20, 40
-"""Smallest numbers of calls from which these percentiles are reported: two calls lie above."""
+"""Number of inputs that the calls use in turn, so that an input is no longer in the cache."""
 
 
 class Timed:
-    """A subject in this process.
+    """A subject whose calls are timed in this process.
 
-    `call(k)` works on input k of the pool and returns when its result exists; `clock` counts
+    `call(k)` computes with input k of the pool and returns when its result exists. `clock` returns
     seconds.
     """
 
@@ -42,7 +35,7 @@ class Timed:
         self.call, self.clock, self.turn = call, clock, 0
 
     def visit(self, calls: int) -> list[float]:
-        """Returns the seconds of each of `calls` calls."""
+        """Calls the subject `calls` times; returns the seconds of each call."""
         seconds = []
         for _ in range(calls):
             began = self.clock()
@@ -75,13 +68,14 @@ any more."""
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """Number of calls in a visit."""
+    """Rule for the number of calls in a visit."""
 
     visit_s: float = 0.5
     """A visit has as many calls as fit into this time."""
     most_calls: int = 10
 
     def calls(self, call_s: float) -> int:
+        """Returns the number of calls in a visit of a subject whose call takes `call_s` seconds."""
         return int(min(self.most_calls, max(1, self.visit_s // max(call_s, 1e-9))))
 
 
@@ -92,8 +86,11 @@ def warm_up(
     agree: float = 0.02,
     calls: int = 3,
 ) -> float:
-    """Calls a subject until three successive medians of `calls` calls agree within the share
-    `agree`, or for `most_s` seconds, at least once. Returns the seconds of a call at the end."""
+    """Calls a subject until its times are steady; returns the seconds of a call at the end.
+
+    Times are steady when three successive medians of `calls` calls agree within the share `agree`.
+    The subject is called at least once, and for at most about `most_s` seconds.
+    """
     medians, spent = [], 0.0
     while True:
         # A slow subject makes one call at a time.
@@ -119,126 +116,11 @@ def run_block(
 ) -> Iterator[Visit]:
     """Visits every subject once, and every control once more, in random order.
 
-    `call_s` maps a subject to the approximate seconds of a call.
+    `call_s` maps a subject to the approximate seconds of a call; `process` and `block` number the
+    visits.
     """
     todo = [(name, False) for name in call_s] + [(name, True) for name in controls]
     for position, chosen in enumerate(rng.permutation(len(todo))):
         name, twin = todo[chosen]
         first, *seconds = visit(name, 1 + pace.calls(call_s[name])) or [math.nan]
         yield Visit(name, process, block, position, twin, tuple(seconds), first)
-
-
-# ---- statistics ----
-
-
-class Summary(NamedTuple):
-    """All timed calls of a subject, in ms."""
-
-    median_ms: float
-    p90_ms: float | None
-    """None from fewer than `P90_CALLS` calls."""
-    p95_ms: float | None
-    """None from fewer than `P95_CALLS` calls."""
-    iqr_ms: float
-    n: int
-    """Number of calls."""
-    blocks: int
-    processes: int
-    after_pause_ms: float
-    """Median of the calls that came first in a visit, which are not among the others."""
-
-
-def summarise(visits: Sequence[Visit]) -> Summary:
-    ms = 1e3 * np.concatenate([v.seconds for v in visits])
-    low, median, high, p90, p95 = np.quantile(ms, (0.25, 0.5, 0.75, 0.9, 0.95)).tolist()
-    return Summary(
-        median_ms=median,
-        p90_ms=p90 if len(ms) >= P90_CALLS else None,
-        p95_ms=p95 if len(ms) >= P95_CALLS else None,
-        iqr_ms=high - low,
-        n=len(ms),
-        blocks=len({(v.process, v.block) for v in visits}),
-        processes=len({v.process for v in visits}),
-        after_pause_ms=1e3 * float(np.median([v.after_pause for v in visits])),
-    )
-
-
-class Ratio(NamedTuple):
-    """The time of `over` against the time of `of`, in both usual forms, with 95 % intervals; no
-    interval where both were timed in one process alone."""
-
-    speedup: float
-    """t_over / t_of: 2 is twice as fast."""
-    interval: tuple[float, float] | None
-    reduction: float
-    """1 - t_of / t_over: 0.5 is twice as fast."""
-    reduction_interval: tuple[float, float] | None
-    blocks: int
-    processes: int
-
-
-def compare(of: Sequence[Visit], over: Sequence[Visit], *, seed: int = 0) -> Ratio | None:
-    """Returns the geometric mean over blocks of the ratio of medians; None if no block has both."""
-    logs = _log_ratios(of, over)
-    if not logs:
-        return None
-    middle = np.exp(np.concatenate(logs).mean())
-    low, high = _interval(logs, seed) if len(logs) > 1 else (None, None)
-    return Ratio(
-        speedup=float(middle),
-        interval=None if low is None else (low, high),
-        reduction=float(1 - 1 / middle),
-        reduction_interval=None if low is None else (1 - 1 / low, 1 - 1 / high),
-        blocks=sum(map(len, logs)),
-        processes=len(logs),
-    )
-
-
-def compare_with_better(
-    of: Sequence[Visit], others: Mapping[str, Sequence[Visit]], *, seed: int = 0
-) -> tuple[str, Ratio] | None:
-    """Compares with the better of several: the smallest of the ratios, with its own interval, and
-    the name of that opponent. None if no block has `of` and one of them."""
-    ratios = {name: compare(of, over, seed=seed) for name, over in others.items()}
-    ratios = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-    return min(ratios.items(), key=lambda item: item[1].speedup, default=None)
-
-
-def _interval(logs: list[np.ndarray], seed: int) -> tuple[float, float]:
-    """Interval of the geometric mean, by resampling processes, then blocks. `logs` has one array
-    of blocks per process."""
-    rng = np.random.default_rng(seed)
-    count = np.array([len(values) for values in logs])
-    padded = np.zeros((len(logs), count.max()))
-    for values, row in zip(logs, padded, strict=True):
-        row[: len(values)] = values
-    processes = rng.integers(len(logs), size=(RESAMPLES, len(logs)))
-    blocks = rng.random((*processes.shape, count.max())) * count[processes][..., None]
-    drawn = padded[processes[..., None], blocks.astype(int)]
-    counts = np.arange(count.max()) < count[processes][..., None]
-    means = (drawn * counts).sum((1, 2)) / counts.sum((1, 2))
-    middle = np.exp(np.concatenate(logs).mean())
-    low, high = np.exp(np.quantile(means, (0.025, 0.975)))
-    # The interval always contains the point.
-    return float(min(low, middle)), float(max(high, middle))
-
-
-def control_spread(visits: Sequence[Visit]) -> float | None:
-    """Returns the 95th percentile of |ratio - 1| of a control's two visits in a block: smaller
-    differences are noise. None without a control."""
-    first, twin = [v for v in visits if not v.twin], [v for v in visits if v.twin]
-    logs = _log_ratios(first, twin)
-    return float(np.exp(np.quantile(np.abs(np.concatenate(logs)), 0.95)) - 1) if logs else None
-
-
-def _log_ratios(of: Sequence[Visit], over: Sequence[Visit]) -> list[np.ndarray]:
-    """Per process, the log of over / of in every block that has both."""
-    medians = [
-        {(v.process, v.block): float(np.median(v.seconds)) for v in visits} for visits in (of, over)
-    ]
-    shared = sorted(medians[0].keys() & medians[1].keys())
-    logs: dict[int, list[float]] = {}
-    for process, block in shared:
-        ratio = medians[1][process, block] / medians[0][process, block]
-        logs.setdefault(process, []).append(float(np.log(ratio)))
-    return [np.array(values) for values in logs.values()]

@@ -7,9 +7,9 @@ from jaxtyping import Float
 def combine(
     detection: Float[np.ndarray, "*n h w maps"], regression: Float[np.ndarray, "*n h w maps"]
 ) -> Float[np.ndarray, "*n h w maps"]:
-    """Returns the geometric mean of detection probabilities and confidence maps.
+    """Returns the geometric mean of detection probabilities and confidence maps, pixel by pixel.
 
-    A place that either net excludes is excluded, so a regression map without a peak no longer
-    falls back to a maximum far from the limb. A perfect peak is about 1 in both.
+    It is 0 wherever either net excludes a joint, so a regression map without a peak does not fall
+    back to a maximum far from the limb. A perfect peak is about 1 in all three.
     """
     return np.sqrt(detection * np.maximum(regression, 0))

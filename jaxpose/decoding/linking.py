@@ -1,8 +1,8 @@
 """Maps of one frame [h w 20] -> its pose: which candidate of each joint belongs to which limb.
 
-A linker gets the candidates of the 12 joints and the link scores of the 8 connections, and
-chooses at most one candidate per joint. `bipartite` is the paper's (Sec. II-B); `chain` also
-weighs the peaks' heights, which a link's mean does not know, and is the default.
+A linker receives the candidates of the 12 joints and the link scores of the 8 connections, and
+chooses at most one candidate per joint. `bipartite` is the paper's (Sec. II-B). `chain`, the
+default, adds the heights of the peaks, of which the mean along a link says nothing.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,21 @@ from jaxpose.body.skeleton import CONNECTIONS, JOINTS, LIMBS
 from jaxpose.decoding.peaks import Decoding, find_peaks, sample
 
 Candidates = list[Float[np.ndarray, "_ 3"]]
-"""Per joint (x, y, score), best first."""
+"""One array per joint, whose rows are (x, y, score), best first; px of the maps."""
 
 Links = list[Float[np.ndarray, "_ _"]]
-"""Per connection the score of each candidate of its first joint with each of its second."""
+"""One array per connection: the score of each candidate of its first joint (rows) with each of its
+second (columns)."""
 
 Linker = Callable[[Candidates, Links], Int[np.ndarray, "12"]]
 """Chooses the index of each joint's candidate, -1 for a joint that is not found."""
 
 
 class Pose(NamedTuple):
-    """One frame's joints, in px of the maps.
+    """The joints of one frame, (x, y) in px of the maps.
 
-    A joint that is not found has its map's maximum for a position, so that every joint can be
-    compared with the truth; `found` tells the two apart, and `score` is the map's value there.
+    A joint that is not found is at its map's maximum, so that every joint can be compared with the
+    truth; `found` is False for it. `score` is the map's value at the position.
     """
 
     xy: Float[np.ndarray, "12 2"]
@@ -38,7 +39,7 @@ class Pose(NamedTuple):
 
 
 class Poses(NamedTuple):
-    """`Pose` of n frames, stacked."""
+    """The poses of n frames, with the fields of `Pose`."""
 
     xy: Float[np.ndarray, "n 12 2"]
     score: Float[np.ndarray, "n 12"]
@@ -46,9 +47,10 @@ class Poses(NamedTuple):
 
 
 def chain(candidates: Candidates, links: Links) -> Int[np.ndarray, "12"]:
-    """Per limb the candidates with the largest sum of peak scores and link scores.
+    """Chooses for each limb the candidates with the largest sum of peak scores and link scores.
 
-    A joint without candidates is skipped and its links do not count: found = has a candidate.
+    A joint is found if it has a candidate. One without candidates is skipped, and its links do not
+    count.
     """
     chosen = np.full(len(JOINTS), -1)
     for limb, joints in enumerate(LIMBS.values()):
@@ -65,11 +67,11 @@ def chain(candidates: Candidates, links: Links) -> Int[np.ndarray, "12"]:
 
 
 def bipartite(candidates: Candidates, links: Links) -> Int[np.ndarray, "12"]:
-    """The paper's linking (Sec. II-B; Du et al. 2018): maximum-weight bipartite matchings.
+    """Links by maximum-weight bipartite matchings, as the paper (Sec. II-B; Du et al. 2018).
 
-    The matches of a limb's two connections are joined into chains over shared middle candidates;
-    the chain with the largest sum of link scores is the limb. The joints that it does not reach
-    are not found, whatever their candidates.
+    The matches of a limb's two connections are joined into chains over shared middle candidates.
+    The chain with the largest sum of link scores is the limb. Joints that it does not reach are not
+    found, even if they have candidates.
     """
     chosen = np.full(len(JOINTS), -1)
     for limb, joints in enumerate(LIMBS.values()):
@@ -90,7 +92,7 @@ LINKERS: dict[str, Linker] = {"chain": chain, "bipartite": bipartite}
 
 
 def match(link: Float[np.ndarray, "a b"]) -> list[tuple[int, int]]:
-    """The one-to-one pairs with the largest sum of link scores; only pairs above 0."""
+    """Returns the one-to-one pairs (row, column) with the largest sum of scores, all above 0."""
     rows, columns = linear_sum_assignment(np.maximum(link, 0), maximize=True)
     return [(int(a), int(b)) for a, b in zip(rows, columns, strict=True) if link[a, b] > 0]
 
@@ -98,7 +100,10 @@ def match(link: Float[np.ndarray, "a b"]) -> list[tuple[int, int]]:
 def score_links(
     maps: Float[np.ndarray, "h w 20"], candidates: Candidates, points: int = 10
 ) -> Links:
-    """Mean of each connection's map at `points` equally spaced points, both ends included."""
+    """Scores every pair of candidates by the mean of its connection's map along the segment.
+
+    The map is read at `points` equally spaced points, both ends included.
+    """
     along = np.linspace(0, 1, points)[:, None]
     links = []
     for k, (a, b) in enumerate(CONNECTIONS):
@@ -109,7 +114,10 @@ def score_links(
 
 
 def pose(maps: Float[np.ndarray, "h w 20"], decoding: Decoding, linker: Linker = chain) -> Pose:
-    """Decodes one frame: 12 joint maps, then 8 connection maps, a perfect peak about 1."""
+    """Decodes the maps of one frame: 12 joint maps, then 8 connection maps.
+
+    A perfect peak is about 1, as in `poses`.
+    """
     maps = np.ascontiguousarray(maps)
     candidates, fallback = find_peaks(maps[..., : len(JOINTS)], decoding)
     chosen = linker(candidates, score_links(maps, candidates, decoding.points))
@@ -122,9 +130,9 @@ def pose(maps: Float[np.ndarray, "h w 20"], decoding: Decoding, linker: Linker =
 
 
 def poses(maps: Float[np.ndarray, "n h w 20"], decoding: Decoding, linker: Linker = chain) -> Poses:
-    """Decodes n >= 1 frames, each by itself.
+    """Decodes the maps of n >= 1 frames, each by itself.
 
-    Maps must have been divided by the scale of their targets, so that a perfect peak is about 1:
+    A perfect peak must be about 1, so maps of targets with another scale are divided by it first:
     `min_score` and the balance of peaks and links depend on it.
     """
     frames = [pose(frame, decoding, linker) for frame in maps]
@@ -132,5 +140,5 @@ def poses(maps: Float[np.ndarray, "n h w 20"], decoding: Decoding, linker: Linke
 
 
 def _pair(links: Links, limb: int) -> tuple[np.ndarray, np.ndarray]:
-    """Link scores of a limb's upper and lower connection."""
+    """Returns the link scores of a limb's upper and lower connection."""
     return links[2 * limb], links[2 * limb + 1]

@@ -1,7 +1,7 @@
 """Poses and maps against the truth -> RMSD (eq. 1), missed rate, PCK, Dice, and baselines.
 
-Positions are (x, y) in px of the grid on which they were decoded, [n 12 2]; only `limb_rmsd` can
-change the unit. A number that nothing was counted for is NaN in an array, None in a dictionary.
+Positions [n 12 2] are (x, y); lengths and errors have their unit, which is px of the grid unless
+the caller converted it. Where nothing counts, a number is NaN in an array and None in a dictionary.
 """
 
 import numpy as np
@@ -18,9 +18,9 @@ _LIMB_JOINTS = np.array(list(LIMBS.values()))
 def limb_rmsd(
     predicted_xy: Positions, true_xy: Positions, counted: Flags
 ) -> Float[np.ndarray, "n 4"]:
-    """Root-mean-square distance per frame and limb (eq. 1), over the limb's counted joints.
+    """Returns the root-mean-square distance per frame and limb (eq. 1), in the positions' unit.
 
-    In the unit of the positions. NaN where none of the limb's joints counts.
+    The mean is over the limb's joints that are `counted`; NaN where none of them is.
     """
     squared = ((predicted_xy - true_xy).astype(np.float64) ** 2).sum(axis=-1)
     total = np.where(counted, squared, 0)[:, _LIMB_JOINTS].sum(axis=-1)
@@ -28,7 +28,7 @@ def limb_rmsd(
 
 
 def error_table(rmsd: Float[np.ndarray, "n 4"]) -> dict[str, dict[str, float | None]]:
-    """Median, interquartile range (p75 - p25) and mean per limb; `all` pools the limbs."""
+    """Returns median, interquartile range (p75 - p25) and mean per limb; `all` pools the limbs."""
     columns = dict(zip(LIMBS, rmsd.T, strict=True)) | {"all": rmsd.ravel()}
     return {name: _spread(values[~np.isnan(values)]) for name, values in columns.items()}
 
@@ -41,22 +41,22 @@ def _spread(values: Float[np.ndarray, "n"]) -> dict[str, float | None]:
 
 
 def missed_rate(found: Flags, visible: Flags) -> float | None:
-    """Share of the visible joints that were not found."""
+    """Returns the share of the visible joints that were not found."""
     return _share(~found[visible])
 
 
 def hidden_found_rate(found: Flags, visible: Flags) -> float | None:
-    """Share of the joints without truth that were found nevertheless."""
+    """Returns the share of the joints without truth that were found nevertheless."""
     return _share(found[~visible])
 
 
 def pck(
     predicted_xy: Positions, true_xy: Positions, counted: Flags, torso_px: Float[np.ndarray, "n"]
 ) -> dict[str, float | None]:
-    """Share of the counted joints within half, and within a quarter, of the torso's length.
+    """Returns the shares of counted joints within half and a quarter of the torso's length.
 
-    Frames whose torso length is NaN do not count. Joints that were not found belong here with
-    their fallback position: leaving them out would reward silence.
+    Frames whose torso length is NaN do not count. Joints that were not found should be counted, at
+    their fallback position: without them, a decoder would gain by reporting fewer joints.
     """
     distance = np.linalg.norm(predicted_xy - true_xy, axis=-1)
     counted = counted & ~np.isnan(torso_px)[:, None]
@@ -69,11 +69,11 @@ def pck(
 def torso_length(
     true_xy: Positions, visible: Flags, subject: Shaped[np.ndarray, "n"]
 ) -> Float[np.ndarray, "n"]:
-    """Distance from mid-shoulders to mid-hips: per frame, its subject's median, in px.
+    """Returns each frame's torso length: the median of its subject, from mid-shoulders to mid-hips.
 
-    A median because in a frame with a missing shoulder or hip there is nothing to measure. A
-    subject without any complete frame gets the median of the other subjects' lengths; if none
-    has one, all are NaN.
+    The median is over the frames in which both shoulders and both hips are visible. A subject
+    without such a frame gets the median of the other subjects' lengths; if no subject has one, all
+    lengths are NaN.
     """
     shoulders, hips = (true_xy[:, list(pair)].mean(axis=1) for pair in (SHOULDERS, HIPS))
     length = np.linalg.norm(shoulders - hips, axis=-1).astype(np.float64)
@@ -86,7 +86,7 @@ def torso_length(
 def map_counts(
     predicted: Bool[np.ndarray, "*frames maps"], truth: Bool[np.ndarray, "*frames maps"]
 ) -> Int[np.ndarray, "3 maps"]:
-    """Pixels per map that are true positives, false positives, false negatives.
+    """Counts the true positive, false positive and false negative pixels of every map.
 
     Counts of several batches add up; `dice_recall` turns their sum into scores.
     """
@@ -96,10 +96,10 @@ def map_counts(
 
 
 def dice_recall(counts: Int[np.ndarray, "3 20"]) -> dict[str, dict[str, float | None]]:
-    """Dice 2tp / (2tp + fp + fn) and recall tp / (tp + fn), each {"joints", "connections"}.
+    """Returns Dice 2tp / (2tp + fp + fn) and recall tp / (tp + fn) from `map_counts`.
 
-    Per map over all its pixels, then the mean over the joint maps and over the connection maps;
-    a map without any pixel to score is left out.
+    Each is {"joints", "connections"}: the mean over the joint maps, and over the connection maps,
+    of the score of each map. A map without a pixel to score is left out.
     """
     tp, fp, fn = counts
     scores = {"dice": _ratio(2 * tp, 2 * tp + fp + fn), "recall": _ratio(tp, tp + fn)}
@@ -113,22 +113,24 @@ def dice_recall(counts: Int[np.ndarray, "3 20"]) -> dict[str, dict[str, float | 
 
 
 def mean_pose(xy: Positions, visible: Flags) -> Float[np.ndarray, "12 2"]:
-    """The constant answer: each joint's mean over the frames in which it is visible.
+    """Returns each joint's mean position over the frames in which it is visible.
 
-    A joint that is never visible gets the mean of the other joints' means: something must be
-    predicted. NaN if no joint is ever visible.
+    A joint that is never visible gets the mean of the other joints' means, because a baseline must
+    predict every joint. NaN if no joint is ever visible.
     """
     total = np.where(visible[..., None], xy, 0).sum(axis=0, dtype=np.float64)
     count = visible.sum(axis=0)[:, None]
-    seen = count > 0
+    ever_visible = count > 0
     means = total / np.maximum(count, 1)
-    return np.where(seen, means, _ratio(means.sum(axis=0, where=seen), seen.sum(axis=0)))
+    return np.where(
+        ever_visible, means, _ratio(means.sum(axis=0, where=ever_visible), ever_visible.sum(axis=0))
+    )
 
 
 def subject_mean_poses(
     xy: Positions, visible: Flags, subject: Shaped[np.ndarray, "n"]
 ) -> dict[str | int, Float[np.ndarray, "12 2"]]:
-    """`mean_pose` of each subject, by subject."""
+    """Returns the `mean_pose` of each subject."""
     return {
         s: mean_pose(xy[subject == s], visible[subject == s]) for s in np.unique(subject).tolist()
     }
@@ -137,10 +139,11 @@ def subject_mean_poses(
 def previous_pose(
     xy: Positions, visible: Flags, starts: Bool[np.ndarray, "n"]
 ) -> tuple[Positions, Flags]:
-    """Each joint's last truth before the frame, in the same sequence, and whether there is one.
+    """Returns each joint's last true position before the frame, and whether it has one.
 
-    Frames are in time order within each sequence; `starts` marks the first of each. An oracle:
-    it has seen the truth one frame ago. NaN where there is no earlier truth.
+    Frames are in time order within each sequence; `starts` marks the first frame of each. A
+    position is NaN where its sequence has no earlier truth. This baseline is an oracle: it knows
+    the truth of the frame before.
     """
     frame = np.arange(len(xy))
     seen = np.maximum.accumulate(np.where(visible, frame[:, None], -1), axis=0)
@@ -152,11 +155,11 @@ def previous_pose(
 
 
 def _ratio(part: Shaped[np.ndarray, "*n"], whole: Shaped[np.ndarray, "*#n"]) -> np.ndarray:
-    """Elementwise part / whole, NaN where the whole is 0."""
+    """Divides part by whole, elementwise; NaN where the whole is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
 def _share(values: Shaped[np.ndarray, "n"]) -> float | None:
-    """Mean of the values that are not NaN."""
+    """Returns the mean of the values that are not NaN; None if there is none."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else None

@@ -1,9 +1,9 @@
 """Confidence maps [h w maps] -> candidates (x, y, score) of each map, best first (Sec. II-B).
 
 Points are (x, y) in pixels of the map; (0, 0) is the centre of the top-left pixel. A blob may be
-a Gaussian, a flat disc or a net's idea of either, may be cut by the border, and is searched for
-at the scale of the masks: a map's own maximum says little, as on a flat disc the first of the
-tied pixels lies a whole radius off.
+a Gaussian or a flat disc, exact or as a net regresses it, and the border may cut it. Maxima are
+therefore searched for in maps smoothed to the scale of the masks: on a flat disc all pixels are
+equal, and the first of them lies a whole radius off the centre.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 MEAN_SHIFTS = 6
-"""Each at least halves what is left of the error, on a whole flat disc as on a Gaussian."""
+"""Number of mean shifts. Each at least halves the remaining error, on a disc and on a Gaussian."""
 
 BACKGROUND = 0.25
 """Share of a window's maximum below which a pixel has no weight in its centroid."""
@@ -25,10 +25,11 @@ class Decoding:
     """How maps become poses.
 
     Attributes:
-        radius_px: the masks' radius r; blobs are sought at this scale, closer ones are merged.
-        min_score: a map's value below which nothing is a candidate; a perfect peak is about 1.
-        max_candidates: best ones kept per joint map.
-        points: points of a candidate segment at which its connection map is read.
+      radius_px: radius of the masks. Blobs are searched for at this scale; of two peaks that are
+        closer than it, the better one is a candidate.
+      min_score: value of a map below which nothing is a candidate; a perfect peak is about 1.
+      max_candidates: largest number of candidates per joint map.
+      points: number of points along a segment at which its connection map is read.
     """
 
     radius_px: float
@@ -38,10 +39,12 @@ class Decoding:
 
 
 class Peaks(NamedTuple):
-    """The candidates of every map, and for each map the one place to fall back to."""
+    """The candidates of every map, and the position of a joint that has none."""
 
-    candidates: list[Float[np.ndarray, "k 3"]]  # per map (x, y, score), best first, k may be 0
-    fallback: Float[np.ndarray, "maps 3"]  # (x, y, score) of the map's maximum, whatever its value
+    candidates: list[Float[np.ndarray, "k 3"]]
+    """Per map, rows (x, y, score), best first; k may be 0."""
+    fallback: Float[np.ndarray, "maps 3"]
+    """(x, y, score) of each map's maximum, whatever its value."""
 
 
 def sample(
@@ -49,7 +52,7 @@ def sample(
     channel: Int[np.ndarray, "*#n"] | int,
     xy: Float[np.ndarray, "*#n 2"],
 ) -> Float[np.ndarray, "*n"]:
-    """Value of one map at each point: bilinear, and outside the map that of the nearest border."""
+    """Reads map `channel` at each point (x, y), bilinearly; outside, at the nearest border."""
     h, w, c = maps.shape
     x, y = np.clip(xy[..., 0], 0, w - 1), np.clip(xy[..., 1], 0, h - 1)
     left, top = np.minimum(x.astype(int), w - 2), np.minimum(y.astype(int), h - 2)
@@ -62,12 +65,16 @@ def sample(
 
 
 def find_peaks(maps: Float[np.ndarray, "h w maps"], decoding: Decoding) -> Peaks:
-    """Non-maximum suppression of every map (Sec. II-B; steps of Du et al. 2018).
+    """Finds the candidates of every map (Sec. II-B; steps of Du et al. 2018).
 
-    A candidate is a maximum among its 4 neighbours that reaches half of the map's own maximum,
-    both in the map smoothed to the masks' scale; it is then moved to the centroid around it and
-    kept if the map, as it came, is at least `min_score` there (its score) and no better candidate
-    lies within `radius_px`. The fallback is the smoothed map's maximum, moved likewise.
+    1. The map is smoothed to the scale of the masks. Its pixels that are no lower than their 4
+       neighbours, and at least half of its maximum, are peaks.
+    2. Each peak is moved to the centroid of the original map around it; its score is the original
+       map's value there.
+    3. Peaks with a score of at least `min_score`, and no better one within `radius_px`, are the
+       candidates.
+
+    The fallback is the smoothed map's maximum, moved in the same way.
     """
     maps = np.ascontiguousarray(maps)
     xy, channel = _smoothed_maxima(maps, decoding)
@@ -81,29 +88,33 @@ def find_peaks(maps: Float[np.ndarray, "h w maps"], decoding: Decoding) -> Peaks
     )
 
 
-def suppress(peaks: Float[np.ndarray, "k 3"], decoding: Decoding) -> Float[np.ndarray, "kept 3"]:
-    """Best first, without those within `radius_px` of a better one; at most `max_candidates`."""
+def suppress(peaks: Float[np.ndarray, "k 3"], decoding: Decoding) -> Float[np.ndarray, "_ 3"]:
+    """Removes the peaks (x, y, score) that lie within `radius_px` of a better one.
+
+    Returns at most `max_candidates` of the others, best first.
+    """
     peaks = peaks[np.argsort(-peaks[:, 2], kind="stable")]
     apart = peaks[:, None, :2] - peaks[:, :2]
     near = (apart**2).sum(axis=2) <= decoding.radius_px**2
-    stored, taken = [], np.zeros(len(peaks), bool)
+    selected, suppressed = [], np.zeros(len(peaks), bool)
     for number in range(len(peaks)):
-        if not taken[number] and len(stored) < decoding.max_candidates:
-            stored.append(number)
-            taken |= near[number]
-    return peaks[stored]
+        if not suppressed[number] and len(selected) < decoding.max_candidates:
+            selected.append(number)
+            suppressed |= near[number]
+    return peaks[selected]
 
 
 def _smoothed_maxima(
     maps: Float[np.ndarray, "h w maps"], decoding: Decoding
 ) -> tuple[Float[np.ndarray, "k 2"], Int[np.ndarray, "k"]]:
-    """Pixels (x, y) and maps of the smoothed local maxima, by map, highest first.
+    """Returns the pixels (x, y) and the maps of the local maxima after smoothing.
 
-    Every map has at least one, its maximum; only that one if the map stays below `min_score`.
+    They are sorted by map, then highest first. Every map has at least one, its maximum, and only
+    that one if all its values are below `min_score`.
     """
     sigma = decoding.radius_px / 2  # along one axis, the standard deviation of the disc
     kernel = cv2.getGaussianKernel(2 * round(decoding.radius_px) + 1, sigma)
-    # Zeros beyond the border: repeating the border would draw the blobs that it cuts to it.
+    # Zeros beyond the border: repeated border pixels would pull a blob that is cut towards them.
     smooth = cv2.sepFilter2D(maps, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
     smooth = smooth.reshape(maps.shape)  # cv2 drops the axis of a single map
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -120,7 +131,7 @@ def _smoothed_maxima(
     pixel, channel = np.divmod(index, count)
     order = np.lexsort((-smooth.reshape(-1)[index], channel))
     pixel, channel = pixel[order], channel[order]
-    # An untrained net's maps are nearly constant, and hold a maximum at every other pixel.
+    # The maps of an untrained net are nearly constant, with a maximum at every other pixel.
     rank = np.arange(len(channel)) - np.searchsorted(channel, channel)
     few = rank < 4 * decoding.max_candidates
     pixel, channel = pixel[few], channel[few]

@@ -1,12 +1,12 @@
-"""How a 3-D convolution is computed: several exact ways, the *lowerings*, and a choice of one.
+"""Lowerings: several exact ways to compute a 3-D convolution, and the choice of one.
 
     conv3d    XLA's own 3-D convolution, forward and backward
     folded    axes that the kernel does not span become batch, so that XLA sees 2-D convolutions
     onednn    the library behind PyTorch's convolutions on a CPU, called from inside XLA
 
 Weights always have the shape [kt kh kw ci/groups co]. Every lowering gives the same values and
-gradients, by test: the lowering changes time more than the factorisation does, so the two are
-never mixed. A new lowering is one module that defines a `Lowering`, and its name in `LOWERINGS`.
+gradients, by test. The lowering changes time more than the factorisation does, so the two are
+never mixed. A new lowering is one module that defines a `Lowering`, and its entry in `LOWERINGS`.
 """
 
 import sys
@@ -34,10 +34,10 @@ LOWERINGS: dict[str, Lowering] = {
 
 
 def lowering_named(name: str) -> Lowering:
-    """Returns the lowering of a name in a configuration or on the command line.
+    """Returns the lowering that a configuration or a command line names.
 
     Raises:
-      ValueError: an unknown name.
+      ValueError: no lowering has this name.
     """
     if name not in LOWERINGS:
         raise ValueError(f"unknown lowering {name!r}; one of: {', '.join(LOWERINGS)}")
@@ -45,13 +45,14 @@ def lowering_named(name: str) -> Lowering:
 
 
 def fastest(dtype: str) -> Lowering:
-    """Returns the fastest lowering on JAX's default device: oneDNN on a CPU where it is installed
-    and can compute `dtype`, folded on any other CPU. Nothing was measured on a GPU yet: conv3d,
-    which is cuDNN there.
+    """Returns the fastest lowering on JAX's default device.
 
-    The shape plays no part: oneDNN was the fastest of the three in every forward pass and step of
-    experiments/results/bench-*.json. A library that is installed but does not work costs one line
-    of warning."""
+    On a CPU it is onednn where the library is installed and can compute `dtype`, and folded
+    elsewhere. On a GPU it is conv3d, which is cuDNN there; no other was measured yet. It does not
+    depend on shapes: onednn was the fastest of the three in every forward pass and training step
+    of experiments/results/bench-*.json. Where the library is installed but does not work, a warning
+    is printed to stderr.
+    """
     if platform() != "cpu":
         return conv3d.LOWERING
     if not onednn.LOWERING.unavailable(dtype):

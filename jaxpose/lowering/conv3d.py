@@ -1,4 +1,4 @@
-"""XLA's own 3-D convolution, forward and backward; cuDNN's on a GPU."""
+"""The lowering `conv3d`: XLA's own 3-D convolution, forward and backward; cuDNN's on a GPU."""
 
 import jax
 from jax import lax
@@ -9,6 +9,7 @@ _NDHWC = ("NDHWC", "DHWIO", "NDHWC")
 
 
 def convolve(x, kernel, bias, stride, groups, relu):
+    """Computes `Lowering.convolve`."""
     padding = [
         ((k - 1) // 2, k // 2) if s == 1 else (0, 0)
         for k, s in zip(kernel.shape[:3], stride, strict=True)
@@ -21,7 +22,8 @@ def convolve(x, kernel, bias, stride, groups, relu):
 
 
 def upsample(x, kernel):
-    # lax correlates with the dilated input, which mirrors every tile.
+    """Computes `Lowering.upsample`."""
+    # lax correlates the kernel with the dilated input, which mirrors every tile.
     mirrored = kernel[:, ::-1, ::-1]
     return lax.conv_transpose(x, mirrored, kernel.shape[:3], "VALID", dimension_numbers=_NDHWC)
 
@@ -30,6 +32,6 @@ LOWERING = Lowering(
     "conv3d",
     convolve=convolve,
     upsample=upsample,
-    # Measured on a CPU, all nets, widths 1/4 and 1: 3.1 to 3.9.
+    # Measured on a CPU for all nets at widths 1/4 and 1: 3.1 to 3.9.
     memory_factor=lambda extent: 4.0,
 )

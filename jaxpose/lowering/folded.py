@@ -1,8 +1,8 @@
-"""3-D convolutions as 2-D convolutions and matrix products.
+"""The lowering `folded`: 3-D convolutions as 2-D convolutions and matrix products.
 
 Axes that the kernel does not span become batch, so that XLA sees 2-D convolutions, which it runs
-several times faster on a CPU than 3-D ones. Weight gradients of one-directional kernels are matrix
-products.
+several times faster on a CPU than 3-D ones. The weight gradients of kernels that span one axis are
+matrix products.
 """
 
 import jax
@@ -15,12 +15,14 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(x, kernel, bias, stride, groups, relu):
+    """Computes `Lowering.convolve`."""
     y = _fold(x, kernel, groups) if stride == (1, 1, 1) else _tiles(x, kernel, stride, groups)
     y = add_bias(y, bias)
     return jax.nn.relu(y) if relu else y
 
 
 def upsample(x, kernel):
+    """Computes `Lowering.upsample` as one matrix product: every pixel becomes a tile."""
     b, t, h, w, _ = x.shape
     _, kh, kw, ci, co = kernel.shape
     tiles = x @ kernel.transpose(3, 0, 1, 2, 4).reshape(ci, kh * kw * co)
@@ -29,7 +31,7 @@ def upsample(x, kernel):
 
 
 def _tiles(x, kernel, stride, groups):
-    """Kernel = stride (1, s, s): each tile of pixels is one row of a matrix product."""
+    """Convolves where kernel = stride (1, s, s): each tile of pixels is a row of one product."""
     b, t, h, w, ci = x.shape
     _, kh, kw = stride
     if groups > 1:
@@ -48,6 +50,7 @@ def _tiles(x, kernel, stride, groups):
 
 
 def _fold(x, kernel, groups):
+    """Convolves with stride 1, in the way that suits the axes that the kernel spans."""
     extent = kernel.shape[:3]
     if groups == 1 and extent == (1, 1, 1):
         return x @ kernel[0, 0, 0]
@@ -57,8 +60,11 @@ def _fold(x, kernel, groups):
 
 
 def _planes(x, kernel, groups=1):
-    """A sum of 2-D convolutions over frames, one per temporal tap; each tap skips the frames
-    that it would only multiply with padding. One- and two-directional kernels are one of them."""
+    """Adds up 2-D convolutions, one per temporal tap of the kernel.
+
+    Each tap skips the frames that it would multiply with padding alone. A kernel that spans no
+    space, or no time, is a single 2-D convolution.
+    """
     b, t, h, w, ci = x.shape
     kt, kh, kw, _, co = kernel.shape
     if kh == kw == 1:  # time takes the place of rows, rows and columns fold into columns
@@ -84,8 +90,11 @@ def _conv2d(x, kernel, groups):
 
 @jax.custom_vjp
 def _line(x, kernel):
-    """A kernel that spans one axis only. XLA would turn its weight gradient into a convolution
-    with a window as large as the image."""
+    """Convolves with a kernel that spans one axis.
+
+    It has its own gradient: XLA would compute that of the weights by a convolution with a window
+    as large as the image.
+    """
     return _planes(x, kernel)
 
 
@@ -94,8 +103,8 @@ def _line_forward(x, kernel):
 
 
 def _line_backward(residuals, dy):
-    """The weight gradient is one product per tap: x transposed times the shifted gradients of the
-    output."""
+    """Computes the weight gradient by one product per tap: x transposed times the shifted gradient
+    of the output."""
     x, kernel = residuals
     axis = 1 + max(range(3), key=lambda a: kernel.shape[a])
     rows = x.reshape(-1, x.shape[-1]).T
@@ -113,8 +122,12 @@ _line.defvjp(_line_forward, _line_backward)
 
 
 def _memory_factor(extent: Extent) -> float:
-    """Measured on a CPU: 3.1 where no kernel spans time and space at once, else tap by tap, of
-    whole nets: 4.2 (dwsep), 4.6 to 5.1 (detection), 5.2 to 5.4 (full and thin)."""
+    """Returns a factor above the memory that was measured.
+
+    Whole nets on a CPU: 3.1 for nets without a kernel that spans both time and space. For nets with
+    such kernels, which are computed tap by tap: 4.2 (dwsep), 4.6 to 5.1 (detection), 5.2 to 5.4
+    (full and thin).
+    """
     return 7.8 if extent[0] > 1 and max(extent[1:]) > 1 else 3.5
 
 

@@ -1,4 +1,4 @@
-"""What a lowering is, and the checks that all of them share."""
+"""The type of a lowering, and the checks of arguments that all lowerings share."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,11 +7,11 @@ import jax
 from jaxtyping import Array, Float
 
 Extent = tuple[int, int, int]
-"""(t, y, x)."""
+"""(t, y, x) in frames, pixels, pixels."""
 
 
 def platform() -> str:
-    """The kind of JAX's default device: "cpu" or "gpu"."""
+    """Returns the kind of JAX's default device, such as "cpu" or "gpu"."""
     device = jax.config.jax_default_device
     return jax.default_backend() if device is None else getattr(device, "platform", str(device))
 
@@ -22,18 +22,18 @@ def _always_available(dtype: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Lowering:
-    """One way of computing convolutions.
+    """One way to compute convolutions. Its functions receive arguments that were checked.
 
     Attributes:
       name: name in configurations and results.
-      convolve: (x, kernel, bias or None, stride, groups, relu) -> y; the arguments are checked.
-      upsample: (x, kernel) -> y, the transposed convolution; the arguments are checked.
-      memory_factor: kernel's extent -> temporary memory of a training step over the size of the
-        convolution's output.
+      convolve: (x, kernel, bias or None, stride, groups, relu) -> y, as the function `convolve`.
+      upsample: (x, kernel) -> y, the transposed convolution, as the function `upsample`.
+      memory_factor: extent of a kernel -> temporary memory that its convolution takes in a training
+        step, in sizes of the convolution's output.
       norm_relu: batch norm in training mode, then ReLU: (x, scale, shift, epsilon, relu) ->
         y, mean, variance. None leaves both to flax and XLA.
-      unavailable: type of activations -> why the lowering cannot be used on this machine and what
-        to do instead, or None if it can.
+      unavailable: type of activations -> why the lowering cannot compute it on this machine and
+        what to do instead; None if it can.
     """
 
     name: str
@@ -54,12 +54,14 @@ def convolve(
     relu: bool = False,
     lowering: Lowering,
 ) -> Float[Array, "b t2 h2 w2 co"]:
-    """Cross-correlation, zero-padded to keep the size (stride 1) or, where kernel = stride, tiling
-    the input without padding; then bias and ReLU. (t, y, x) order throughout.
+    """Computes a cross-correlation, adds the bias, and applies ReLU where asked to.
+
+    With stride 1 the input is zero-padded to keep its size. Otherwise kernel = stride, and the
+    kernel tiles the input without padding. Extents and strides are (t, y, x).
 
     Raises:
-      ValueError: shapes, groups or strides that do not fit together.
-      TypeError: x, kernel and bias of different types.
+      ValueError: shapes, groups or strides do not fit together.
+      TypeError: x, kernel and bias have different types.
       ModuleNotFoundError: the lowering's library is not installed.
       NotImplementedError: the lowering cannot compute x's type on this CPU.
     """
@@ -85,8 +87,11 @@ def convolve(
 def upsample(
     x: Float[Array, "b t h w ci"], kernel: Float[Array, "_ kh kw _ co"], *, lowering: Lowering
 ) -> Float[Array, "b t h2 w2 co"]:
-    """Transposed convolution with kernel = stride (1, kh, kw): every pixel becomes a tile, tap
-    (y, x) of the kernel its pixel (y, x), as in Keras and PyTorch. Errors as in `convolve`."""
+    """Computes a transposed convolution with kernel = stride (1, kh, kw).
+
+    Every pixel becomes a tile of kh x kw pixels; the kernel's tap (y, x) gives the tile's pixel
+    (y, x), as in Keras and PyTorch. Errors as in `convolve`.
+    """
     if kernel.shape[0] != 1 or kernel.shape[3] != x.shape[4]:
         raise ValueError(
             f"kernel {kernel.shape}: expected (1, rows, columns, {x.shape[4]}, channels)"

@@ -1,7 +1,7 @@
-"""Descriptions and weights -> maps: how a layer is computed, and a whole net for prediction.
+"""Descriptions and weights -> maps: the computation of a layer, and of a net in prediction.
 
-Prediction needs no flax: batch norms are folded into the kernels, and the net's topology is walked
-over plain arrays.
+Prediction needs no flax. Batch norms are folded into the kernels, and the net's topology is walked
+with plain arrays.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ class Numerics:
     Attributes:
       lowering: how its convolutions are computed.
       dtype: type of activations and products; parameters and statistics are always float32.
-      bn_momentum: share of the running mean and variance that a training step keeps.
-      bn_epsilon: summand of the variance in batch norm.
+      bn_momentum: weight of the old running mean and variance in a training step's update.
+      bn_epsilon: number that batch norm adds to the variance.
     """
 
     lowering: Lowering = LOWERINGS["folded"]
@@ -34,10 +34,12 @@ class Numerics:
 
 
 class LayerWeights(NamedTuple):
-    """The arrays of one `Layer`: numpy or JAX. The last four are None without batch norm."""
+    """The arrays of one `Layer`, numpy or JAX. The last four are None without batch norm."""
 
-    kernel: Any  # float32 [kt kh kw ci/groups co]
-    bias: Any  # float32 [co], and so are the others
+    kernel: Any
+    """float32 [kt kh kw ci/groups co]."""
+    bias: Any
+    """float32 [co], and so are all below."""
     scale: Any = None
     shift: Any = None
     mean: Any = None
@@ -45,15 +47,19 @@ class LayerWeights(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """The one convolution that equals a layer with its batch norm in prediction."""
+    """The convolution that equals a layer and its batch norm in prediction."""
 
-    kernel: Any  # float32 [kt kh kw ci/groups co]
-    bias: Any  # float32 [co]
+    kernel: Any
+    """float32 [kt kh kw ci/groups co]."""
+    bias: Any
+    """float32 [co]."""
 
 
 def fold(weights: LayerWeights, epsilon: float) -> Folded:
-    """Folds batch norm in evaluation mode, one factor and one summand per channel, into kernel and
-    bias."""
+    """Folds batch norm in evaluation mode into kernel and bias.
+
+    It is one factor and one summand per channel. A layer without batch norm is returned as it is.
+    """
     if weights.scale is None:
         return Folded(weights.kernel, weights.bias)
     factor = weights.scale / (weights.variance + epsilon) ** 0.5
@@ -62,7 +68,7 @@ def fold(weights: LayerWeights, epsilon: float) -> Folded:
 
 
 def fold_net(weights: Mapping[str, LayerWeights], epsilon: float) -> dict[str, Folded]:
-    """`fold` for every layer, by name."""
+    """Folds every layer of a net; see `fold`."""
     return {name: fold(layer, epsilon) for name, layer in weights.items()}
 
 
@@ -75,7 +81,10 @@ def convolve_layer(
     *,
     relu: bool,
 ) -> Float[Array, "b t2 h2 w2 co"]:
-    """Computes a layer's convolution, then bias and ReLU; x, kernel and bias have one type."""
+    """Computes a layer's convolution, then adds the bias and applies ReLU where asked to.
+
+    x, kernel and bias have one type. Errors as in `jaxpose.lowering.convolve`.
+    """
     if layer.transposed:
         y = upsample(x, kernel, lowering=numerics.lowering)
         y = add_bias(y, bias)
@@ -99,7 +108,11 @@ def concatenate(parts: list[Float[Array, "b t h w _"]]) -> Float[Array, "b t h w
 def apply_folded(
     net: Net, weights: Mapping[str, Folded], numerics: Numerics, *inputs: Float[Array, "b t h w _"]
 ) -> Float[Array, "b t h w maps"]:
-    """Computes a net whose batch norms are folded: its inputs -> its output, in float32."""
+    """Computes the output, in float32, of a net whose batch norms are folded.
+
+    The detection net has one input, depth; the regression net has two, depth and the detection
+    net's probabilities.
+    """
     layers = {layer.name: layer for layer in net.layers}
     dtype = jnp.dtype(numerics.dtype)
 

@@ -1,7 +1,7 @@
 """Depth clip -> rough maps of joints and connections: the two-branch 3-D U-Net of stage one.
 
-paper: unclear, the net is "the one presented in [4]" (Moccia et al. 2020), whose table could not
-be had; this is the 3-D form of Du et al. 2018, which [4] follows: two branches side by side
+paper: unclear, the net is "the one presented in [4]" (Moccia et al. 2020), whose table was not
+available; this is the 3-D form of Du et al. 2018, which [4] follows: two branches side by side
 (joints, connections), concatenated after every block, strided convolutions instead of pooling,
 time never reduced.
 """
@@ -13,18 +13,22 @@ from jaxpose.nets.layers import Concat, Layer, Net, Run, X, factorised
 STEM = 64
 """Channels of the first layer."""
 DOWN = (64, 128, 256, 512)
-"""Channels of each branch on the way down; level k works on 1/2^k of rows and columns."""
+"""Channels of each branch on the way down, by level; level k has 1/2^k of the rows and columns."""
 UP = (32, 64, 128, 256)
-"""The same on the way up, by level."""
+"""Channels of each branch on the way up, by level."""
 SKIPS = (2, 3)
 """Levels whose merged maps are passed from the way down to the way up."""
 BRANCHES = ("joints", "connections")
+"""Names of the two branches, in the order of their channels."""
 SHRINK = 2 ** len(DOWN)
-"""Rows and columns of a clip must be divisible by it."""
+"""Number by which the rows and the columns of a clip must be divisible."""
 
 
 def net(width: float = 1.0, factorise: Factorisation = FACTORISATIONS["full"]) -> Net:
-    """Describes the detection net; `factorise` replaces each of its 3x3x3 convolutions."""
+    """Describes the detection net.
+
+    `width` multiplies every number of channels; `factorise` replaces each 3x3x3 convolution.
+    """
     stem, *widths = scaled((STEM, *DOWN, *UP), width)
     down, up = widths[: len(DOWN)], widths[len(DOWN) :]
     blocks = {"stem": factorised("stem", 1, stem, factorise)}
@@ -66,8 +70,11 @@ def net(width: float = 1.0, factorise: Factorisation = FACTORISATIONS["full"]) -
 
 
 def flow(run: Run, concat: Concat, depth: X) -> X:
-    """The topology: depth [b t h w 1] -> logits [b t h w 20], 12 joint maps, then 8 connection
-    maps. `run(block, x)` executes one block."""
+    """Connects the blocks: depth [b t h w 1] -> logits [b t h w 20].
+
+    The logits are those of 12 joint maps, then 8 connection maps. `run(block, x)` computes one
+    block.
+    """
 
     def branches(level: str, resize: str, x: X) -> list[X]:
         return [run(f"{level}/{b}/conv", run(f"{level}/{b}/{resize}", x)) for b in BRANCHES]

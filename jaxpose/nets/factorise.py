@@ -1,4 +1,4 @@
-"""What may replace a 3x3x3 convolution, as data.
+"""Factorisations of a 3x3x3 convolution, as data.
 
 A factorisation turns (input channels, output channels) into the cascade of convolutions that
 replaces one 3x3x3 convolution. Nets are built from it, weights and MACs are counted from it,
@@ -28,22 +28,28 @@ class Stage:
 
 
 Factorisation = Callable[[int, int], tuple[Stage, ...]]
-"""(input channels, output channels) -> the convolutions that replace one of 3x3x3."""
+"""(input channels, output channels) -> the convolutions that replace one 3x3x3 convolution."""
 
 
 def cascade(*kernels: tuple[int, int, int]) -> Factorisation:
-    """One convolution per kernel; the first one changes the number of channels."""
+    """Returns a factorisation with one convolution per kernel (t, y, x), in this order.
+
+    The first convolution changes the number of channels.
+    """
     return lambda cin, cout: tuple(Stage(kernel, cout) for kernel in kernels)
 
 
 def r2plus1d(cin: int, cout: int) -> tuple[Stage, ...]:
-    """Space, then time; between them as many channels as give the weights of 3x3x3 (Tran 2018)."""
+    """Returns 1x3x3, then 3x1x1: space, then time (Tran et al. 2018).
+
+    The number of channels between them gives as many weights as the 3x3x3 convolution has.
+    """
     between = 27 * cin * cout // (9 * cin + 3 * cout)
     return Stage((1, 3, 3), between), Stage((3, 1, 1), cout)
 
 
 def dwsep(cin: int, cout: int) -> tuple[Stage, ...]:
-    """Depth-wise 3x3x3, then point-wise: MobileNet's convolution with time."""
+    """Returns 3x3x3 depth-wise, then 1x1x1: MobileNet's separable convolution, with time."""
     return Stage((3, 3, 3), cin, groups=cin), Stage((1, 1, 1), cout)
 
 
@@ -68,7 +74,9 @@ class Variant:
     widths: tuple[int, int, int, int, int] = (64, 128, 256, 256, 256)
 
 
-VARIANTS = {name: Variant(factorise) for name, factorise in FACTORISATIONS.items()} | {
+VARIANTS: dict[str, Variant] = {
+    name: Variant(factorise) for name, factorise in FACTORISATIONS.items()
+} | {
     # The control: 3x3x3 kernels with the weights and MACs of asy (within 3 % from a width
     # multiplier of 1/4 up; below that, rounding to whole channels takes it further away).
     "thin": Variant(FACTORISATIONS["full"], (42, 84, 169, 169, 169)),

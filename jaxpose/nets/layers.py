@@ -15,7 +15,7 @@ Extent = tuple[int, int, int]
 """(t, y, x) in frames, pixels, pixels."""
 
 X = TypeVar("X")
-"""Whatever stands for an activation: an array, a tensor, the name of a graph's edge."""
+"""What represents an activation: an array, a tensor, or the name of an edge of a graph."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Layer:
       cin: number of input channels.
       cout: number of output channels.
       kernel: extent of the kernel, (t, y, x).
-      stride: (t, y, x). Where it is not 1 it equals the kernel's extent, and nothing is padded.
-      transposed: the stride enlarges the output instead of reducing it.
+      stride: (t, y, x). It is 1, and the input is zero-padded to keep the size, or it equals the
+        kernel's extent, and nothing is padded.
+      transposed: the convolution is transposed; its stride enlarges the output.
       groups: number of channel groups.
-      norm: batch norm follows. The convolution has a bias all the same, as in Keras.
+      norm: batch norm follows. The convolution has a bias nevertheless, as in Keras.
       relu: ReLU follows.
       shrink: rows and columns of the *input* are this factor smaller than the clip's.
     """
@@ -48,15 +49,17 @@ class Layer:
 
     @property
     def kernel_shape(self) -> tuple[int, int, int, int, int]:
-        """[kt kh kw ci/groups co]."""
+        """Shape of the kernel's weights, [kt kh kw ci/groups co]."""
         return (*self.kernel, self.cin // self.groups, self.cout)
 
 
 def factorised(
     name: str, cin: int, cout: int, factorise: Factorisation, *, shrink: int = 1
 ) -> tuple[Layer, ...]:
-    """Returns the layers that replace one 3x3x3 convolution: `name` if there is one, else
-    `name`/a, `name`/b, ... in the order in which they run."""
+    """Returns the layers that replace one 3x3x3 convolution, in the order in which they run.
+
+    A single layer has the name `name`, several have `name`/a, `name`/b, ...
+    """
     stages = factorise(cin, cout)
     layers = []
     for letter, stage in zip(ascii_lowercase, stages, strict=False):
@@ -86,8 +89,9 @@ class Net:
     """A net's layers and its topology.
 
     Attributes:
-      blocks: name of a block -> the layers that run one after another in it.
-      flow: called as `flow(run, concat, *inputs)`, where `run` executes one block.
+      blocks: name of a block -> its layers, in the order in which they run.
+      flow: the topology. It is called as `flow(run, concat, *inputs)`, where `run` computes one
+        block, and returns the output.
     """
 
     blocks: Mapping[str, tuple[Layer, ...]] = dataclasses.field(hash=False)  # equal, not hashed
@@ -95,13 +99,13 @@ class Net:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Every layer, in the order in which they run."""
+        """All layers, in the order in which they run."""
         return tuple(layer for block in self.blocks.values() for layer in block)
 
     def walk(self, run: Run, concat: Concat, *inputs: X) -> X:
-        """Executes the net: `run(name, x)` computes one *layer*, `concat` joins channels.
+        """Runs the net on `inputs`: `run(name, x)` computes one *layer*, `concat` joins channels.
 
-        The flax modules, prediction, the benchmark's peers and the exports all walk this.
+        The flax modules, prediction, and the benchmark's PyTorch and ONNX nets all call it.
         """
 
         def run_block(name: str, x: X) -> X:

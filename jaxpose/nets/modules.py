@@ -1,4 +1,4 @@
-"""Descriptions -> flax modules that can be trained: convolution, batch norm, ReLU."""
+"""Descriptions of nets -> flax modules that can be trained."""
 
 import types
 from collections.abc import Mapping
@@ -15,10 +15,14 @@ from jaxpose.nets.factorise import FACTORISATIONS, Factorisation, Variant
 from jaxpose.nets.layers import Layer, Net
 
 GLOROT = nnx.initializers.glorot_uniform()
+"""Draws initial kernels as Keras does."""
 
 
 class Conv(nnx.Module):
-    """A `Layer` with its weights: kernel [kt kh kw ci/groups co], bias [co], batch norm."""
+    """A `Layer` with its weights: kernel [kt kh kw ci/groups co], bias [co], batch norm.
+
+    Weights are float32; kernels start as in Keras (Glorot uniform).
+    """
 
     def __init__(
         self,
@@ -28,7 +32,7 @@ class Conv(nnx.Module):
         rngs: nnx.Rngs,
         init: nnx.Initializer = GLOROT,
     ):
-        """`init` draws the initial kernel."""
+        """Creates the layer's weights; `init` draws the initial kernel."""
         self.layer, self.numerics = layer, numerics
         self.kernel = nnx.Param(init(rngs.params(), layer.kernel_shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(layer.cout, jnp.float32))
@@ -44,14 +48,20 @@ class Conv(nnx.Module):
             else None
         )
 
-    def __call__(self, x: Float[Array, "b t h w ci"], *, train: bool):
+    def __call__(
+        self, x: Float[Array, "b t h w ci"], *, train: bool
+    ) -> Float[Array, "b t2 h2 w2 co"]:
+        """Computes convolution, batch norm and ReLU in the precision of the numerics.
+
+        With `train`, batch norm uses the batch's own statistics and updates the running ones.
+        """
         layer, dtype = self.layer, jnp.dtype(self.numerics.dtype)
         x, bias = x.astype(dtype), self.bias[...].astype(dtype)
         if self.norm is None:
             return self._convolve(x, bias, relu=layer.relu)
         if train and self.numerics.lowering.norm_relu:
             return self._norm_relu(self._convolve(x, None))
-        # Batch norm takes the bias out again, so its gradient is rounding noise, which Adam would
+        # Batch norm subtracts the bias again, so its gradient is rounding noise, which Adam would
         # scale up to full steps.
         x = self._convolve(x, jax.lax.stop_gradient(bias))
         x = self.norm(x, use_running_average=not train)
@@ -62,8 +72,11 @@ class Conv(nnx.Module):
         return convolve_layer(self.layer, self.numerics, x, kernel, bias, relu=relu)
 
     def _norm_relu(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
-        """Batch norm in training mode and ReLU by the lowering, in fewer passes over memory than
-        `nnx.BatchNorm`. x lacks the convolution's bias, which only the running mean includes."""
+        """Computes batch norm in training mode and ReLU by the lowering.
+
+        That takes fewer passes over memory than `nnx.BatchNorm`. x is without the convolution's
+        bias, which the result does not depend on; only the running mean includes it.
+        """
         norm = self.norm
         y, mean, variance = self.numerics.lowering.norm_relu(
             x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu
@@ -86,7 +99,7 @@ class Conv(nnx.Module):
         """Replaces the layer's arrays.
 
         Raises:
-          ValueError: an array of another shape.
+          ValueError: an array has another shape.
         """
         norm = self.norm
         variables = [self.kernel, self.bias]
@@ -97,13 +110,13 @@ class Conv(nnx.Module):
             expected = variable.get_value().shape
             if value.shape != expected:
                 raise ValueError(
-                    f"{self.layer.name}: {field} of shape {value.shape}, expected {expected}"
+                    f"{self.layer.name}: {field} has shape {value.shape}, expected {expected}"
                 )
             variable.set_value(value)
 
 
 class ConvNet(nnx.Module):
-    """A `Net` with its weights: one `Conv` per layer, executed as the net's topology says."""
+    """A `Net` with its weights: one `Conv` per layer, connected by the net's topology."""
 
     def __init__(
         self,
@@ -113,7 +126,10 @@ class ConvNet(nnx.Module):
         rngs: nnx.Rngs,
         init: Mapping[str, nnx.Initializer] = types.MappingProxyType({}),
     ):
-        """`init` draws the initial kernels of the layers that it names; `GLOROT` the others."""
+        """Creates the weights.
+
+        `init` draws the initial kernels of the layers that it names, `GLOROT` those of the others.
+        """
         self.net = net
         self.convs = nnx.Dict(
             {
@@ -133,17 +149,17 @@ class ConvNet(nnx.Module):
         return self.net.walk(run_layer, concatenate, *inputs).astype(jnp.float32)
 
     def weights(self) -> dict[str, LayerWeights]:
-        """Returns the arrays of every layer, by name."""
+        """Returns the arrays of every layer, by the layer's name."""
         return {name: conv.weights() for name, conv in self.convs.items()}
 
     def set_weights(self, weights: Mapping[str, LayerWeights]) -> None:
-        """Replaces the arrays of every layer. Errors as in `Conv.set_weights`."""
+        """Replaces the arrays of every layer; errors as in `Conv.set_weights`."""
         for name, conv in self.convs.items():
             conv.set_weights(weights[name])
 
 
 class DetectionNet(ConvNet):
-    """Logits of 12 joint maps, then 8 connection maps."""
+    """The detection net: depth -> logits of 12 joint maps, then 8 connection maps."""
 
     def __init__(
         self,
@@ -154,11 +170,14 @@ class DetectionNet(ConvNet):
         numerics: Numerics = Numerics(),  # noqa: B008 (frozen)
         rngs: nnx.Rngs,
     ):
-        """`output_bias` is the initial log-odds of every pixel: about 1 % of pixels are positive,
-        and a net that starts at even odds spends its first epochs on learning that."""
+        """Creates the weights. `output_bias` is the initial log-odds of every pixel.
+
+        About 1 % of the pixels are positive. A net that starts at even odds spends its first epochs
+        on learning that.
+        """
 
         def heads(key, shape, dtype):
-            """Joints and connections start as two layers would, each with its own outputs."""
+            """Draws the kernel as that of two layers, one for joints and one for connections."""
             joints = GLOROT(key, (*shape[:-1], len(JOINTS)), dtype)
             connections = GLOROT(rngs.params(), (*shape[:-1], len(CONNECTIONS)), dtype)
             return jnp.concatenate([joints, connections], axis=-1)
@@ -176,7 +195,7 @@ class DetectionNet(ConvNet):
 
 
 class RegressionNet(ConvNet):
-    """Refines detection maps into confidence maps; one residual-free chain of convolutions."""
+    """The regression net: depth and detection maps -> confidence maps."""
 
     def __init__(
         self,
@@ -187,7 +206,8 @@ class RegressionNet(ConvNet):
         numerics: Numerics = Numerics(),  # noqa: B008 (frozen)
         rngs: nnx.Rngs,
     ):
-        """`zero_output` starts from all-zero maps, so that no step is spent unlearning noise."""
+        """Creates the weights. With `zero_output`, the first maps are 0 rather than noise, which
+        the first steps would have to unlearn."""
         init = {"output": nnx.initializers.zeros} if zero_output else {}
         super().__init__(regression.net(variant, width), numerics=numerics, rngs=rngs, init=init)
 
@@ -198,5 +218,5 @@ class RegressionNet(ConvNet):
         *,
         train: bool,
     ) -> Float[Array, "b t h w maps"]:
-        """`maps` are probabilities, the sigmoid of the detection net's logits."""
+        """Returns confidence maps; `maps` are the sigmoid of the detection net's logits."""
         return super().__call__(depth, maps, train=train)

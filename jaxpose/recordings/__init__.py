@@ -1,4 +1,4 @@
-"""Depth recordings as files have them: frames with their number, time and millimetres.
+"""Depth recordings in files -> frames with their number, their time and their depth in mm.
 
     recording    what a recording is: an iterator of frames, and what holds for all of them
     png          one depth image, read bit for bit

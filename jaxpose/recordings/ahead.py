@@ -14,10 +14,10 @@ THREADS = min(4, os.cpu_count() or 1)
 
 
 def map_ahead(function: Callable[[T], U], items: Iterable[T], threads: int) -> Iterator[U]:
-    """`map(function, items)`, computed by `threads` threads while the consumer works.
+    """Yields `map(function, items)`, computed by `threads` threads while the consumer works.
 
-    At most `2 * threads` results exist at a time. Results come in the order of `items`; an
-    exception is raised where its result would have come. One thread means no thread.
+    Results come in the order of `items`, at most `2 * threads` exist at a time. An exception is
+    raised where its result would have come. With one thread, the consumer's own computes.
     """
     if threads < 2:
         yield from map(function, items)

@@ -19,19 +19,20 @@ IMAGE_NAME = re.compile(r"([0-9]+)_16bit\.png")
 
 
 def open_folder(folder: Path, subject: str | None = None) -> Recording:
-    """Every `<n>_16bit.png` of `folder` as one recording, in the order of the numbers n.
+    """Opens every `<n>_16bit.png` of `folder` as one recording, in the order of the numbers n.
 
     `subject` is the folder's name by default.
 
     Raises:
-      DataError: no such image, two with one number, or the first is no PNG.
+      DataError: no such folder, no such image in it, two images with one number, or the first
+        image is no complete PNG.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder with <n>_16bit.png")
     images: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
-        if named := IMAGE_NAME.fullmatch(path.name):
-            number = int(named[1])
+        if match := IMAGE_NAME.fullmatch(path.name):
+            number = int(match[1])
             if number in images:
                 raise DataError(
                     f"{path}: {images[number]} has the same number; remove one of the two"
@@ -62,9 +63,10 @@ def of_images(
     source: Path,
     bits: int = 16,
 ) -> Recording:
-    """Images and their numbers as a recording whose crop is the whole image.
+    """Returns the recording of images and their numbers; its crop is the whole image.
 
-    With 8 bits, "depth" is grey levels (0 to 255).
+    `size` is (width, height) px; `source` is the file or folder that messages name. With 8 bits,
+    "depth" is grey levels (0 to 255).
     """
     return Recording(
         subject=subject,

@@ -28,8 +28,8 @@ def read_depth(path: Path, bits: int = 16) -> UInt[np.ndarray, "h w"]:
     """Reads a single-channel PNG bit for bit: uint16 (mm, 0 = no return), or uint8 for `bits=8`.
 
     Raises:
-      DataError: anything but a complete PNG of that kind with some value above 0, and none above
-        `DEEPEST_MM`.
+      DataError: the file cannot be read, or is not a complete PNG of that kind; all values are 0,
+        or a 16-bit one is above `DEEPEST_MM`.
     """
     remedy = "copy it again from the recording, or remove its row"
     try:
@@ -53,14 +53,14 @@ def read_depth(path: Path, bits: int = 16) -> UInt[np.ndarray, "h w"]:
     if depth is None or depth.dtype != (np.uint16 if bits == 16 else np.uint8) or depth.ndim != 2:
         raise DataError(f"{path}: not a complete PNG (its pixels do not decode); {remedy}")
     if not depth.any():
-        raise DataError(f"{path}: every pixel is 0, there is no depth in it; {remedy}")
+        raise DataError(f"{path}: every pixel is 0, which means no depth; {remedy}")
     if bits == 16:
         check_depth(depth, str(path))
     return depth
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) from a PNG's header alone; None where the header is damaged."""
+    """Reads (width, height) px from a PNG's header alone; None where the header is damaged."""
     try:
         with path.open("rb") as file:
             header = _header(file.read(_HEADER_BYTES))
@@ -70,7 +70,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def _header(data: bytes) -> _Header | None:
-    """The first chunk of a PNG, None where it is absent or damaged."""
+    """Reads the first chunk of a PNG; None where it is absent or damaged."""
     start = len(_PNG)
     if not data.startswith(_PNG) or len(data) < _HEADER_BYTES:
         return None
@@ -82,7 +82,7 @@ def _header(data: bytes) -> _Header | None:
 
 
 def _complete_header(data: bytes) -> _Header | None:
-    """The header of a PNG whose chunks are complete and undamaged, else None."""
+    """Returns the header of a PNG if all its chunks are complete and undamaged, else None."""
     header, at = _header(data), len(_PNG)
     while header is not None and at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)

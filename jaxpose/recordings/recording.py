@@ -16,8 +16,8 @@ RATE_HZ = 30.0
 DEEPEST_MM = 6553
 """Greatest depth that is accepted: what the 16 bits of a prepared file hold in tenths of 1 mm.
 
-A bed or a person is nearer. Sensors that write 65535 where there is no return exceed it, so that
-such pixels are never averaged into depth.
+A bed or a person is nearer. Some sensors write 65535 where there is no return; the limit refuses
+such images, so that those pixels are never averaged into depth.
 """
 
 
@@ -37,7 +37,7 @@ class Frame(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
-    """Depth images of one camera, of which a few at a time are in memory.
+    """The depth images of one camera, of which only a few at a time are in memory.
 
     Attributes:
       subject: the infant's or the person's id; what a split by infant keeps apart.
@@ -67,7 +67,8 @@ class Recording:
     def frames(self, threads: int = 1) -> Iterator[Frame]:
         """Yields the frames one by one, read by `threads` threads a few frames ahead.
 
-        Raises `DataError` for an unusable image, or one of another size than `size`.
+        Raises:
+          DataError: an image is unusable, or has another size than `size`.
         """
         depths = map_ahead(self.read, range(len(self)), threads)
         for number, depth in zip(self.numbers, depths, strict=True):
@@ -76,7 +77,11 @@ class Recording:
 
 
 def check_size(depth: Shaped[np.ndarray, "h w"], size: tuple[int, int], name: str) -> None:
-    """Raises `DataError` if an image is not of the recording's `size` (width, height)."""
+    """Checks that an image has the recording's `size` (width, height); `name` is its name.
+
+    Raises:
+      DataError: it has another size.
+    """
     height, width = depth.shape
     if (width, height) != size:
         raise DataError(
@@ -86,7 +91,11 @@ def check_size(depth: Shaped[np.ndarray, "h w"], size: tuple[int, int], name: st
 
 
 def check_depth(depth: UInt16[np.ndarray, "..."], name: str) -> None:
-    """Raises `DataError` if some pixel is deeper than `DEEPEST_MM`."""
+    """Checks that no pixel is deeper than `DEEPEST_MM`; `name` is the image's name.
+
+    Raises:
+      DataError: one is.
+    """
     deepest = depth.max(initial=0)
     if deepest > DEEPEST_MM:
         raise DataError(

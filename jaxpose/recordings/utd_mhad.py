@@ -16,11 +16,11 @@ from jaxpose.recordings.recording import Recording, check_depth
 
 HEIGHT, WIDTH = 240, 320
 MARGIN = 0.05
-"""Added to each side of the body's box, as a share of the box's longer side."""
+"""Margin on each side of the body's box, as a share of the box's longer side."""
 SPECK = 0.01
-"""Connected pixels fewer than this share of a frame's largest piece are not the body."""
+"""Connected pieces with fewer pixels than this share of a frame's largest one are not the body."""
 
-_AGAIN = "fetch or unpack the file again"
+_REMEDY = "fetch or unpack the file again"
 
 
 def open_depth(
@@ -30,13 +30,14 @@ def open_depth(
     sequence: str,
     choose: Callable[[int], Int[np.ndarray, " n"]] = np.arange,
 ) -> Recording:
-    """The depth frames of one file, numbered from 0.
+    """Opens the depth frames of one file, numbered from 0.
 
     `choose` turns the number of frames in the file into the numbers of the frames that are used,
-    by default all. The crop holds the body in these frames.
+    by default all. The crop contains the body in these frames.
 
     Raises:
-      DataError: a damaged file, depth of 0 in all of these frames, or depth above `DEEPEST_MM`.
+      DataError: the file is damaged, its depth is 0 in all of these frames, or some depth is above
+        `DEEPEST_MM`.
     """
     depth = read_array(path, "d_depth", (HEIGHT, WIDTH), np.uint16)
     numbers = choose(depth.shape[2])
@@ -60,11 +61,11 @@ def open_depth(
 
 
 def body_crop(depth: UInt16[np.ndarray, "n h w"]) -> Int32[np.ndarray, "4"]:
-    """The smallest 4:3 window (x, y, width, height) around the body in all frames, with a margin.
+    """Returns the smallest 4:3 window (x, y, width, height) px around the body in all frames.
 
-    Uses depth alone, so that it works without annotations. Width is 4k and height 3k px;
-    the window is centred on the body, then pushed inside the image, which must be 4:3 and hold a
-    body. Where the image ends, so does the margin. With fewer frames it may be smaller.
+    It has a margin, except where the image ends. It needs depth alone, no annotations. Width is 4k
+    and height 3k px for a whole number k. The window is centred on the body, then moved inside the
+    image, which must be 4:3 and contain a body. With fewer frames it may be smaller.
     """
     image = np.array(depth.shape[:0:-1])
     ys, xs = np.nonzero(np.any([_largest_pieces(frame > 0) for frame in depth], axis=0))
@@ -78,7 +79,8 @@ def body_crop(depth: UInt16[np.ndarray, "n h w"]) -> Int32[np.ndarray, "4"]:
 
 
 def _largest_pieces(occupied: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Drops specks: the floor leaves some up to 23 px off the feet, of 35 px in 5,000 at most."""
+    """Removes small pieces: the floor leaves some as far as 23 px from the feet, of up to 35 px
+    where the body has 5,000."""
     _, pieces = cv2.connectedComponents(occupied.astype(np.uint8), connectivity=8)
     pixels = np.bincount(pieces.ravel())
     pixels[0] = 0
@@ -88,7 +90,11 @@ def _largest_pieces(occupied: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"
 def read_array(
     path: Path, key: str, shape: tuple[int, int], dtype: type[np.number]
 ) -> Shaped[np.ndarray, "a b t"]:
-    """The variable `key`, of shape `[*shape T]` and of `dtype`, or a `DataError`."""
+    """Reads the variable `key`, of shape `[*shape T]` and of `dtype`, from a MATLAB 5 file.
+
+    Raises:
+      DataError: the file cannot be read, or has no such variable, type or shape, or no frames.
+    """
     from scipy.io import loadmat  # only here: a folder of PNGs is read without SciPy
 
     try:
@@ -98,22 +104,23 @@ def read_array(
             f"{path}: is a MATLAB 7.3 file; expected version 7 or older; load it in MATLAB and "
             f"save it again with save('{path.name}', '{key}', '-v7')"
         ) from error
-    except Exception as error:  # scipy meets damage with many kinds, IndexError and zlib.error too
+    except Exception as error:  # scipy raises many kinds on damage, such as zlib.error, IndexError
         raise DataError(
             f"{path}: cannot be read as a MATLAB 5 file ({error}); it is cut short or of another "
-            f"kind; {_AGAIN}"
+            f"kind; {_REMEDY}"
         ) from error
     if values is None:
-        raise DataError(f"{path}: no variable {key}; expected UTD-MHAD's own file; {_AGAIN}")
-    # MATLAB keeps whole numbers in the narrowest type that holds them, so uint8 is uint16 too
+        raise DataError(f"{path}: no variable {key}; expected UTD-MHAD's own file; {_REMEDY}")
+    # MATLAB stores whole numbers in the narrowest type that holds them: uint8 may stand for uint16
     if values.dtype.kind != np.dtype(dtype).kind or not np.can_cast(values.dtype, dtype):
         raise DataError(
-            f"{path}: {key} is {values.dtype}; expected {np.dtype(dtype)}; {_AGAIN}, unconverted"
+            f"{path}: {key} is {values.dtype}; expected {np.dtype(dtype)}; {_REMEDY}, unconverted"
         )
     if values.ndim != 3 or values.shape[:2] != shape:
         raise DataError(
-            f"{path}: {key} is {list(values.shape)}; expected [{shape[0]}, {shape[1]}, T]; {_AGAIN}"
+            f"{path}: {key} is {list(values.shape)}; expected [{shape[0]}, {shape[1]}, T]; "
+            f"{_REMEDY}"
         )
     if not values.shape[2]:
-        raise DataError(f"{path}: {key} has no frames; {_AGAIN}")
+        raise DataError(f"{path}: {key} has no frames; {_REMEDY}")
     return values.astype(dtype, copy=False)

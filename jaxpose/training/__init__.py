@@ -1,1 +1,1 @@
-"""Losses, the training loop and its checkpoints."""
+"""Losses, the training step, the loop and its checkpoints."""

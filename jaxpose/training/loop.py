@@ -1,34 +1,40 @@
 """Batches -> a trained net: one loop for both stages.
 
-state, batch -> step -> state, loss          jitted, plain pytrees
-epoch: steps, then validation, then a checkpoint, so that a killed run goes on bit for bit
+An epoch is a number of steps, then validation, then a checkpoint of the whole state. A run that was
+killed goes on from the last checkpoint and ends with the same weights, bit for bit.
 """
 
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 from tqdm import tqdm
 
 from jaxpose.training.checkpoints import Checkpoints
-
-Batch = dict[str, np.ndarray | jax.Array]
+from jaxpose.training.step import (
+    Batch,
+    Loss,
+    Score,
+    TrainState,
+    Weights,
+    initial_state,
+    make_step,
+)
 
 
 class DivergedError(ArithmeticError):
-    """A loss, a measure or a weight is not finite; the last checkpoint is still good."""
+    """A loss, a measure or a weight is not finite. The last checkpoint is still good."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimisation:
-    """How a net is trained."""
+    """Optimiser, learning rate and duration of one training."""
 
     optimiser: Literal["adam", "sgd"]
     learning_rate: float
@@ -44,6 +50,7 @@ class Optimisation:
     """The learning rate rises linearly over these."""
 
     def transform(self, steps_per_epoch: int) -> optax.GradientTransformation:
+        """Creates the optimiser, with its learning rate as a function of the step."""
         total = self.epochs * steps_per_epoch
         if self.schedule == "cosine":
             rate = optax.cosine_decay_schedule(self.learning_rate, total)
@@ -60,85 +67,9 @@ class Optimisation:
         return optax.sgd(rate, momentum=self.momentum)
 
 
-class TrainState(NamedTuple):
-    """Everything a step reads or writes, so jit, donate and checkpoint it whole."""
-
-    params: nnx.State
-    """Kernels and biases, batch-norm scale and shift."""
-    stats: nnx.State
-    """Batch-norm running mean and variance."""
-    opt: optax.OptState
-    step: jax.Array
-    """int32 scalar, optimiser updates so far."""
-
-
-class Weights(NamedTuple):
-    """A net that is only read."""
-
-    params: nnx.State
-    stats: nnx.State
-
-
-def split_net(net: nnx.Module) -> tuple[nnx.GraphDef, Weights]:
-    graph, params, stats = nnx.split(net, nnx.Param, ...)
-    return graph, Weights(params, stats)
-
-
-def run_net(graph, weights: Weights, *inputs, train: bool):
-    """Returns a net's output, and its batch-norm statistics afterwards."""
-    # copy: batch norm writes its statistics, which a trace must not do to its arguments
-    net = nnx.merge(graph, weights.params, weights.stats, copy=True)
-    out = net(*inputs, train=train)
-    return out, nnx.state(net, nnx.Not(nnx.Param))
-
-
-Loss = Callable[[Weights, Any, Batch], tuple[jax.Array, nnx.State]]
-"""(weights, whatever is frozen, batch) -> loss, new batch-norm statistics."""
-Score = Callable[[Weights, Any, Batch], dict[str, jax.Array]]
-"""(weights, whatever is frozen, batch) -> validation measures, one value a clip."""
-
-
-def make_step(loss: Loss, transform: optax.GradientTransformation, parts: int = 1):
-    """Returns the jitted step (state, frozen, batch) -> (state, loss), which takes over the memory
-    of the old state and processes the batch in `parts`."""
-
-    def gradients_of(weights: Weights, frozen, batch: Batch):
-        def of(params):
-            return loss(weights._replace(params=params), frozen, batch)
-
-        (value, stats), gradients = jax.value_and_grad(of, has_aux=True)(weights.params)
-        return value, stats, gradients
-
-    def in_parts(weights: Weights, frozen, batch: Batch):
-        def add_part(carry, part):
-            stats, total = carry
-            value, stats, gradients = gradients_of(weights._replace(stats=stats), frozen, part)
-            return (stats, jax.tree.map(jnp.add, total, gradients)), value
-
-        split = jax.tree.map(lambda v: v.reshape(parts, -1, *v.shape[1:]), batch)
-        start = weights.stats, jax.tree.map(jnp.zeros_like, weights.params)
-        (stats, total), values = jax.lax.scan(add_part, start, split)
-        return values.mean(), stats, jax.tree.map(lambda g: g / parts, total)
-
-    def step(state: TrainState, frozen, batch: Batch) -> tuple[TrainState, jax.Array]:
-        compute = gradients_of if parts == 1 else in_parts
-        value, stats, gradients = compute(Weights(state.params, state.stats), frozen, batch)
-        # ReLU may turn NaN into 0, but no statistic of it stays finite: the loss shows it
-        value += sum(0 * jnp.sum(leaf) for leaf in jax.tree.leaves(stats))
-        updates, opt = transform.update(gradients, state.opt, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(params, stats, opt, state.step + 1), value
-
-    return jax.jit(step, donate_argnums=0)
-
-
-def initial_state(weights: Weights, transform: optax.GradientTransformation) -> TrainState:
-    return TrainState(*weights, transform.init(weights.params), jnp.zeros((), jnp.int32))
-
-
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One of the two trainings: its loss, its validation measures, and the one that counts."""
+    """What one of the two trainings minimises and measures."""
 
     name: str
     loss: Loss
@@ -146,17 +77,19 @@ class Stage:
     best: str
     """The validation measure that selects the epoch."""
     highest: bool
-    """Whether more of it is better."""
+    """Whether a higher value of `best` is better."""
 
 
 class Batches(NamedTuple):
-    """The data of one training."""
+    """Training and validation data of one training."""
 
     train: Callable[[int], Iterator[Batch]]
-    """Epoch, from 0 -> its batches; the same for every call, so that a resumed epoch repeats what
-    was lost."""
+    """Epoch, from 0 -> its batches. Every call with one epoch yields the same batches, so that a
+    resumed epoch repeats what was lost."""
     validation: Callable[[], Iterator[Batch]]
+    """Yields the validation batches, the same in every epoch."""
     steps_per_epoch: int
+    """Number of batches of every training epoch."""
 
 
 def fit(
@@ -172,25 +105,21 @@ def fit(
 ) -> tuple[Weights, list[dict], float]:
     """Trains to the last epoch, or goes on from the last checkpoint.
 
-    `frozen` is what the stage's functions get as their second argument. `on_epoch` gets all rows of
-    measures so far after each checkpoint. `micro_batches` is the number of equal parts of a batch
-    that a step processes one after another, adding up their gradients, in as much less memory;
-    batch norm sees one part at a time, and its running statistics move once per part.
+    `frozen` is the second argument of the stage's functions. `on_epoch` receives all rows of
+    measures so far after each checkpoint. A step processes a batch in `micro_batches` parts, as
+    `make_step` describes.
 
     Returns:
       The best epoch's weights, one row of measures per epoch, and the seconds that this call spent
       on training.
 
     Raises:
-      DivergedError: a loss, a measure or a weight is not finite; the last checkpoint is kept.
-      CheckpointError: damaged checkpoints.
+      DivergedError: a loss, a measure or a weight is not finite; the last checkpoint remains.
+      CheckpointError: no checkpoint, or not the best one, can be read.
     """
     began = time.perf_counter()
     transform = optimisation.transform(batches.steps_per_epoch)
-    # Copied, because the first step takes over the memory of its argument; committed to the device
-    # as restored arrays are, or the second step would be compiled anew.
-    state = initial_state(jax.tree.map(jnp.copy, weights), transform)
-    state = jax.device_put(state, jax.config.jax_default_device or jax.devices()[0])
+    state = _first_state(weights, transform)
     step = make_step(stage.loss, transform, micro_batches)
     score = jax.jit(stage.score)
 
@@ -206,19 +135,18 @@ def fit(
             for batch in batches.train(epoch):
                 state, loss = step(state, frozen, batch)
                 losses.append(loss)
-                if len(losses) > 1:  # of the step before, so that the device need not wait
-                    _check_finite(stage.name, epoch, losses, len(losses) - 2)
+                if len(losses) > 1:  # the loss of the step before: the device need not wait
+                    _check_finite(stage, {"loss": losses[-2]}, epoch, len(losses) - 1)
                 bar.update()
-            _check_finite(stage.name, epoch, losses, len(losses) - 1)
+            _check_finite(stage, {"loss": losses[-1]}, epoch, len(losses))
             seconds = time.perf_counter() - epoch_began
 
             # ---- validate, save ----
             now = Weights(state.params, state.stats)
             measures = mean_over_clips(score, now, frozen, batches.validation())
             # The last update may destroy the weights after a good loss.
-            norm = {"weights' norm": float(optax.tree.norm(state.params))}
-            if not all(map(math.isfinite, (measures | norm).values())):
-                raise DivergedError(_diverged(stage.name, measures | norm, epoch, len(losses)))
+            norm = {"weights' norm": optax.tree.norm(state.params)}
+            _check_finite(stage, measures | norm, epoch, len(losses))
             row = {"stage": stage.name, "epoch": epoch + 1, "step": int(state.step)}
             row |= {"loss": float(np.mean([float(v) for v in losses])), **measures}
             history = [*history, row | {"seconds": round(seconds, 3)}]
@@ -230,8 +158,16 @@ def fit(
     return Weights(best.params, best.stats), history, seconds
 
 
+def _first_state(weights: Weights, transform: optax.GradientTransformation) -> TrainState:
+    """Returns the state before the first step, in arrays of its own on the default device."""
+    # Copied, because the first step donates its argument. Committed to the device as restored
+    # arrays are, or the second step would be compiled anew.
+    state = initial_state(jax.tree.map(jnp.copy, weights), transform)
+    return jax.device_put(state, jax.config.jax_default_device or jax.devices()[0])
+
+
 def _progress(stage: Stage, optimisation: Optimisation, batches: Batches, done: int) -> tqdm:
-    """A progress bar in steps; none for a training that is complete."""
+    """Creates a progress bar in steps; it is silent where the training is complete."""
     return tqdm(
         desc=stage.name,
         total=optimisation.epochs * batches.steps_per_epoch,
@@ -241,22 +177,25 @@ def _progress(stage: Stage, optimisation: Optimisation, batches: Batches, done: 
     )
 
 
-def _check_finite(stage: str, epoch: int, losses: list[jax.Array], index: int) -> None:
-    loss = float(losses[index])
-    if not math.isfinite(loss):
-        raise DivergedError(_diverged(stage, {"loss": loss}, epoch, index + 1))
-
-
-def _diverged(stage: str, measures: dict[str, float], epoch: int, step: int) -> str:
-    bad = {name: value for name, value in measures.items() if not math.isfinite(value)}
-    values = ", ".join(f"the {name} is {value}" for name, value in bad.items())
-    stored = "the checkpoint of the epoch before is kept" if epoch else "there is no checkpoint yet"
-    where = f"at epoch {epoch + 1}, step {step} of it"
-    return f"{stage}: {values} {where}; {stored}; try a lower learning rate"
+def _check_finite(
+    stage: Stage, measures: Mapping[str, jax.Array | float], epoch: int, step: int
+) -> None:
+    """Raises `DivergedError` where a measure is not finite. `epoch` is from 0, `step` from 1."""
+    values = {name: float(value) for name, value in measures.items()}
+    bad = [f"the {name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        stored = "the checkpoint of the epoch before is kept" if epoch else "no checkpoint exists"
+        raise DivergedError(
+            f"{stage.name}: {', '.join(bad)} at epoch {epoch + 1}, step {step} of it; {stored}; "
+            "try a lower learning rate"
+        )
 
 
 def mean_over_clips(score, weights: Weights, frozen, batches: Iterator[Batch]) -> dict[str, float]:
-    """Averages measures over clips; a smaller last batch is filled up to compile one shape only."""
+    """Returns each measure's mean over all clips of the batches.
+
+    A smaller last batch is filled up, so that one shape is compiled; what fills it does not count.
+    """
     values, size = [], 0
     for batch in batches:
         count = len(batch["depth"])

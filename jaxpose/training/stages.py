@@ -1,4 +1,4 @@
-"""What each of the two stages is trained to do: losses, targets and validation measures.
+"""The two stages of training: their targets, losses and validation measures.
 
 detection    depth -> logits, against binary masks
 regression   depth, sigmoid of the frozen detection net -> maps, against Gaussian masks
@@ -13,11 +13,12 @@ from jaxtyping import Array, Float
 
 from jaxpose.body.masks import Target
 from jaxpose.training import losses
-from jaxpose.training.loop import Batch, Stage, Weights, run_net
+from jaxpose.training.loop import Stage
+from jaxpose.training.step import Batch, Weights, run_net
 
 
 def targets(batch: Batch, target: Target) -> Float[Array, "b t h w maps"]:
-    """Returns the input pipeline's masks, or draws the same here, inside the jitted step."""
+    """Returns the masks of a batch; where the input pipeline drew none, draws them here."""
     if "masks" in batch:
         return batch["masks"]
     grid = batch["depth"].shape[2:4]
@@ -25,7 +26,11 @@ def targets(batch: Batch, target: Target) -> Float[Array, "b t h w maps"]:
 
 
 def detection_stage(graph, target: Target) -> Stage:
-    """Trains on binary masks by cross-entropy; the best epoch has the highest pixel accuracy."""
+    """Describes the training of the detection net.
+
+    It minimises the cross-entropy with binary masks. The best epoch has the highest pixel accuracy.
+    `graph` is the net's, from `split_net`.
+    """
 
     def loss(weights: Weights, frozen, batch: Batch):
         logits, stats = run_net(graph, weights, batch["depth"], train=True)
@@ -43,8 +48,12 @@ Detect = Callable[[Any, Float[Array, "b t h w 1"]], Float[Array, "b t h w maps"]
 
 
 def regression_stage(graph, detect: Detect, target: Target, scale: float) -> Stage:
-    """Trains on Gaussian masks times `scale` by squared error, on top of the frozen detection net;
-    the best epoch has the lowest absolute error, in units of a peak of 1."""
+    """Describes the training of the regression net on top of the frozen detection net.
+
+    It minimises the squared error against Gaussian masks times `scale`. The best epoch has the
+    lowest absolute error; validation measures are in units of a peak of 1. `graph` is the net's,
+    from `split_net`.
+    """
 
     def forward(weights: Weights, frozen: Any, batch: Batch, train: bool):
         maps = jax.lax.stop_gradient(detect(frozen, batch["depth"]))
@@ -57,7 +66,7 @@ def regression_stage(graph, detect: Detect, target: Target, scale: float) -> Sta
     def score(weights: Weights, frozen: Any, batch: Batch):
         maps, _ = forward(weights, frozen, batch, train=False)
         expected = targets(batch, target)
-        # A loss that equals the target's mean square is no better than all-zero maps.
+        # A residual that equals the target's mean square is no better than all-zero maps.
         power = jnp.mean(expected**2, axis=(1, 2, 3, 4)) + 1e-12
         residual = jnp.mean((maps / scale - expected) ** 2, axis=(1, 2, 3, 4))
         return {
