@@ -9,6 +9,7 @@ from experiments.config import SEEDS, Config, ConfigError, Machine, Place, Recip
 from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
+from jaxpose.training.checkpoints import CheckpointError, check_folder
 
 STAGES = ("detection", "regression")
 
@@ -132,6 +133,10 @@ def check_place(place: Place, recipe: Recipe) -> None:
         raise ConfigError(
             f"--name={name}: expected a plain folder name inside --runs_dir, not 'detectors'"
         )
+    try:
+        check_folder(Path(place.runs_dir) / (name or ""))
+    except CheckpointError as error:
+        raise ConfigError(f"--runs_dir: {error}") from None
     if recipe.dataset != "simulated" and place.data_dir is None:
         raise ConfigError(
             f"--dataset={recipe.dataset} needs --data_dir, the folder with its files: "

@@ -246,3 +246,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_trained(tmp_
     assert "epoch 1, step 2 of it" in done.stderr and "lower learning rate" in done.stderr
     assert {row["stage"] for row in rows_of(runs / "full")} == {"detection"}
     assert not (runs / "full" / "result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["study [pilot]", "back\\slash", "latin\udce9"])
+def test_a_folder_that_checkpoints_cannot_be_read_back_from_is_refused(
+    command, tmp_path, capsys, name
+):
+    message = refusal([*command, f"--runs_dir={tmp_path / name}"], capsys)
+    assert message.startswith("error: --runs_dir: ") and "choose another folder" in message
+    assert not (tmp_path / name).exists()

@@ -10,7 +10,7 @@ from jaxpose.body.masks import Target
 from jaxpose.nets.compute import Numerics
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
-from jaxpose.training.checkpoints import Checkpoints
+from jaxpose.training.checkpoints import CheckpointError, Checkpoints
 from jaxpose.training.loop import (
     Batches,
     DivergedError,
@@ -250,3 +250,18 @@ def test_fill_up_repeats_the_last_clip_of_every_array():
     np.testing.assert_array_equal(actual["depth"], [[1], [2], [2], [2]])
     np.testing.assert_array_equal(actual["visible"], [True, False, False, False])
     assert fill_up(batch, 2) is batch
+
+
+@pytest.mark.parametrize("name", ["a b", "st*r", "q?", "{x,y}", "\u00fcbung", "~x", "%41"])
+def test_checkpoints_are_read_back_from_folders_of_unusual_names(tmp_path, name):
+    state = {"a": np.arange(3.0)}
+    with Checkpoints(tmp_path / name, highest=True) as checkpoints:
+        checkpoints.save(1, state, [{"x": 1}], 0.5)
+        assert checkpoints.restore_best(state)["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["[a]", "a\\b", "latin\udce9"])
+def test_folders_from_which_orbax_reads_nothing_back_are_refused(tmp_path, name):
+    with pytest.raises(CheckpointError, match="choose another folder"):
+        Checkpoints(tmp_path / name / "checkpoints", highest=True)
+    assert not (tmp_path / name).exists()

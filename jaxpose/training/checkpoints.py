@@ -14,14 +14,41 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 
 class CheckpointError(RuntimeError):
-    """No checkpoint can be read: the message names the folder to delete."""
+    """No checkpoint can be read: the message names the folder to delete, or to choose another."""
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder below which orbax cannot read what it has written.
+
+    Raises:
+      CheckpointError: the absolute path has "[" or a backslash, or is not UTF-8.
+    """
+    path = str(Path(folder).absolute())
+    if "[" in path or "\\" in path or _not_utf8(path):
+        raise CheckpointError(
+            f"{path}: checkpoints cannot be read back from a path with '[', '\\' or bytes that are "
+            "not UTF-8; choose another folder"
+        )
+
+
+def _not_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class Checkpoints:
     """The checkpoints of one training in one folder; to be closed, or used in a `with`."""
 
     def __init__(self, folder: Path, *, highest: bool):
-        """`highest`: whether the best checkpoint is the one with the highest measure."""
+        """`highest`: whether the best checkpoint is the one with the highest measure.
+
+        Raises:
+          CheckpointError: a folder that `check_folder` refuses.
+        """
+        check_folder(folder)
         policies = [
             preservation_policy.LatestN(1),
             preservation_policy.BestN(
