@@ -24,19 +24,12 @@ def check_folder(folder: Path) -> None:
       CheckpointError: the absolute path has "[" or a backslash, or is not UTF-8.
     """
     path = str(Path(folder).absolute())
-    if "[" in path or "\\" in path or _not_utf8(path):
+    printable = path.encode(errors="backslashreplace").decode()
+    if "[" in path or "\\" in path or printable != path:
         raise CheckpointError(
-            f"{path}: checkpoints cannot be read back from a path with '[', '\\' or bytes that are "
-            "not UTF-8; choose another folder"
+            f"{printable}: checkpoints cannot be read back from a path with '[', '\\' or bytes that "
+            "are not UTF-8; choose another folder"
         )
-
-
-def _not_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 class Checkpoints:
