@@ -27,8 +27,8 @@ def check_folder(folder: Path) -> None:
     printable = path.encode(errors="backslashreplace").decode()
     if "[" in path or "\\" in path or printable != path:
         raise CheckpointError(
-            f"{printable}: checkpoints cannot be read back from a path with '[', '\\' or bytes that "
-            "are not UTF-8; choose another folder"
+            f"{printable}: checkpoints cannot be read back from a path with '[', '\\' or bytes "
+            "that are not UTF-8; choose another folder"
         )
 
 
