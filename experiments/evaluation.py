@@ -241,7 +241,7 @@ def save_predictions(
             frame=frames.frame[index],
             xy=ours.xy,
             score=ours.score,
-            result=ours.found,
+            found=ours.found,
             true_xy=frames.xy[index],
             visible=frames.visible[index],
             **{f"error_{name}": rmsd for name, rmsd in errors.items()},

@@ -325,3 +325,12 @@ def test_another_decoding_is_tried_without_another_training(run, folder, result,
     assert again["missed_rate"] < result["missed_rate"]
     assert evaluate.main([*options, "--min_score=0"]) == 2
     assert "--min_score=0: expected more than 0, at most 1" in capsys.readouterr().err
+
+
+def test_the_stored_predictions_give_the_result_s_numbers(folder, result):
+    with np.load(folder / "predictions.npz") as stored:
+        found, visible = stored["found"], stored["visible"]
+        errors = stored["error_default_fallback"]
+        assert stored["xy"].shape == stored["true_xy"].shape == (*found.shape, 2)
+    assert (visible & ~found).sum() / visible.sum() == pytest.approx(result["missed_rate"])
+    assert np.nanmean(errors) == pytest.approx(result["rmsd_fallback_px"]["all"]["mean"])
