@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from data_pipeline.babypose.workbook import Row, read_table
 from data_pipeline.errors import DataError
 from jaxpose.body.skeleton import JOINTS
 
@@ -92,7 +93,7 @@ class Sheet(NamedTuple):
 def read_sheet(path: Path, report: Report) -> Sheet | None:
     """Reads one sheet in the order of its rows; None where nothing in it can be used.
 
-    Of a workbook, the first worksheet is read. Rows with a problem are left out.
+    Of a workbook, the worksheet with the table is read. Rows with a problem are left out.
     """
 
     def wrong(what: str, row: int | None = None) -> None:
@@ -103,11 +104,10 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
         wrong("not a sheet's name; name it result_pz<ID>.csv or result_pz<ID>.xlsx")
         return None
     try:
-        table = _xlsx_rows(path) if named[2].lower() == "xlsx" else _csv_rows(path)
+        filled = read_table(path, "image") if named[2].lower() == "xlsx" else _csv_rows(path)
     except DataError as error:
         wrong(str(error))
         return None
-    filled = [(row, cells) for row, cells in enumerate(table, start=1) if any(cells)]
     if not filled:
         wrong("the sheet is empty; export it again with its header and its frames")
         return None
@@ -192,6 +192,11 @@ def _read_row(
     for joint, column in enumerate(COLUMNS):
         if cell := cells[columns[column]]:
             xy = _CELL.fullmatch(cell)
+            if cell.startswith("="):
+                raise DataError(
+                    f"{column} is the formula {cell!r} without a stored value; open the workbook "
+                    "in a spreadsheet program, which calculates it, and save it"
+                )
             if not xy:
                 raise DataError(
                     f"{column} is {cell!r}; expected x,y in pixels such as 280,346, "
@@ -201,32 +206,11 @@ def _read_row(
     return image[1], joints
 
 
-def _csv_rows(path: Path) -> list[list[str]]:
+def _csv_rows(path: Path) -> list[Row]:
     try:
         # utf-8-sig: spreadsheet programs put a byte-order mark before the first header
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return [[c.strip() for c in row] for row in csv.reader(file, delimiter=";")]
+            table = [[c.strip() for c in row] for row in csv.reader(file, delimiter=";")]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"not a text table ({error}); save it as CSV, UTF-8, with ';'") from error
-
-
-def _xlsx_rows(path: Path) -> list[list[str]]:
-    import openpyxl  # only here, so that .csv needs no spreadsheet library
-
-    try:
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        worksheet = workbook.worksheets[0]
-        # Some programs write a wrong extent into the file, which openpyxl would believe.
-        worksheet.reset_dimensions()
-        table = [
-            ["" if value is None else str(value).strip() for value in row]
-            for row in worksheet.iter_rows(values_only=True)
-        ]
-        workbook.close()
-    except Exception as error:  # openpyxl lets zip, zlib, XML and key errors of any kind through
-        raise DataError(
-            "not an Excel workbook; save it as .xlsx, or as .csv with columns separated by ';'"
-        ) from error
-    # Excel does not store empty cells at the end of a row; in a .csv they are always there.
-    width = max(map(len, table), default=0)
-    return [row + [""] * (width - len(row)) for row in table]
+    return [(row, cells) for row, cells in enumerate(table, start=1) if any(cells)]

@@ -1,0 +1,173 @@
+"""Everything that a workbook can hold beside plain cells is read, or refused with what to do."""
+
+import re
+import tracemalloc
+import zipfile
+from datetime import datetime
+
+import openpyxl
+import pytest
+from babypose_folder import read_csv, to_xlsx, write_folder
+from openpyxl.styles import PatternFill
+
+from data_pipeline.babypose.sheets import read_sheet
+from data_pipeline.babypose.workbook import MOST_BYTES
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """The cells of a sound sheet of six frames, header first."""
+    return read_csv(write_folder(tmp_path / "in") / "result_pz1.csv")
+
+
+@pytest.fixture
+def path(tmp_path, rows):
+    return to_xlsx(tmp_path / "in" / "result_pz1.csv")
+
+
+def read(path) -> tuple:
+    """A sheet, and its problems as (row, text)."""
+    problems = []
+    sheet = read_sheet(path, problems.append)
+    return sheet, [(problem.row, problem.what) for problem in problems]
+
+
+def change(path, edit) -> None:
+    workbook = openpyxl.load_workbook(path)
+    edit(workbook)
+    workbook.save(path)
+
+
+def column(rows, name: str) -> int:
+    """Number of a column in a worksheet, from 1."""
+    return rows[0].index(name) + 1
+
+
+def test_a_formula_without_a_stored_value_is_a_problem_of_its_row(path, rows):
+    hand = column(rows, "left_hand")
+    change(path, lambda book: book.active.cell(3, hand, '=A1&","&B1'))
+    sheet, problems = read(path)
+    assert [row for row, _ in problems] == [3] and 3 not in sheet.rows
+    assert "left_hand is the formula" in problems[0][1] and "save it" in problems[0][1]
+
+
+def test_a_formula_counts_with_its_stored_value(path, rows, tmp_path):
+    hand = column(rows, "left_hand")
+    change(path, lambda book: book.active.cell(3, hand, '=A1&","&B1'))
+    stored = tmp_path / "stored.xlsx"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(stored, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                cell = rb'<c r="([A-Z]+3)"[^>]*><f>(.*?)</f><v ?/?>(</v>)?</c>'
+                data, count = re.subn(cell, rb'<c r="\1" t="str"><f>\2</f><v>7,9</v></c>', data)
+                assert count == 1
+            new.writestr(name, data)
+    stored.replace(path)
+    sheet, problems = read(path)
+    assert not problems
+    row = list(sheet.rows).index(3)
+    assert [7, 9] in sheet.joints[row].tolist()
+
+
+def test_the_table_is_found_behind_a_cover_and_notes_beside_it_do_not_count(path):
+    expected, _ = read(path)
+
+    def edit(book):
+        cover = book.create_sheet("cover", 0)
+        cover["B2"] = "annotated by A. B."
+        book.create_sheet("clicks")["A1"] = 12
+
+    change(path, edit)
+    sheet, problems = read(path)
+    assert not problems and sheet.joints.tolist() == expected.joints.tolist()
+
+
+def test_two_tables_in_one_workbook_are_refused(path):
+    def edit(book):
+        book.copy_worksheet(book.active).title = "second reader"
+
+    change(path, edit)
+    sheet, problems = read(path)
+    assert sheet is None and "'second reader'" in problems[0][1] and "keep one" in problems[0][1]
+
+
+def test_merged_cells_are_refused_because_all_but_one_are_empty(path):
+    change(path, lambda book: book.active.merge_cells("C3:C4"))
+    sheet, problems = read(path)
+    assert sheet is None and "C3:C4" in problems[0][1]
+
+
+def test_hidden_rows_are_refused_because_nobody_sees_that_they_are_read(path):
+    def edit(book):
+        book.active.row_dimensions[4].hidden = True
+
+    change(path, edit)
+    sheet, problems = read(path)
+    assert sheet is None and "row 4" in problems[0][1]
+
+
+@pytest.mark.parametrize(
+    "value", ["#N/A", datetime(2026, 1, 2), 280.346, 280346, "280;346", "280,346,1", "x,y"]
+)
+def test_a_cell_that_is_no_position_is_a_problem_of_its_row(path, rows, value):
+    change(path, lambda book: book.active.cell(5, column(rows, "right_foot"), value))
+    sheet, problems = read(path)
+    assert [row for row, _ in problems] == [5] and "right_foot is " in problems[0][1]
+    assert len(sheet.rows) == 5
+
+
+def test_a_comment_or_a_colour_changes_nothing(path):
+    expected, _ = read(path)
+
+    def edit(book):
+        book.active["B2"].comment = openpyxl.comments.Comment("look again", "A. B.")
+        book.active["B3"].fill = PatternFill("solid", fgColor="FFFF00")
+
+    change(path, edit)
+    sheet, problems = read(path)
+    assert not problems and sheet.joints.tolist() == expected.joints.tolist()
+
+
+def test_a_far_cell_that_was_only_coloured_takes_no_memory(path):
+    expected, _ = read(path)
+
+    def edit(book):
+        book.active.cell(1048576, 16384).fill = PatternFill("solid", fgColor="FFFF00")
+
+    change(path, edit)
+    tracemalloc.start()
+    sheet, problems = read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not problems and sheet.joints.tolist() == expected.joints.tolist()
+    assert peak < 2**26  # 5 GB before
+
+
+def test_a_workbook_that_unpacks_to_more_than_the_limit_is_refused_before_it_is_read(path):
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("xl/media/image1.bin", bytes(MOST_BYTES))
+    sheet, problems = read(path)
+    assert sheet is None and "MiB once unpacked" in problems[0][1]
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(512), "with a password"),
+        (b"", "not an Excel workbook"),
+        (b"image;head\n1_8bit.png;1,1\n", "not an Excel workbook"),
+    ],
+)
+def test_other_files_by_the_name_of_a_workbook_are_refused(path, content, words):
+    path.write_bytes(content)
+    sheet, problems = read(path)
+    assert sheet is None and words in problems[0][1]
+
+
+def test_a_workbook_cut_anywhere_is_refused(path):
+    whole = path.read_bytes()
+    for share in (0.1, 0.5, 0.9, 0.99):
+        path.write_bytes(whole[: int(share * len(whole))])
+        sheet, problems = read(path)
+        assert sheet is None and "not an Excel workbook" in problems[0][1]
