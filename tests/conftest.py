@@ -1,11 +1,14 @@
 """What every test runs under: the shapes and types written in `jaxpose` are checked."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 
+# Nets of a few weights: compiling them would take most of the time.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 install_import_hook("jaxpose", "beartype.beartype")
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -14,7 +14,7 @@ from lowerings import CONV3D, LOWERINGS
 
 from jaxpose.cost import memory
 from jaxpose.lowering import LOWERINGS as BY_NAME
-from jaxpose.lowering import Lowering, convolve, lowering_named, upsample
+from jaxpose.lowering import Lowering, add_bias, convolve, lowering_named, upsample
 from jaxpose.nets import regression
 from jaxpose.nets.compute import Numerics
 from jaxpose.nets.factorise import VARIANTS
@@ -31,7 +31,7 @@ def by_taps(x, kernel, bias, stride, groups, relu):
     y = 0
     for tap in np.ndindex(extent):
         y = y + lax.dynamic_slice(padded, (0, *tap, 0), x.shape) @ kernel[tap]
-    y = y if bias is None else y + bias
+    y = add_bias(y, bias)
     return jnp.maximum(y, 0) if relu else y
 
 
@@ -39,6 +39,7 @@ def no_upsample(x, kernel):
     raise NotImplementedError
 
 
+@jax.numpy_rank_promotion("allow")
 def norm_by_hand(x, scale, shift, epsilon, relu):
     mean, variance = x.mean((0, 1, 2, 3)), x.var((0, 1, 2, 3))
     y = (x - mean) / jnp.sqrt(variance + epsilon) * scale + shift

@@ -267,6 +267,7 @@ def test_every_operation_of_every_net_returns(dtype):
 # ---- batch norm ----
 
 
+@jax.numpy_rank_promotion("allow")
 def norm_by_hand(x, scale, shift, epsilon, relu):
     """Batch norm as it is defined: over all but channels, variance of N."""
     mean = x.mean((0, 1, 2, 3))
