@@ -11,7 +11,13 @@ from experiments.config import PRESETS, Config, ConfigError, Recipe, settle
 
 
 def parse(arguments: list[str] | None = None) -> Config:
-    """Command line -> a checked `Config`; unknown options end the program with tyro's message."""
+    """Parses a command line, that of the process by default, into a checked `Config`.
+
+    Unknown options end the program with tyro's message.
+
+    Raises:
+      ConfigError: a value that no run can use.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     preset = Recipe.preset
     for position, argument in enumerate(arguments):
@@ -28,13 +34,12 @@ def parse(arguments: list[str] | None = None) -> Config:
         prog="python -m experiments.run",
         use_underscores=True,
     )
-    check(config)
-    place = config.place
     folders = ("data_dir", "runs_dir", "cache_dir")
-    expanded = {name: _expand(getattr(place, name)) for name in folders}
-    return dataclasses.replace(
-        config, recipe=settle(config.recipe), place=dataclasses.replace(place, **expanded)
-    )
+    expanded = {name: _expand(getattr(config.place, name)) for name in folders}
+    place = dataclasses.replace(config.place, **expanded)
+    config = dataclasses.replace(config, place=place)
+    check(config)
+    return dataclasses.replace(config, recipe=settle(config.recipe))
 
 
 def _expand(path: str | None) -> str | None:

@@ -38,7 +38,10 @@ RESUME = "the same command goes on from the last epoch"
 
 
 def run(config: Config) -> dict:
-    """Everything; returns the contents of `result.json`. One process at a time works in a run."""
+    """Trains, tests and writes one run; returns the contents of `result.json`.
+
+    One process at a time works in the run's folder.
+    """
     existed = config.run_dir.exists()
     rundir.claim(config.run_dir, 0)
     with locked(config.run_dir):
@@ -51,7 +54,7 @@ def run(config: Config) -> dict:
 
 
 def work(config: Config) -> dict:
-    """Everything, in order."""
+    """Does the work of `run`, with the folder locked."""
     seconds = dict.fromkeys(("data", "detection", "regression", "evaluation"), 0.0)
     config = prepare(config)
 
@@ -128,28 +131,28 @@ def check_parts(frames: Frames, split: Split) -> None:
     """Raises `DataError` for a part of the split without a clip or without a visible joint."""
     for part in PARTS:
         for subject in split.subjects[part]:
-            mine = split.used[part] & (frames.subject == subject)
-            if not len(clips.clip_starts(frames, mine, 1)):
+            of_subject = split.used[part] & (frames.subject == subject)
+            if not len(clips.clip_starts(frames, of_subject, 1)):
                 raise DataError(
                     f"--{part}_ids: no clip of {clips.CLIP} consecutive frames in {subject}; "
                     "choose others"
                 )
-        who = f"--{part}_ids: {', '.join(split.subjects[part])}"
+        option = f"--{part}_ids: {', '.join(split.subjects[part])}"
         if not frames.visible[split.used[part]].any():
             raise DataError(
-                f"{who}: no visible joint in any frame of {part}; choose others, or look at the "
+                f"{option}: no visible joint in any frame of {part}; choose others, or look at the "
                 "annotations with `python -m data_pipeline.check`"
             )
 
 
 def with_metrics(model: Model, report: dict) -> Model:
-    """The model with its errors on the test infants in its provenance."""
+    """Returns the model with its errors on the test infants in its provenance."""
     names = ("rmsd_fallback_px", "missed_rate", "n_frames")
     return model.with_provenance(metrics={name: report[name] for name in names})
 
 
 def facts(config: Config, frames: Frames, split: Split) -> dict:
-    """What the run was: settings, machine, versions."""
+    """Describes the run: settings, machine, versions."""
     recipe = config.recipe
     return {
         "variant": recipe.variant,
@@ -176,7 +179,7 @@ def facts(config: Config, frames: Frames, split: Split) -> dict:
 
 
 def costs(config: Config) -> dict:
-    """Parameters and MACs of the regression net."""
+    """Counts parameters and MACs of the regression net."""
     net = choices.nets(config.recipe)["regression"]
     cost = net_cost(net.layers, (clips.CLIP, *config.recipe.rows_cols))
     names = ("kernel_weights", "parameters", "macs_nominal", "macs_useful")
@@ -184,6 +187,7 @@ def costs(config: Config) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
     memory.keep_freed()
 
     def body() -> dict | int:

@@ -26,6 +26,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value) -> None:
+    """Writes a value as JSON, as `write_text` does."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
@@ -116,7 +117,7 @@ def _short(value) -> str:
 
 
 def config_json(config: Config) -> dict:
-    """What a run stands on: its recipe, what the machine adds to the numbers, and their version."""
+    """Returns what a run must not change: recipe, machine without its device, and `NUMERICS`."""
     machine = dataclasses.asdict(config.machine)
     machine.pop("device")
     return {"numerics": NUMERICS, "recipe": config.recipe.facts(), "machine": machine}
@@ -173,5 +174,6 @@ class History:
         self._written = list(rows)
 
     def close(self) -> None:
+        """Closes TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()

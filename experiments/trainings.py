@@ -48,7 +48,7 @@ class Trained:
 
 
 def numerics_of(config: Config) -> Numerics:
-    """How the nets of a run are computed."""
+    """Returns how the nets of a run are computed."""
     recipe = config.recipe
     return Numerics(
         lowering=lowering_named(config.machine.lowering),
@@ -128,7 +128,10 @@ def train_regression(
 def make_batches(
     config: Config, frames: Frames, split: Split, stage: str, target: Target
 ) -> Batches:
-    """Batches of one stage: every frame starts a training clip, every third a validation clip."""
+    """Creates the batches of one stage.
+
+    Every frame starts a training clip, every third one a validation clip.
+    """
     recipe = config.recipe
     optimisation: Optimisation = getattr(recipe, stage)
     batch, number = optimisation.batch_size, ("detection", "regression").index(stage)
@@ -150,7 +153,7 @@ def make_batches(
 
 
 def make_feed(config: Config, frames: Frames, target: Target) -> Feed:
-    """The input pipeline of a run: tf.data or numpy."""
+    """Creates the input pipeline of a run: tf.data or numpy."""
     scale_mm = DATASETS[config.recipe.dataset].scale_mm
     drawn = target if config.machine.masks == "pipeline" else None
     if config.machine.feed == "numpy":
@@ -167,7 +170,7 @@ SPLIT = {"split", "folds", "fold", "train_ids", "val_ids", "test_ids"}
 
 
 def detector_facts(config: Config, frames: Frames, split: Split) -> dict:
-    """All that determines the detection net, and nothing else."""
+    """Returns all that determines the detection net, and nothing else."""
     recipe: Recipe = config.recipe
     options = {name: v for name, v in recipe.facts().items() if name not in LATER | SPLIT}
     known = split.as_json(frames)

@@ -132,7 +132,7 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
         numbers.append(number)
         joints.append(xy)
 
-    # Rows reported above count here, lest each bad row of a short sheet be reported twice.
+    # Rows that were reported above count here, so that no row of a short sheet is reported twice.
     if len(filled) - 1 < FEWEST_FRAMES:
         wrong(
             f"{len(filled) - 1} annotated frames, at least {FEWEST_FRAMES} (one clip) expected; "

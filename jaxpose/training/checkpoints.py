@@ -69,6 +69,7 @@ class Checkpoints:
         self.close()
 
     def close(self) -> None:
+        """Ends orbax's threads."""
         self._manager.close()
 
     def latest(self) -> int | None:
@@ -76,9 +77,11 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best(self) -> int | None:
+        """Epoch of the best checkpoint, or None before the first one."""
         return self._manager.best_step()
 
     def save(self, epoch: int, state: Any, history: list[dict], measure: float) -> None:
+        """Writes a checkpoint: `history` has a row per epoch, `measure` ranks the checkpoint."""
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), history=ocp.args.JsonSave(history)
         )
