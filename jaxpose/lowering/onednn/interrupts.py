@@ -17,7 +17,9 @@ from types import CodeType, FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN_AFTER_S = 0.002
 _IDLE_S, _IDLE_SHARE = 0.1, 0.2
-_LONGEST_PROGRAM_S = 60.0
+_LONGEST_SILENCE_S = 3.0
+"""Time after which a program that calls no function of ours is taken for none, although threads are
+busy: with OMP_WAIT_POLICY=active they always are."""
 _calls = 0
 _protected: set[CodeType] = set()
 
@@ -82,8 +84,10 @@ def _wait_for_programs() -> None:
     left behind. A function that it calls after Python has gone would never return, and the process
     never end.
     """
-    busy, end = _calls > 0, time.monotonic() + _LONGEST_PROGRAM_S
+    busy, end = _calls > 0, time.monotonic() + _LONGEST_SILENCE_S
     while busy and time.monotonic() < end:
         calls, computed_s = _calls, time.process_time()
         time.sleep(_IDLE_S)
+        if _calls > calls:
+            end = time.monotonic() + _LONGEST_SILENCE_S
         busy = _calls > calls or time.process_time() - computed_s > _IDLE_SHARE * _IDLE_S
