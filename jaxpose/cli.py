@@ -73,8 +73,22 @@ def as_text(values: dict) -> str:
     for name, value in provenance.items():
         if name == "subjects":
             value = ", ".join(f"{len(ids)} {part}" for part, ids in value.items())
+        if name == "metrics":
+            value = _errors(value)
         lines.append(f"{name:<12} {value if isinstance(value, str) else json.dumps(value)}")
     return "\n".join(lines)
+
+
+def _errors(metrics: dict) -> str:
+    """Formats the errors that `experiments.run` stores; anything else as JSON."""
+    try:
+        rmsd, missed = metrics["rmsd_fallback_px"]["all"], metrics["missed_rate"]
+        return (
+            f"RMSD per limb median {rmsd['median']:.2f}, mean {rmsd['mean']:.2f} px of 128x96, "
+            f"{100 * missed:.1f} % of the joints missing, in {metrics['n_frames']} test frames"
+        )
+    except (KeyError, TypeError):  # None where no joint could be compared
+        return json.dumps(metrics)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -248,6 +248,26 @@ def test_info_says_what_a_model_is(path, model, capsys):
     assert "asy, width 0.0625" in out.err and "48x32" in out.err and "seed" in out.err
 
 
+@pytest.mark.parametrize(
+    "metrics, words",
+    [
+        (
+            {
+                "rmsd_fallback_px": {"all": {"median": 2, "mean": 4}},
+                "missed_rate": 0.05,
+                "n_frames": 7,
+            },
+            "median 2.00, mean 4.00 px of 128x96, 5.0 % of the joints missing, in 7 test frames",
+        ),
+        ({"of": "another program"}, '{"of": "another program"}'),
+    ],
+)
+def test_info_says_how_good_a_model_was(model, tmp_path, capsys, metrics, words):
+    model.with_provenance(metrics=metrics).save(tmp_path / "m.safetensors")
+    assert cli.main(["info", str(tmp_path / "m.safetensors")]) == 0
+    assert words in capsys.readouterr().err
+
+
 def test_info_refuses_what_is_no_model(tmp_path, capsys):
     assert cli.main(["info", str(tmp_path / "no.safetensors")]) == 2
     out = capsys.readouterr()
