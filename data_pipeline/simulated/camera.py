@@ -15,10 +15,10 @@ from data_pipeline.errors import DataError
 from data_pipeline.simulated.ranges import Bounds, Checked, Degrees, Share
 
 FOCAL_AT_640 = 570.0
-"""px; a structured-light camera of 58 degrees (Astra, Xtion, Kinect v1)."""
+"""Focal length, px, of a structured-light camera of 58 degrees (Astra, Xtion, Kinect v1)."""
 
 FAR_BELOW = 50.0
-"""Metres."""
+"""Distance under the mattress from which undersides are seen, metres."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +40,21 @@ class Camera:
         return (self.width - 1) / 2, (self.height - 1) / 2
 
     def intrinsics(self) -> dict[str, float]:
-        """What `camera.json` holds."""
+        """Returns the content of `camera.json`."""
         cx, cy = self.centre
         size = {"width": self.width, "height": self.height}
         return {"fx": self.focal, "fy": self.focal, "cx": cx, "cy": cy, **size}
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """World metres [*n 3] -> camera metres [*n 3]."""
+        """Maps points [*n 3] m from the world's frame to the camera's."""
         return (points - self.position) @ self.rotation.T
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Camera frame [*n 3], any unit -> (x, y) px [*n 2]."""
+        """Maps points [*n 3] of the camera's frame, in any unit, to (x, y) px [*n 2]."""
         return self.focal * points[..., :2] / points[..., 2:] + np.array(self.centre)
 
     def rays(self) -> np.ndarray:
-        """[h w 3] unit vectors in the world, one through the centre of every pixel."""
+        """Returns unit vectors in the world [h w 3], one through the centre of every pixel."""
         u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
         cx, cy = self.centre
         x, y = (u - cx) / self.focal, (v - cy) / self.focal
@@ -68,16 +68,16 @@ Aside = Annotated[float, Bounds(0, 0.5)]
 
 @dataclasses.dataclass(frozen=True)
 class View(Checked):
-    """How a camera is hung above an infant; `_m` metres, `_deg` degrees.
+    """How a camera is mounted above an infant; names end in their unit.
 
-    Distances and places are those of the 14 babyPose sheets: segments of 43 to 56 px of 640x480,
-    the middle of the trunk at (315, 232) with a standard deviation of (40, 50) px.
+    Distances and places are those of the 14 babyPose sheets, which have segments of 43 to 56 px of
+    640x480, and the middle of the trunk at (315, 232) with a standard deviation of (40, 50) px.
     """
 
     focal_at_640: Annotated[float, Bounds(300, 2000)] = FOCAL_AT_640
     focal_spread: Annotated[float, Bounds(0, 0.1)] = 0.01
     distance_m: Distance = 0.71
-    """For an infant of 42.5 cm; in proportion to the length for others."""
+    """Distance for an infant of 42.5 cm; for others it is in proportion to the length."""
     distance_spread: Share = 0.06
     """Standard deviation, as a share of the distance."""
     nearest_m: Distance = 0.6
@@ -85,7 +85,7 @@ class View(Checked):
     tilt_deg: tuple[Degrees, Degrees, Degrees] = (5.0, 4.0, 6.0)
     """Standard deviations about the image's x axis, its y axis, and in its plane."""
     steepest_deg: Annotated[float, Bounds(0, 20)] = 12.0
-    """The largest tilt; at twice this the widest lens still has the horizon outside its image."""
+    """Largest tilt. At twice this the widest lens still has the horizon outside its image."""
     aside_m: tuple[Aside, Aside] = (0.045, 0.045)
     """Standard deviation of the image's middle around the trunk's: across and along the infant."""
 
@@ -104,7 +104,7 @@ def draw_camera(
     crown_heel: float,
     middle: tuple[float, float],
 ) -> Camera:
-    """Hangs it such that the infant fills the image; `middle` of the trunk in the world, metres."""
+    """Draws a camera whose image the infant fills; `middle` of the trunk in the world is metres."""
     width, height = size
     look_at = np.array([*rng.normal(middle, view.aside_m), 0.0])
     focal = view.focal_at_640 * width / 640 * rng.normal(1, view.focal_spread)
@@ -126,7 +126,7 @@ def cast(
     geoms: np.ndarray,
     group: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Depth of one group's geoms: z in metres [h w], inf where no ray hits, and geom ids (or -1).
+    """Returns z of one group's geoms, metres [h w], inf where no ray hits, and their ids (or -1).
 
     Only the rays within the box of `geoms` on the image are cast.
     """
@@ -144,7 +144,7 @@ def cast(
 def glance(
     model: mujoco.MjModel, data: mujoco.MjData, camera: Camera, rays: np.ndarray, group: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `cast`, for a few rays [n 3] alone: z in metres [n], inf where none hits, and geom ids."""
+    """Casts a few rays [n 3], as `cast` does: z in m [n], inf where none hits, and geom ids."""
     distance, ids = _multi_ray(model, data, camera.position, rays, group)
     return np.where(ids >= 0, distance * (rays @ camera.rotation[2]), np.inf), ids
 
@@ -152,9 +152,10 @@ def glance(
 def underside(
     model: mujoco.MjModel, data: mujoco.MjData, points: np.ndarray, group: int
 ) -> np.ndarray:
-    """Lowest z in metres [*n] of one group's geoms above points of the world [*n 3]; inf: none.
+    """Returns the lowest z, metres [*n], of one group's geoms above points of the world [*n 3].
 
-    Seen from so far below that the rays are parallel: over 0.1 m they stray by 0.8 mm at most.
+    It is inf where there is none. The rays come from so far below that they are nearly parallel:
+    over 0.1 m they stray by 0.8 mm at most.
     """
     eye = np.array([0.0, 0.0, -FAR_BELOW])
     rays = points.reshape(-1, 3) - eye
@@ -165,7 +166,7 @@ def underside(
 
 
 def _multi_ray(model, data, eye: np.ndarray, rays: np.ndarray, group: int):
-    """Metres to the nearest of one group's geoms along unit rays [n 3], and its id or -1."""
+    """Returns m to the nearest of one group's geoms along unit rays [n 3], and its id or -1."""
     n = len(rays)
     only = np.zeros(6, np.uint8)
     only[group] = 1
@@ -175,19 +176,19 @@ def _multi_ray(model, data, eye: np.ndarray, rays: np.ndarray, group: int):
 
 
 def window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of the smallest box around what is set in a mask [h w], and a margin."""
+    """Returns rows and columns of the smallest box around a mask [h w], with a margin, px."""
     left, top, width, height = cv2.boundingRect(mask)
     rows = slice(max(top - margin, 0), top + height + margin)
     return rows, slice(max(left - margin, 0), left + width + margin)
 
 
 def _patch(model, data, camera: Camera, geoms: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of the image that hold the geoms' bounding spheres."""
+    """Returns rows and columns of the image that hold the geoms' bounding spheres."""
     centre = camera.to_camera(data.geom_xpos[geoms])
     radius = model.geom_rbound[geoms]
     near = np.maximum(centre[:, 2] - radius, 0.05)
     px = camera.project(centre)
-    # A sphere off the axis projects to an ellipse, at most this wide in the image's middle degrees.
+    # A sphere off the axis projects to an ellipse, which is at most this much wider in the image.
     reach = (1.2 * camera.focal * radius / near)[:, None] + 1
     low = np.floor((px - reach).min(0)).astype(int)
     high = np.ceil((px + reach).max(0)).astype(int) + 1
@@ -198,7 +199,7 @@ def _patch(model, data, camera: Camera, geoms: np.ndarray) -> tuple[slice, slice
 
 
 def _about(axis: int, angle: float) -> np.ndarray:
-    """Rotation matrix [3 3] about the axis x, y or z."""
+    """Returns the rotation matrix [3 3] about the axis x, y or z."""
     i, j = (axis + 1) % 3, (axis + 2) % 3
     m = np.eye(3)
     m[i, i] = m[j, j] = np.cos(angle)

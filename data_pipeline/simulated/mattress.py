@@ -1,7 +1,7 @@
-"""A soft mattress under a sheet with folds -> what the camera sees of it, under every frame.
+"""A soft mattress under a sheet with folds -> the depth of its surface in every frame.
 
-The physics has a rigid plane at z = 0. The sheet lies `SINK` above it and gives way to what rests
-on the plane: bodies lie in dents, as on foam.
+The physics has a rigid plane at z = 0. The sheet is `SINK` above it and gives way to what rests on
+the plane, so bodies lie in dents, as on foam.
 """
 
 import dataclasses
@@ -13,14 +13,13 @@ import numpy as np
 from data_pipeline.simulated.camera import Camera
 
 SINK = 0.006
-"""Metres that a resting body lies in it where it has no fold or wave; a guess, for one to three
-kilogrammes on foam."""
+"""Depth of a resting body in the flat sheet, metres. A guess: one to three kilogrammes on foam."""
 
 RIM = 0.4
-"""How steeply the sheet rises around a dent."""
+"""Slope of the sheet around a dent."""
 
 CELL = 0.004
-"""Metres, of the grid on which dents are made."""
+"""Side of a cell of the grid on which dents are computed, metres."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Mattress:
         return z + crease
 
     def depth(self, camera: Camera, rays: np.ndarray) -> np.ndarray:
-        """z in metres [h w] along the rays, by four fixed-point steps (the slopes are small)."""
+        """Returns z, metres [h w] along the rays by four fixed-point steps; slopes are small."""
         x, y, z = np.moveaxis(rays, -1, 0)
         t = (SINK - camera.position[2]) / z
         for _ in range(4):
@@ -59,10 +58,10 @@ class Mattress:
 
 
 def dents(rest: np.ndarray, underside: np.ndarray) -> np.ndarray:
-    """Metres [n m] by which a sheet of heights `rest` gives way to bodies of this `underside`.
+    """Returns the depth of the dents, metres [n m], in a sheet of heights `rest`.
 
-    Both are metres [n m] on a grid of `CELL`; `underside` is inf where nothing is above. A dent
-    has rounded rims, on which it gets shallower by `RIM`.
+    `rest` and the bodies' `underside` are metres [n m] on a grid of `CELL`; `underside` is inf
+    where there is no body. A dent has rounded rims of slope `RIM`.
     """
     dent = np.maximum(rest - underside, 0).astype(np.float32)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -92,14 +91,17 @@ class Bed:
         self._per_metre = -away / rays[..., 2]
 
     def dented(self, underside: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """`depth` with dents under the bodies; `underside` is asked for their lowest z, metres
-        [n m], above points of the plane z = 0 [n m 3]; inf where there is none."""
+        """Returns `depth` with dents under the bodies.
+
+        `underside` maps points of the plane z = 0 [n m 3] to the lowest z of bodies above, metres
+        [n m], inf where there is no body.
+        """
         dent = dents(self._rest, underside(self._points))
         return self.depth + self._per_metre * cv2.remap(dent, *self._cells, cv2.INTER_LINEAR)
 
 
 def draw_mattress(rng: np.random.Generator) -> Mattress:
-    """Six waves of 8 to 40 cm, up to 2 mm high each; four to nine creases of 2 to 5 mm."""
+    """Draws six waves of 8 to 40 cm, up to 2 mm high each; four to nine creases of 2 to 5 mm."""
     n, m = 6, rng.integers(4, 10)
     number = 2 * np.pi / rng.uniform(0.08, 0.40, n)
     angle = rng.uniform(0, 2 * np.pi, n)

@@ -1,6 +1,6 @@
 """The numbers of the stochastic model that can be changed, as one tree of frozen dataclasses.
 
-Each part lives beside the code that draws from it and says there where its values come from.
+Each part is defined beside the code that draws from it, where the source of its values is named.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from data_pipeline.simulated.tubes import Lines
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-    """What one simulation is drawn from, beside its seed, sizes and counts."""
+    """Everything that a simulation is drawn from, beside its seed, sizes and counts."""
 
     body: Proportions = Proportions()
     movement: Movement = Movement()
@@ -38,10 +38,10 @@ DEFAULT = Parameters()
 
 
 def read_parameters(path: Path) -> Parameters:
-    """A JSON file that names only what it changes: `{"movement": {"burst_s": [1, 4]}}`.
+    """Reads a JSON file that names only what it changes: `{"movement": {"burst_s": [1, 4]}}`.
 
     Raises:
-      DataError: not such a file; an unknown name; a value outside of its field's type.
+      DataError: the file is no such file, names something unknown, or has a value out of bounds.
     """
     try:
         inputs = json.loads(path.read_text())
@@ -53,7 +53,7 @@ def read_parameters(path: Path) -> Parameters:
 
 
 def _changed(default, inputs, where: str):
-    """`default` with what `given` says; `where` leads the reader of an error to the place."""
+    """Returns `default` with the changes of `inputs`; `where` is the place that an error names."""
     kinds = typing.get_type_hints(type(default), include_extras=True)
     if not isinstance(inputs, dict):
         raise DataError(f"{where} is {inputs!r}; expected an object with {', '.join(kinds)}")

@@ -1,12 +1,12 @@
 """A seed -> how far simulated bodies sink into what they touch, and how deep visible joints lie.
 
-    python -m data_pipeline.simulated.penetration --infants=16 --frames=1000 --seed=0
+    python -m data_pipeline.penetration --infants=16 --frames=1000 --seed=0
 
-Plays the recordings that `data_pipeline.simulate` would write, and looks at every annotated frame:
-the deepest contact of a limb, trunk or head with another body, the nest, a wall or the mattress.
-One frame in `RENDERED` is rendered: how far each visible joint lies behind the noise-free surface
-at its pixel, beyond its limb's radius. Bodies that a joint links overlap by design and do not
-count. The last line of stdout is one JSON object.
+The command plays the recordings that `data_pipeline.simulate` would write. In every annotated frame
+it measures the deepest contact of a limb, trunk or head with another body, the nest, a wall or the
+mattress. In one frame of `RENDERED` it renders the depth and measures how far each visible joint
+lies behind the noise-free surface at its pixel. Bodies that a joint links overlap by design and do
+not count. The last line of stdout is one JSON object.
 """
 
 import dataclasses
@@ -22,16 +22,19 @@ from data_pipeline.simulated.recording import Recording
 from jaxpose.body.skeleton import JOINTS
 
 RENDERED = 20
-"""One annotated frame in so many is rendered, for where joints lie."""
+"""One annotated frame in so many is rendered."""
 
 DEEP_MM = 5.0
-"""Deeper than this into another body is a limb inside it, and not skin that gives way."""
+"""Depth of a contact beyond which a limb is inside another body, and not soft skin."""
 
 
 def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
-    """Of one infant, mm: `deeper` is the share of its frames with a contact beyond `DEEP_MM`,
-    `worst` which two the deepest was. Visible joints: `behind_mm` is the least that one lies behind
-    the surface, `beyond_radius_mm` the most, less its limb's radius."""
+    """Measures one infant.
+
+    `deeper` is the share of the frames with a contact beyond `DEEP_MM`, `worst` names the deepest
+    contact. Of the visible joints, `behind_mm` is the smallest distance behind the surface, and
+    `beyond_radius_mm` the largest, less the limb's radius.
+    """
     recording = Recording(seed, infant, (640, 480), frames)
     radii = recording.radii[: len(JOINTS)]
     depths, worst, behind = [], [], []

@@ -1,9 +1,9 @@
-"""What a number of the model may be, said in its field's type, and what is wrong with a value.
+"""The bounds of every number of the model, written in its field's type, and what a value violates.
 
     step_s: SecondsRange = (0.3, 0.8)
 
-The bounds are where the model still plays: wide of anything seen in an infant, and short of what
-divides by zero, turns a body inside out or fills the memory.
+Within the bounds the model still runs. They are wider than anything seen in an infant, and narrower
+than what divides by zero, turns a body inside out or fills the memory.
 """
 
 import typing
@@ -15,7 +15,7 @@ NUMBERS = {2: "two", 3: "three", 6: "six"}
 
 
 class Bounds(NamedTuple):
-    """Both of them are allowed."""
+    """The smallest and the largest value; both are allowed."""
 
     low: float
     high: float
@@ -25,14 +25,14 @@ class Bounds(NamedTuple):
 
 
 class Ascending(NamedTuple):
-    """Marks a pair whose second number is no smaller than its first: what is drawn between them."""
+    """Marks a pair whose second number is no smaller than its first: the range of a draw."""
 
 
 Share = Annotated[float, Bounds(0, 1)]
 Degrees = Annotated[float, Bounds(0, 30)]
-"""Of a standard deviation."""
+"""A standard deviation of an angle."""
 Seconds = Annotated[float, Bounds(0.0333, 3600)]
-"""From one raw frame (1/30 s) to an hour: a shorter step is not seen, and takes a long array."""
+"""From one raw frame (1/30 s) to an hour. A shorter step is not seen, and needs a long array."""
 
 ShareRange = Annotated[tuple[Share, Share], Ascending()]
 DegreesRange = Annotated[tuple[Degrees, Degrees], Ascending()]

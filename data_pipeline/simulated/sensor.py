@@ -1,4 +1,4 @@
-"""Noise-free depth -> what a structured-light sensor would return: uint16 mm, 0 = no return."""
+"""Noise-free depth -> the image of a structured-light sensor: uint16 mm, 0 = no return."""
 
 import dataclasses
 import math
@@ -11,38 +11,40 @@ import numpy as np
 from data_pipeline.simulated.ranges import Bounds, Checked, Share
 
 Correlation = Annotated[float, Bounds(0.1, 100)]
-"""px of a Gaussian's deviation."""
+"""Standard deviation of a Gaussian, px."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sensor(Checked):
     """A camera that sees a projected pattern and measures disparities; `_px` are px of 640x480.
 
-    Of a short-range structured-light camera: at 0.7 m a disparity of one px is 16 mm, so these
-    values give steps of 1 mm and a noise of 0.9 mm, both growing with the square of the distance.
-    Real frames at hand, of other makes, have 0.4 to 1.4 mm at 1 m, alike over 1.4 to 2.5 px, and
-    hardly a speck (`python -m data_pipeline.simulated.look`).
+    The values are those of a short-range structured-light camera. At 0.7 m a disparity of one px is
+    16 mm, so they give steps of 1 mm and a noise of 0.9 mm, which both grow with the square of the
+    distance. Real frames of other makes have a noise of 0.4 to 1.4 mm at 1 m, correlated over 1.4
+    to 2.5 px, and hardly a speck (`python -m data_pipeline.look`).
     """
 
     baseline_m: Annotated[float, Bounds(0.01, 0.3)] = 0.055
-    """Between projector (to the camera's left) and camera: the width of the shadows."""
+    """Distance between the projector, at the left, and the camera: the width of the shadows."""
     window_px: Annotated[float, Bounds(1, 5)] = 5.0
-    """Side of the window that is matched with the pattern: what is less than half as wide, a thin
-    cable say, is not seen, and corners are rounded."""
+    """Side of the window that is matched with the pattern. What is less than half as wide, such as
+    a thin cable, is not seen, and corners are rounded."""
     noise_px: Annotated[float, Bounds(0, 2)] = 0.06
-    """Standard deviation of the disparity, alike over"""
+    """Standard deviation of the disparity's noise."""
     noise_alike_px: Correlation = 1.5
+    """Correlation length of that noise."""
     quantum_px: Annotated[float, Bounds(0.001, 2)] = 1 / 16
     """Step of the disparity."""
     jagged_px: Annotated[float, Bounds(0, 20)] = 0.7
-    """Standard deviation of the place that a pixel's value is taken from: edges fray."""
+    """Standard deviation of the place that a pixel's value is taken from, so that edges fray."""
     flying: Share = 0.3
     """Share of the pixels on an edge that get a depth between the two sides."""
     specks: Annotated[float, Bounds(0, 0.5)] = 0.0005
-    """Share of the image lost in specks, apart from shadows and edges."""
+    """Share of the image that is lost in specks, apart from shadows and edges."""
     lost_on_poor_material: Share = 0.5
-    """Share of hair, hoses and clear walls that returns nothing, in patches of"""
+    """Share of hair, hoses and clear walls that returns nothing, in patches."""
     patch_px: Correlation = 8.0
+    """Correlation length of these patches."""
 
 
 DEFAULT = Sensor()
@@ -55,10 +57,10 @@ def sense(
     sensor: Sensor = DEFAULT,
     poor: np.ndarray | None = None,
 ) -> np.ndarray:
-    """z in metres [h w] -> uint16 mm [h w]; `poor` [h w] marks what reflects the pattern badly.
+    """Returns uint16 mm [h w] from z in metres [h w]; `poor` [h w] marks badly reflecting material.
 
-    A pixel's place in the projector's image is u + f b / z. Where another one to its left has a
-    place further right, that one stands between the projector and this one: a shadow.
+    A pixel's place in the projector's image is u + f b / z. A pixel is in shadow where another one
+    to its left has a place further right: that one is between the projector and this one.
     """
     h, w = depth.shape
     scale = w / 640
@@ -97,12 +99,12 @@ def sense(
 
 
 def _below(share: float) -> float:
-    """The value that so large a share of normal noise lies below, none of it and all included."""
+    """Returns the quantile of the standard normal distribution; -inf and inf for 0 and 1."""
     return NormalDist().inv_cdf(share) if 0 < share < 1 else math.copysign(math.inf, share - 0.5)
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
-    """Normal noise [h w] of mean 0 and deviation 1, alike over about `sigma` pixels."""
+    """Returns normal noise [h w], mean 0, deviation 1, correlated over about `sigma` pixels."""
     noise = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), sigma)
     row = cv2.getGaussianKernel(2 * round(3 * sigma) + 1, sigma)
     return noise / float((row**2).sum())

@@ -1,7 +1,7 @@
-"""Depth images, uint16 mm with 0 = no return -> what a sensor's hand looks like, in numbers.
+"""Depth images, uint16 mm with 0 = no return -> numbers that describe the sensor.
 
-Lengths are px of the image itself, since a sensor's matching window and shadows are. Of sensors at
-other distances compare what disparities make alike: noise over distance squared, lengths in px.
+Lengths are px of the image, as a sensor's matching window and shadows are. Sensors at different
+distances can be compared by lengths in px and by noise over distance squared.
 """
 
 from typing import NamedTuple
@@ -12,26 +12,26 @@ from jaxtyping import Bool, Float, UInt16
 from scipy import ndimage
 
 EDGE = 0.03
-"""An edge is a step by this share of the depth: 21 mm at 0.7 m, an infant's forearm."""
+"""An edge is a step by at least this share of the depth: 21 mm at 0.7 m, an infant's forearm."""
 NEAR_PX = 5
-"""No return this close to an edge (rows or columns) is by the edge."""
+"""A pixel without return belongs to an edge that is this close, in rows or columns."""
 PATCH_PX = 16
-"""What varies more slowly than this counts as the surface's own shape."""
+"""Variation that is slower than this belongs to the surface's shape."""
 LAGS = range(1, 9)
 REACH_PX, SIDE_PX = 8, 4
-"""Around an edge, this many pixels to either side; the outermost say how deep each side is. Wider
-edges than what is between come out too narrow."""
+"""A profile has `REACH_PX` pixels to either side of an edge; the outer `SIDE_PX` give the depth of
+that side. An edge that is wider than the pixels between is measured too narrow."""
 
 
 class Patches(NamedTuple):
-    """Squares of `PATCH_PX` without a hole or an edge, less the curved surface fitted to each.
+    """Squares of `PATCH_PX` without a hole or an edge, and their residuals from a curved surface.
 
     Attributes:
         metres: mean depth.
-        noise_mm: standard deviation of what the fit leaves.
-        correlation: of what the fit leaves with itself `LAGS` px further, rows and columns
-            averaged; nan where nothing is left. The fit takes the slow part of the noise too, so
-            long correlations come out too short.
+        noise_mm: standard deviation of the residuals.
+        correlation: of the residuals with those `LAGS` px further, rows and columns averaged; NaN
+            where they are 0. The fit removes the slow part of the noise, too, so long correlations
+            are measured too short.
     """
 
     metres: Float[np.ndarray, " n"]
@@ -40,10 +40,10 @@ class Patches(NamedTuple):
 
 
 def outer(depth: UInt16[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """No return that reaches the image's border.
+    """Returns the regions without return that reach the image's border.
 
-    Not the surfaces' doing in UTD-MHAD, whose background is cut out, nor at the left of a stereo
-    camera's image, which one of its eyes does not see; in the simulated ward it is clear walls.
+    Surfaces do not cause them in UTD-MHAD, whose background is cut out, or at the left of a stereo
+    camera's image, which only one of its eyes sees. In the simulated ward they are clear walls.
     """
     _, pieces = cv2.connectedComponents((depth == 0).astype(np.uint8), connectivity=8)
     rim = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
@@ -51,7 +51,7 @@ def outer(depth: UInt16[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 
 def filled(depth: UInt16[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """No return replaced by the nearest depth."""
+    """Returns the depth with pixels without return replaced by the nearest depth."""
     nearest = ndimage.distance_transform_edt(
         depth == 0, return_distances=False, return_indices=True
     )
@@ -59,14 +59,14 @@ def filled(depth: UInt16[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
 
 
 def edges(depth: UInt16[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Where depth steps between a pixel's neighbours, holes bridged; not in what is `outer`."""
+    """Returns where depth steps between a pixel's neighbours, holes filled, `outer` left out."""
     whole, around = filled(depth), np.ones((3, 3), np.uint8)
     step = cv2.dilate(whole, around) - cv2.erode(whole, around)
     return (step > EDGE * whole) & ~outer(depth)
 
 
 def holes(frames: list[np.ndarray]) -> dict[str, float]:
-    """Shares of pixels without a return: of all, and of those not `outer` by and off an edge."""
+    """Returns shares of pixels without return: of all, and of all but `outer` by and off edges."""
     lost, by_edge, off_edge = [], [], []
     for depth in frames:
         none, inside = depth == 0, ~outer(depth)
@@ -83,7 +83,7 @@ def holes(frames: list[np.ndarray]) -> dict[str, float]:
 
 
 def patches(frames: list[np.ndarray]) -> Patches:
-    """Every smooth patch of the frames' own grid of squares."""
+    """Returns every smooth patch of the grid of squares that divides each frame."""
     n = PATCH_PX
     v, u = (c.ravel() - (n - 1) / 2 for c in np.mgrid[:n, :n])
     surface = np.stack([np.ones(n * n), u, v, u * u, u * v, v * v], axis=1)
@@ -115,7 +115,7 @@ def _smooth_squares(depth: np.ndarray) -> Float[np.ndarray, "n pixels"]:
 
 
 def noise(result: Patches) -> dict[str, float]:
-    """Medians over patches, which a few wrinkled ones do not move."""
+    """Returns medians over patches, which a few wrinkled ones do not change."""
     return {
         "distance_m": _median(result.metres),
         "noise_mm": _median(result.noise_mm),
@@ -125,13 +125,16 @@ def noise(result: Patches) -> dict[str, float]:
 
 
 def correlation(result: Patches) -> list[float]:
-    """Of the noise with itself `LAGS` px further."""
+    """Returns the correlation of the noise with that `LAGS` px further, median over patches."""
     return [_median(column[~np.isnan(column)]) for column in result.correlation.T]
 
 
 def edge_widths(frames: list[np.ndarray]) -> dict[str, float]:
-    """Of edges along a row between two sides that are flat and known: the median of the step over
-    the steepest pixel (1 = sharp), and the mean number of pixels without a return."""
+    """Measures edges along a row between two flat sides without holes.
+
+    `edge_width_px` is the median of the step over the steepest pixel (1 = sharp), `lost_at_edge_px`
+    the mean number of pixels without return.
+    """
     widths, lost = [], []
     for depth in frames:
         profiles, steepest = _profiles(depth)
@@ -152,7 +155,7 @@ def edge_widths(frames: list[np.ndarray]) -> dict[str, float]:
 def _profiles(
     depth: UInt16[np.ndarray, "h w"],
 ) -> tuple[Float[np.ndarray, "n width"], Float[np.ndarray, " n"]]:
-    """Stretches of rows around the steepest place within reach, and its slope, holes bridged."""
+    """Returns pieces of rows around the steepest place in reach, and its slope, holes filled."""
     slope = np.abs(np.diff(filled(depth), axis=1))
     peak = (slope > 0) & (slope == ndimage.maximum_filter1d(slope, 2 * REACH_PX + 1, axis=1))
     windows = np.lib.stride_tricks.sliding_window_view(depth, 2 * REACH_PX, axis=1)

@@ -1,8 +1,8 @@
 """The first pose -> hoses, leads and lines from the infant to the edge of the crib.
 
-Like cloths, they lie on whatever the camera sees below them, and follow the infant at one end.
-A hose bridges hollows and hides what is under it. A cable is drawn one pixel wide, which is less
-than the sensor's matching window or an annotator sees, and hides nothing.
+They lie on whatever the camera sees below them, as cloths do, and one end follows the infant. A
+hose bridges hollows and hides what is under it. A cable is drawn one pixel wide: neither the
+sensor's matching window nor an annotator sees it, and it hides nothing.
 """
 
 import dataclasses
@@ -20,42 +20,46 @@ Cable = Annotated[float, Bounds(0.0005, 0.005)]
 
 @dataclasses.dataclass(frozen=True)
 class Lines(Checked):
-    """What is attached to an infant. Shares are chances per infant, `_m` metres.
+    """What is attached to an infant. Shares are chances per infant; `_m` is metres.
 
-    Set by hand after what is usual in a neonatal ward: breathing support by a pair of hoses or one,
-    three chest leads, a feeding tube, an infusion line at a hand, a saturation probe at a foot.
+    The values are chosen by hand after what is usual in a neonatal ward: breathing support by one
+    or two hoses, three chest leads, a feeding tube, an infusion line at a hand, a saturation
+    probe at a foot.
     """
 
     hose: Share = 0.35
-    """From the nose over a shoulder."""
+    """A hose leads from the nose over a shoulder."""
     hose_diameter_m: Annotated[tuple[Hose, Hose], Ascending()] = (0.009, 0.014)
     leads: Share = 0.5
-    """Three from the chest, together."""
+    """Three leads come from the chest together."""
     feeding_tube: Share = 0.3
     infusion: Share = 0.25
-    """A line from a wrist."""
+    """A line comes from a wrist."""
     probe: Share = 0.35
-    """A cable from a foot."""
+    """A cable comes from a foot."""
     cable_diameter_m: Annotated[tuple[Cable, Cable], Ascending()] = (0.002, 0.004)
     slack: Annotated[float, Bounds(0, 2)] = 0.35
-    """How far a line strays sideways, as a share of its length."""
+    """Standard deviation of a line's sideways bend, as a share of its length."""
 
 
 NARROWEST = 256
-"""px: in narrower images the sensor's window is a pixel, and would see a cable; it is left out."""
+"""Width of an image, px, below which cables are left out: the sensor's window is then one pixel,
+and would see them."""
 
 BRIDGES = 0.06
-"""Metres; hollows narrower than this a hose bridges."""
+"""A hose bridges hollows that are narrower than this, metres."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Tube:
-    """Attributes:
-    starts: what it is attached to: an index into the 12 joints, then head and neck.
-    offset: metres [3], world axes, from there to its first point.
-    bend, end: metres [2], where it is led; the curve is a quadratic Bezier.
-    diameter: metres.
-    hose: whether it is one; else a cable.
+    """A hose or a cable.
+
+    Attributes:
+      starts: the point that it is fastened to: an index into the 12 joints, then head and neck.
+      offset: metres [3], world axes, from that point to the tube's first one.
+      bend, end: metres [2], the other two points of a quadratic Bezier curve.
+      diameter: metres.
+      hose: whether it is a hose; else it is a cable.
     """
 
     starts: int
@@ -66,7 +70,10 @@ class Tube:
     hose: bool
 
     def mask(self, points: np.ndarray, camera: Camera) -> np.ndarray:
-        """Where the image shows it: uint8 [h w]; `points` are joints, head and neck [14 3] m."""
+        """Returns the pixels that show the tube, 1 or 0: uint8 [h w].
+
+        `points` [14 3] m are the joints, head and neck in the world.
+        """
         mask = np.zeros((camera.height, camera.width), np.uint8)
         if not self.hose and camera.width < NARROWEST:
             return mask
@@ -81,7 +88,7 @@ class Tube:
         return mask
 
     def lay(self, below: np.ndarray, mask: np.ndarray, camera: Camera) -> None:
-        """Brings the depth `below` (m [h w], changed) nearer where `mask` is set, round on top."""
+        """Lays the tube, round on top, where `mask` is set: changes the depth `below` (m [h w])."""
         px_per_m = camera.focal / camera.position[2]
         span = 2 * round(0.5 * BRIDGES * px_per_m) + 1 if self.hose else 1
         patch = window(mask, 2 * span)
@@ -98,7 +105,7 @@ class Tube:
 
 
 def draw_tubes(rng: np.random.Generator, lines: Lines, points: np.ndarray) -> list[Tube]:
-    """`points` are joints, head and neck [14 3] m of the first pose in the world."""
+    """Draws one infant's tubes; `points` [14 3] m are joints, head and neck of the first pose."""
     head, neck = 12, 13
     tubes = []
 
