@@ -126,7 +126,7 @@ def bench_command(options: Options, out: Path) -> list[str]:
     command += ["--dirty"] * options.dirty
     if options.device == "gpu":
         command += ["--size=paper", "--batches=1,16", "--precisions=float32,tf32,bfloat16"]
-        return [*command, "--variants=asy,full", f"--minutes={0.6 * BENCH_S / 60:.1f}"]
+        return [*command, "--variants=asy,full,thin", f"--minutes={0.6 * BENCH_S / 60:.1f}"]
     command += ["--size=tiny", "--protocol=smoke", "--batches=1", "--precisions=float32"]
     return [*command, "--variants=asy", "--whats=forward", "--lowerings=folded"]
 

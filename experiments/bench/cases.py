@@ -108,7 +108,7 @@ class Choice:
     implementations: tuple[str, ...] = ("jaxpose", "jax_conv3d")
 
 
-COMPARED = ("asy", "full")
+COMPARED = ("asy", "full", "thin")
 """Variants that are also trained, timed by peers, and timed up to the pose."""
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.bench.cases import COMPARED
 from experiments.bench.weights import layers_of
 from experiments.pictures import plt, save
 from jaxpose.cost.accounting import Cost, layer_costs
@@ -57,7 +56,7 @@ def roofline(axes, result: dict) -> None:
     flops, speed = result["ceilings"]["float32"], result["ceilings"]["bytes"]
     x = np.logspace(0, 4, 200)
     axes.plot(x, np.minimum(flops, x * speed) / 1e9, color="black", label="measured ceilings")
-    for variant in COMPARED:
+    for variant in VARIANTS:
         layers = layers_of("regression", variant, result["width"])
         costs = layer_costs(layers, tuple(result["clip"]))
         for layer, cost in zip(layers, costs, strict=True):
