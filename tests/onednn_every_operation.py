@@ -1,8 +1,9 @@
 """Runs every operation of every net once by oneDNN: forward, with ReLU, gradients, batch norm.
 
-    python tests/onednn_every_operation.py float32|bfloat16
+    python tests/onednn_every_operation.py float32|bfloat16 [hung]
 
-One clip at both sizes of the nets. Every operation is printed before it runs, so that the last line
+One clip at both sizes of the nets, and a training step's at the smaller one; with `hung`, only
+those that once never returned. Every operation is printed before it runs, so that the last line
 names the one that crashed or never returned; at the end the last line is `done`.
 """
 
@@ -18,8 +19,13 @@ from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Layer
 
-SIZES = [((3, 48, 64), 0.25), ((3, 96, 128), 1.0)]
-"""Clip (frames, rows, columns) and width of the nets."""
+SIZES = [((1, 3, 48, 64), 0.25), ((8, 3, 48, 64), 0.25), ((1, 3, 96, 128), 1.0)]
+"""Clips, frames, rows and columns; width of the nets."""
+HUNG = [
+    ((1, 3, 48, 64), Layer("", 256, 20)),
+    ((1, 3, 96, 128), Layer("", 128, 256, kernel=(3, 3, 3))),
+]
+"""In bfloat16 on CPUs with matrix units (AMX), with two threads (LOG.md)."""
 ONEDNN = lowering_named("onednn")
 
 
@@ -29,9 +35,9 @@ def layers(width: float) -> list[Layer]:
 
 
 def arrays(layer: Layer, clip, dtype: str):
-    t, h, w = clip
+    b, t, h, w = clip
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, t, h // layer.shrink, w // layer.shrink, layer.cin), np.float32)
+    x = rng.standard_normal((b, t, h // layer.shrink, w // layer.shrink, layer.cin), np.float32)
     shape = (*layer.kernel, layer.cin // layer.groups, layer.cout)
     kernel = rng.standard_normal(shape, np.float32) / np.prod(shape[:4]) ** 0.5
     return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
@@ -60,14 +66,22 @@ def run(layer: Layer, clip, dtype: str) -> None:
         assert jnp.isfinite(result.astype(jnp.float32)).all(), layer
 
 
-def main(dtype: str) -> None:
+def cases(only_hung: bool):
+    if only_hung:
+        yield from HUNG
+        return
     for clip, width in SIZES:
         different = {dataclasses.replace(layer, name="", relu=True) for layer in layers(width)}
         for layer in sorted(different, key=str):
-            print(clip, layer, flush=True)
-            run(layer, clip, dtype)
+            yield clip, layer
+
+
+def main(dtype: str, *options: str) -> None:
+    for clip, layer in cases(only_hung=options == ("hung",)):
+        print(clip, layer, flush=True)
+        run(layer, clip, dtype)
     print("done")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

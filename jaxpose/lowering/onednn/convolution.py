@@ -92,8 +92,6 @@ upsample.defvjp(_upsample_forward, _upsample_backward)
 
 def _weight_gradient(x, kernel, dy):
     """The gradient of a kernel that convolves x; dy is the gradient of the result."""
-    if products.library_may_hang(str(x.dtype), kernel.shape):
-        return products.weight_gradient_by_xla(x, kernel, dy)
     if not products.faster(str(x.dtype), x.shape, kernel.shape, dy.shape):
         _prepare(BACKWARD_WEIGHTS, x, kernel, dy)
     return _call(BACKWARD_WEIGHTS, like=kernel)(x, dy)

@@ -23,6 +23,7 @@ run of both nets needs about 150."""
 TRAINING, SRC, DST, DIFF_SRC, DIFF_DST = 64, 1, 17, 129, 145
 DTYPES = {"float32": 3, "bfloat16": 2}
 _UNIMPLEMENTED, _CPU, _DEFAULT_FLAGS = 3, 1, 1
+_QUERY_IMPLEMENTATION = 8
 _SCRATCHPAD, _QUERY_SCRATCHPAD, _SCRATCHPAD_BY_USER = 80, 136, 1
 Dims = c_int64 * 12
 
@@ -126,6 +127,25 @@ def query(description: Handle, what: int) -> c_void_p:
     function = library().dnnl_primitive_desc_query_md
     function.restype = c_void_p
     return c_void_p(function(description, c_int(what), c_int(0)))
+
+
+def implementation(description: Handle) -> str:
+    """The library's name for the code that it will run, such as "brgconv:avx512_core"."""
+    name = ctypes.c_char_p()
+    query = c_int(_QUERY_IMPLEMENTATION)
+    check_call("dnnl_primitive_desc_query", description, query, c_int(0), ctypes.byref(name))
+    return name.value.decode()
+
+
+def next_implementation(description: Handle) -> None:
+    """Replaces the implementation of a primitive's description by the next one in the library's
+    list. Raises `NotImplementedError` where there is none. The description of the forward pass
+    from which this one was created must still exist."""
+    if library().dnnl_primitive_desc_next_impl(description):
+        raise NotImplementedError(
+            "oneDNN has no further implementation of this operation on this CPU; choose the "
+            "lowering 'folded'"
+        )
 
 
 def size_of(memory_layout: c_void_p) -> int:

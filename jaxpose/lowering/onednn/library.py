@@ -15,7 +15,6 @@ INSTALL = "pip install 'jaxpose[onednn]' on x86-64 Linux"
 NOT_INSTALLED = f"oneDNN is not installed: {INSTALL}"
 
 # `dnnl_cpu_isa_t` of oneDNN 3's dnnl_types.h.
-_AMX_BIT = 0x200
 _INSTRUCTION_SETS = {
     0x1: "SSE4.1",
     0x3: "AVX",
@@ -91,8 +90,3 @@ def instruction_set() -> str | None:
         return None
     isa = library().dnnl_get_effective_cpu_isa()
     return _INSTRUCTION_SETS.get(isa, f"instruction set 0x{isa:x}")
-
-
-def has_amx() -> bool:
-    """Whether the library uses the CPU's matrix units."""
-    return bool(library().dnnl_get_effective_cpu_isa() & _AMX_BIT)

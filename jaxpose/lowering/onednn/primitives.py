@@ -29,6 +29,9 @@ _NUMBERS = {
 }
 """The library's numbers of x, kernel, y and bias, or of their gradients."""
 _PAGE = 4096
+DEADLOCKS = "brgconv_bwd_w:"
+"""The library's name for weight gradients whose threads may wait for each other for ever: on CPUs
+with matrix units (AMX) in bfloat16, with two threads, for some shapes (LOG.md)."""
 
 
 class Convolution:
@@ -116,7 +119,10 @@ def _describe(operation: str, layouts: tuple, geometry: list) -> dnnl.Handle:
         front = (engine, direct, x, kernel, None, y)
     else:
         return forward
-    return dnnl.create(name, *front, *geometry, forward, attributes)
+    description = dnnl.create(name, *front, *geometry, forward, attributes)
+    while dnnl.implementation(description).startswith(DEADLOCKS):
+        dnnl.next_implementation(description)  # reads `forward`
+    return description
 
 
 def _relu_attributes() -> dnnl.Handle:

@@ -2,14 +2,10 @@
 
     x [b t h w ci], dy [b t h w co] -> dkernel [kt kh kw ci co]
 
-* Kernels along one axis, in float32: oneDNN's own take up to three times as long where channels are
-  many (LOG.md). The gradient of one tap is x transposed times dy, over all pixels p of dy whose
-  p + lag lies inside of x. Pixels are consecutive in memory, so a lag is an offset, and the pixels
-  to leave out are ends of stretches.
-* 1x1x1 kernels in bfloat16 on CPUs with matrix units (AMX): oneDNN 3.2's did not return for
-  256 -> 20 channels at 3x48x64 and larger. It was then called with a scratchpad that belonged to
-  another thread (see `dnnl`), which may have been the cause. No such CPU was at hand when that was
-  changed: neither the hang nor this product, by XLA, was run on one since.
+They are those of float32 kernels along one axis: oneDNN's own take up to three times as long where
+channels are many (LOG.md). The gradient of one tap is x transposed times dy, over all pixels p of
+dy whose p + lag lies inside of x. Pixels are consecutive in memory, so a lag is an offset, and the
+pixels to leave out are ends of stretches.
 """
 
 import ctypes
@@ -17,36 +13,12 @@ from collections.abc import Iterator
 from ctypes import c_char, c_float, c_int64, c_void_p
 from typing import NamedTuple
 
-import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float
-
 from jaxpose.lowering.onednn import dnnl
-from jaxpose.lowering.onednn.library import has_amx
 
 WIDE = 64 * 128
 """Input times output channels from which on products are faster."""
 
 _FLOAT = 4  # bytes
-
-
-def library_may_hang(dtype: str, kernel: tuple[int, ...]) -> bool:
-    """Whether the weight gradient of a kernel of this shape is left to XLA."""
-    return dtype == "bfloat16" and kernel[:3] == (1, 1, 1) and has_amx()
-
-
-def weight_gradient_by_xla(
-    x: Float[Array, "b t h w ci"],
-    kernel: Float[Array, "1 1 1 cig co"],
-    dy: Float[Array, "b t h w co"],
-) -> Float[Array, "1 1 1 cig co"]:
-    """x transposed times dy within every group, summed in float32."""
-    *_, cig, co = kernel.shape
-    groups = x.shape[4] // cig
-    x, dy = x.reshape(-1, groups, cig), dy.reshape(-1, groups, co // groups)
-    over_pixels_per_group = (((0,), (0,)), ((1,), (1,)))
-    gradient = lax.dot_general(x, dy, over_pixels_per_group, preferred_element_type=jnp.float32)
-    return gradient.swapaxes(0, 1).reshape(kernel.shape).astype(kernel.dtype)
 
 
 def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int, ...]) -> bool:
