@@ -13,10 +13,10 @@ HEADER = (
     "left_elbow", "left_hand", "right_foot", "right_knee", "right_hip", "left_hip", "left_knee",
     "left_foot",
 )  # fmt: skip
-"""Columns of babyPose's sheets; hand is the wrist, foot the ankle."""
+"""Columns of babyPose's sheets; `hand` is the wrist, `foot` the ankle."""
 
 MARGIN = 0.015
-"""Metres between limb and whatever touches it, before that counts as hiding it."""
+"""Distance in front of a limb from which an object hides it, metres; a nearer one touches it."""
 
 
 Pixels = Annotated[float, Bounds(0, 20)]
@@ -25,21 +25,24 @@ Factor = Annotated[float, Bounds(0, 5)]
 
 @dataclasses.dataclass(frozen=True)
 class Annotator(Checked):
-    """How well joints are clicked, px of 640x480."""
+    """Parameters of the error with which joints are clicked, px of 640x480."""
 
     click_px: Annotated[tuple[Pixels, Pixels], Ascending()] = (2.3, 3.1)
     """Standard deviation per axis, drawn per sheet: half of the clicks are within 1.8 px per axis.
 
-    Steps of the infants that hardly move (6 of the 14 babyPose sheets) have a median of 0.65 to
-    1.2 px of 128x96 and 1.8 and 2.6 times that at p90 and p99: those of independent clicks that
-    are 2 to 3.6 px of 640x480 off per axis."""
+    The value follows from the infants that hardly move (6 of the 14 babyPose sheets). Between
+    frames their joints move by a median of 0.65 to 1.2 px of 128x96, and by 1.8 and 2.6 times
+    that at p90 and p99, as independent clicks with 2 to 3.6 px of 640x480 per axis would."""
     click_by_kind: tuple[(Factor,) * 6] = (0.95, 1.0, 1.0, 1.15, 1.0, 0.92)
-    """Of that, at shoulder, elbow, wrist, hip, knee, ankle: a hip lies deep, often in a nappy."""
+    """Factors of `click_px` at shoulder, elbow, wrist, hip, knee and ankle.
+
+    The hip's is the largest: it lies deep, often under a nappy."""
 
 
 def draw_clicks(rng: np.random.Generator, annotator: Annotator) -> np.ndarray:
-    """Standard deviation per axis of one sheet's clicks, px of 640x480, per joint, then head and
-    neck [14]."""
+    """Draws the standard deviation per axis of one sheet's clicks, px of 640x480 [14].
+
+    The order is that of the joints, then head and neck."""
     arm, leg = np.split(np.array(annotator.click_by_kind), 2)
     return rng.uniform(*annotator.click_px) * np.concatenate([arm, arm, leg, leg, (1, 1)])
 
@@ -53,12 +56,12 @@ def hidden_by(
     names: dict[int, str],
     opaque: set[int],
 ) -> np.ndarray:
-    """What hides each joint: a name from `names`, "outside" the image, or "" when it is visible.
+    """Returns what hides each joint: a name of `names`, "outside", or "" for a visible joint.
 
-    joints [n 3] m in the camera frame, inside [n] the image or not, radii [n] m of their limbs;
-    depth [n] m and hit [n], keys of `names`, of the noise-free surface at their pixels. A joint
-    is visible when its pixel's ray ends no more than radius + `MARGIN` in front of it; what is in
-    `opaque` hides at any distance.
+    `joints` [n 3] are metres in the camera's frame, `inside` [n] says which are in the image,
+    `radii` [n] are those of their limbs, metres. `depth` [n] (metres) and `hit` [n] (keys of
+    `names`) describe the noise-free surface at their pixels. A joint is visible when that surface
+    is at most radius + `MARGIN` in front of it; objects in `opaque` hide it at any distance.
     """
     causes = []
     for j in range(len(joints)):
@@ -74,9 +77,10 @@ def click(
     visible: np.ndarray,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """(x, y) [n 2] -> integers [n 2] with the annotator's error, (-1, -1) where not visible.
+    """Returns (x, y) [n 2] with the annotator's error, as integers; (-1, -1) where not visible.
 
-    `spread_px` [n] per axis are px of 640x480; errors beyond three times that are put right.
+    `spread_px` [n] are standard deviations per axis, px of 640x480. An error is at most three
+    times as long.
     """
     scale, spread = size[0] / 640, spread_px[:, None]
     error = rng.normal(0, spread, px.shape)
@@ -87,7 +91,7 @@ def click(
 
 
 def sheet_row(image: str, clicks: np.ndarray) -> str:
-    """One line of a sheet from integers [14 2]: `skeleton.JOINTS`, then head and neck."""
+    """Returns one line of a sheet from integers [14 2]: `skeleton.JOINTS`, then head and neck."""
     names = [*map(_column, JOINTS), "head", "neck"]
     cells = dict(zip(names, clicks, strict=True))
     return ";".join([image, *(f"{cells[c][0]},{cells[c][1]}" for c in HEADER[1:])])

@@ -15,15 +15,15 @@ import numpy as np
 from data_pipeline.simulated.ranges import Ascending, Bounds, Checked, Share
 
 LIMB_DOFS = ("abduct", "lift", "twist", "bend", "end")
-"""Angles of a limb from the trunk outwards; `end` is the wrist or the ankle."""
+"""Names of a limb's angles from the trunk outwards; `end` is the wrist or the ankle."""
 
 ROOT_DOFS = ("x", "y", "yaw", "roll", "side_bend", "waist_twist", "head_turn", "head_tilt")
-"""Angles of the trunk that have a motor; height and pitch are left to gravity and contact."""
+"""Degrees of freedom of the trunk that have a motor; height and pitch have none."""
 
 LIMB_NAMES = ("right_arm", "left_arm", "right_leg", "left_leg")
 
 MOTORS = ROOT_DOFS + tuple(f"{limb}_{dof}" for limb in LIMB_NAMES for dof in LIMB_DOFS)
-"""Order of the joint targets, everywhere; x and y in metres, the rest in radians."""
+"""Order of the joint targets everywhere; x and y are in metres, the rest in radians."""
 
 PARTS = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}
 """Names of a limb's joints; a joint is the origin of the body that hangs on it."""
@@ -32,16 +32,18 @@ RANGES_DEG = {
     "arm": ((-25, 165), (-35, 120), (-90, 95), (0, 145), (-40, 50)),
     "leg": ((-10, 80), (-15, 115), (-35, 90), (0, 135), (-20, 50)),
 }
-"""In the order of `LIMB_DOFS`. Set by hand after what is known of newborns: elbows, hips and knees
-do not extend further than straight, hips abduct and turn outwards further than an adult's."""
+"""Smallest and largest angle, in the order of `LIMB_DOFS`.
+
+They are set by hand from what is known of newborns: elbows, hips and knees do not extend further
+than straight, and hips abduct and turn outwards further than an adult's."""
 
 STIFFNESS = {"arm": (0.9, 0.9, 0.3, 0.6, 0.05), "leg": (2.5, 2.5, 1.0, 1.5, 0.1)}
-"""Nm/rad of each motor, enough to lift a limb (0.08 and 0.25 Nm) with 0.1 rad of sag."""
+"""Stiffness of each motor, Nm/rad: a lifted limb (0.08 and 0.25 Nm) sags by 0.1 rad."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """One infant. Metres; lengths run between joint centres."""
+    """Sizes of one infant in metres; lengths are between joint centres."""
 
     crown_heel: float
     shoulder_width: float
@@ -52,11 +54,11 @@ class Sizes:
     thigh: float
     shank: float
     girth: float
-    """Crown-heel length times how stout the infant is: the unit of all thicknesses."""
+    """Crown-heel length times a factor for stoutness; all thicknesses are in proportion to it."""
     nappy: bool
 
     def radius(self, joint: str) -> float:
-        """Radius of the limb around one of `jaxpose.body.skeleton.JOINTS`, or of the `head`."""
+        """Returns the radius at one of `jaxpose.body.skeleton.JOINTS`, or that of the `head`."""
         return self.girth * RADII[joint.split("_")[-1]]
 
 
@@ -64,16 +66,16 @@ Length = Annotated[float, Bounds(0.2, 0.8)]
 Fraction = Annotated[float, Bounds(0.08, 0.45)]
 Girth = Annotated[float, Bounds(0.8, 1.25)]
 Deviation = Annotated[float, Bounds(0, 0.3)]
-"""Not more, so that a thin infant's belly is thicker than the deepest breath."""
+"""The upper bound leaves a thin infant's belly thicker than the deepest breath."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Proportions(Checked):
     """How infants differ in size. Fractions are of the crown-heel length.
 
-    Crown-heel 35-50 cm is that of 28 to 40 weeks. Means were chosen so that the projected segments
-    have the ratios of the 14 babyPose sheets: trunk 28, shoulders 16, hips 12, upper arm 10,
-    forearm 10, thigh 9 and shank 11 px of 128x96.
+    A crown-heel length of 35-50 cm is that of 28 to 40 weeks. The means were chosen so that the
+    projected segments have the ratios of the 14 babyPose sheets: trunk 28, shoulders 16, hips 12,
+    upper arm 10, forearm 10, thigh 9 and shank 11 px of 128x96.
     """
 
     crown_heel_m: Annotated[tuple[Length, Length], Ascending()] = (0.35, 0.50)
@@ -86,19 +88,21 @@ class Proportions(Checked):
     shank: Fraction = 0.188
     girth: Girth = 1.0
     spread: Deviation = 0.10
-    """Standard deviation of every proportion, as a share of it."""
+    """Standard deviation of every proportion, as a share of the proportion."""
     most: Deviation = 0.22
-    """The largest such deviation."""
+    """Largest deviation of a proportion, as a share of the proportion."""
     nappy: Share = 0.8
-    """Share of infants that wear one."""
+    """Share of the infants that wear a nappy."""
 
 
 RADII = {
     "shoulder": 0.036, "elbow": 0.030, "wrist": 0.024,
     "hip": 0.050, "knee": 0.040, "ankle": 0.028, "head": 0.115, "neck": 0.050,
 }  # fmt: skip
-"""Limb radius at each joint, as a fraction of the crown-heel length; a segment has the outer
-joint's at its whole length, and its own at its inner end."""
+"""Limb radius at each joint, as a fraction of the crown-heel length.
+
+A segment has the radius of its outer joint along its whole length, and that of its inner joint at
+its inner end."""
 
 
 def draw_sizes(rng: np.random.Generator, proportions: Proportions) -> Sizes:
@@ -111,7 +115,7 @@ def draw_sizes(rng: np.random.Generator, proportions: Proportions) -> Sizes:
 
 
 def infant_xml(sizes: Sizes) -> str:
-    """`<body>` of a supine infant whose pelvis is at the origin, 1.2 trunk depths above z = 0."""
+    """Returns the `<body>` of a supine infant, its pelvis at the origin and 0.1 `girth` high."""
     g = sizes.girth
     waist, shoulders = -0.25 * sizes.trunk, -0.75 * sizes.trunk
     neck = shoulders - 0.03 * g
@@ -153,10 +157,10 @@ def infant_xml(sizes: Sizes) -> str:
 
 
 def contacts_xml() -> str:
-    """`<contact>`: the outer halves of upper arms and thighs stay out of the trunk.
+    """Returns the `<contact>`: the outer halves of upper arms and thighs collide with the trunk.
 
-    MuJoCo leaves out a body and its parent, which holds for upper arm and chest; thigh and belly
-    overlap at the hip, which must not push them apart.
+    MuJoCo ignores contacts between a body and its parent, such as upper arm and chest. Thigh and
+    belly overlap at the hip, so their contact is excluded: it would push them apart.
     """
     parts = []
     for side in ("right", "left"):
@@ -170,7 +174,7 @@ def contacts_xml() -> str:
 
 
 def motors_xml() -> str:
-    """`<actuator>` with one position motor per entry of `MOTORS`, in that order."""
+    """Returns the `<actuator>` with one position motor per entry of `MOTORS`, in that order."""
     trunk = (1500, 1500, 8.0, 6.0, 5.0, 5.0, 0.8, 0.8)
     stiffness = dict(zip(ROOT_DOFS, trunk, strict=True))
     for limb in LIMB_NAMES:
@@ -182,7 +186,7 @@ def motors_xml() -> str:
 
 
 def _limb(side: str, kind: str, sizes: Sizes, root: tuple[float, float, float]) -> str:
-    """Three nested bodies whose origins are the limb's joints; see the module for the angles."""
+    """Returns three nested bodies with the limb's joints as origins; angles: see the module."""
     s = 1 if side == "right" else -1
     arm = kind == "arm"
     upper, lower = (sizes.upper_arm, sizes.forearm) if arm else (sizes.thigh, sizes.shank)

@@ -1,4 +1,4 @@
-"""The first pose -> when a carer's hand comes, where it works and when it leaves."""
+"""The first pose -> times and paths of a carer's hands over the infant."""
 
 import dataclasses
 
@@ -11,18 +11,25 @@ from data_pipeline.simulated.scene import ARMS
 
 @dataclasses.dataclass(frozen=True)
 class Visits(Checked):
-    """How often and for how long a carer's arm is over the infant; set by hand."""
+    """Parameters of how often and for how long a carer's arm is over the infant, set by hand."""
 
     gap_s: Seconds = 110.0
     """Mean time between two visits."""
     stay_s: SecondsRange = (2.0, 7.0)
+    """Time that the hands stay over the infant."""
     both_hands: Share = 0.4
-    """Share of the visits with a second hand."""
+    """Share of the visits with both hands."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Carer:
-    """Per raw frame and arm: where the hand is [frames 2 3] m, its heading rad, if it is there."""
+    """Path of both hands, per raw frame and arm.
+
+    Attributes:
+      position: [frames 2 3] m, fingertips in the world.
+      heading: [frames 2] rad, direction from the fingertips to the elbow.
+      present: bool [frames 2].
+    """
 
     position: np.ndarray
     heading: np.ndarray
@@ -30,7 +37,10 @@ class Carer:
 
 
 def draw_carer(rng: np.random.Generator, visits: Visits, frames: int, joints: np.ndarray) -> Carer:
-    """Visits to random joints of the first pose [12 3], from either side; `frames` raw ones."""
+    """Draws visits to random joints of the first pose [12 3] m, from either side.
+
+    `frames` counts raw frames.
+    """
     t = np.arange(frames) / HZ
     position, heading = np.zeros((frames, ARMS, 3)), np.zeros((frames, ARMS))
     present = np.zeros((frames, ARMS), bool)

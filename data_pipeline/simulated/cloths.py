@@ -1,7 +1,7 @@
-"""The first pose -> blankets, dressings and nappy cloths, and how each drapes over what is below.
+"""The first pose -> blankets, dressings and nappy cloths, laid over what is below them.
 
-A cloth is no body of the physics: it is draped over whatever the camera sees under it, so it lies
-on the moving limbs and never cuts through them.
+The physics has no cloths. A cloth is laid over the rendered depth, so it lies on the moving limbs
+and never intersects them.
 """
 
 import dataclasses
@@ -16,63 +16,67 @@ from data_pipeline.simulated.quota import Quota
 from data_pipeline.simulated.ranges import Bounds, Checked, Seconds, SecondsRange, Share
 
 THICKNESS = 0.004
-"""Metres, of a cloth and the air in it."""
+"""Thickness of a cloth with the air in it, metres."""
 
 FALL = 0.7
-"""How steeply a cloth falls from what holds it up, so no limb shows under it in detail."""
+"""Slope of a cloth beside what supports it, so the shape of a limb below it is smoothed."""
 
 SPAN = 0.06
-"""Metres, how far from what holds it up a cloth can be above what is below."""
+"""Distance from its support within which a cloth hangs free, metres."""
 
 STRIDE = 2
-"""px, of the steps in which its fall is made."""
+"""Step of the erosion that computes the slope, px."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Bedding(Checked):
-    """What may cover an infant. Shares are chances per infant, `_m` metres, `_s` seconds.
+    """Parameters of what covers an infant.
 
-    Set such that joints are missing as often, and for as long, as in the 14 babyPose sheets, where
-    6 infants have a limb that is hidden nearly always, and most have a shoulder or a hip that
-    comes and goes within half a second.
+    Shares are probabilities per infant, `_m` is metres, `_s` seconds. The values are set so that
+    joints are missing as often, and for as long, as in the 14 babyPose sheets: 6 infants have a
+    limb that is nearly always hidden, and most have a shoulder or a hip that appears and
+    disappears within half a second.
     """
 
     blanket: Share = 0.03
-    """Over the legs or the lower trunk, from the feet upwards."""
+    """A blanket covers the legs or the lower trunk, from the feet upwards."""
     blanket_stays_s: Seconds = 150.0
-    """Mean time until it is taken off or put on."""
+    """Mean time until the blanket is taken off or put on."""
     wrapped_arm: Share = 0.22
-    """One arm in a splint or a mitten, from wrist to elbow, for the whole recording."""
+    """An arm is in a splint or a mitten, from wrist to elbow, for the whole recording."""
     both_arms: Share = 0.25
-    """Of those, the share that has the other one wrapped too."""
+    """Share of these infants whose other arm is wrapped too."""
     wrap_reaches_shoulder: Share = 0.3
     wrapped_leg: Share = 0.06
-    """One leg wrapped from knee to foot, for the whole recording, of an infant with bare arms."""
+    """A leg is wrapped from knee to foot for the whole recording, of an infant with bare arms."""
     loose_edges: Share = 0.65
-    """Lies between cloths whose edges come up to a joint; of these infants, the chances are"""
+    """The infant lies between cloths whose edges reach a joint."""
     at_shoulder: Share = 0.42
-    """per shoulder"""
+    """Probability per shoulder of an infant between such cloths."""
     at_hip: Share = 0.22
-    """and per hip."""
+    """Probability per hip of an infant between such cloths."""
     edge_m: tuple[Annotated[float, Bounds(-0.1, 0.1)], Annotated[float, Bounds(0, 0.1)]] = (
         0.005,
         0.004,
     )
-    """Mean and standard deviation of how far such an edge stays short of the joint."""
+    """Mean and standard deviation of the distance between such an edge and the joint."""
     sway_m: Annotated[float, Bounds(0, 0.05)] = 0.003
+    """Standard deviation of a cloth's random movement on the breathing, moving infant."""
     sway_s: SecondsRange = (0.1, 0.4)
-    """A cloth on a breathing, moving infant wanders: standard deviation, time between values."""
+    """Time between two values of that movement."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cloth:
-    """Attributes:
-    corners: [n 2] metres around its anchor; world axes, or along and across the limb it follows.
-    anchor: a point of the world, metres [2]; not used where the cloth follows a limb.
-    follows: indices of two joints, or None: the anchor is the first, `along` points to the second.
-    present: bool [raw frames].
-    sway: [raw frames 2] metres.
-    wrinkles: [12 16] metres, stretched over the image.
+    """One cloth, which lies at a place of the world or follows a limb.
+
+    Attributes:
+      corners: [n 2] m around the anchor, along the world's axes or along and across the limb.
+      anchor: [2] m, a point of the world; not used where the cloth follows a limb.
+      follows: indices of the limb's two joints, of which the first is the anchor, or None.
+      present: bool [raw frames].
+      sway: [raw frames 2] m, displacement.
+      wrinkles: [12 16] m, height of wrinkles, resized to the image.
     """
 
     corners: np.ndarray
@@ -83,7 +87,7 @@ class Cloth:
     wrinkles: np.ndarray
 
     def outline(self, raw: int, joints: np.ndarray) -> np.ndarray:
-        """Corners in the world [n 3] m, for joints [12 3] m."""
+        """Returns the corners in the world [n 3] m, for joints [12 3] m."""
         if self.follows is None:
             corners = self.corners + self.anchor
             height = np.full((len(corners), 1), 0.03)
@@ -96,7 +100,7 @@ class Cloth:
         return np.hstack([corners + self.sway[raw], height])
 
     def mask(self, raw: int, joints: np.ndarray, camera: Camera) -> np.ndarray:
-        """Where the image shows it: uint8 [h w]."""
+        """Returns the pixels that show the cloth, 1 or 0: uint8 [h w]."""
         outline = camera.project(camera.to_camera(self.outline(raw, joints)))
         mask = np.zeros((camera.height, camera.width), np.uint8)
         cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 1, shift=4)
@@ -105,7 +109,7 @@ class Cloth:
     def drape(self, below: np.ndarray, mask: np.ndarray, camera: Camera) -> None:
         """Lays the cloth where `mask` is set: brings the depth `below` (m [h w], changed) nearer.
 
-        A tent over what is below it: from every point it falls by `FALL` to the sides.
+        It is a tent over what is below it: from every point it falls with slope `FALL`.
         """
         px_per_m = camera.focal / camera.position[2]
         patch = window(mask, round(SPAN * px_per_m))
@@ -125,7 +129,10 @@ class Cloth:
 def draw_cloths(
     rng: np.random.Generator, bedding: Bedding, frames: int, joints: np.ndarray, quota: Quota
 ) -> list[Cloth]:
-    """`frames` are raw ones; `joints` is the first pose [12 3] in the world."""
+    """Draws one infant's cloths.
+
+    `frames` counts raw frames; `joints` [12 3] m is the first pose in the world.
+    """
     xy = joints[:, :2]
     always = np.ones(frames, bool)
     cloths = []
@@ -136,7 +143,7 @@ def draw_cloths(
         cloths.append(Cloth(corners, np.array(anchor), follows, present, sway, wrinkles))
 
     if rng.uniform() < bedding.blanket:
-        # From somewhere between the belly and the knees down past the feet: y towards the feet.
+        # It reaches from between the belly and the knees to beyond the feet; y points to the feet.
         hips = xy[[6, 9]].mean(0)
         top = hips[1] + rng.uniform(-0.06, 0.08)
         half = (rng.uniform(0.12, 0.2), 0.17)
@@ -169,7 +176,10 @@ def draw_cloths(
 
 
 def _wrapped(bedding: Bedding, quantile: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which arms and which legs are, right and left: bool [2] each, for a quantile in [0, 1)."""
+    """Returns which arms and which legs are wrapped, bool [2] each (right, left).
+
+    `quantile` in [0, 1) selects among the cases.
+    """
     both = bedding.both_arms * bedding.wrapped_arm
     one, leg = (bedding.wrapped_arm - both) / 2, bedding.wrapped_leg / 2
     shares = (one, one, both, leg, leg)
@@ -178,7 +188,7 @@ def _wrapped(bedding: Bedding, quantile: float) -> tuple[np.ndarray, np.ndarray]
 
 
 def _sheet(rng: np.random.Generator, half, degrees: float) -> np.ndarray:
-    """[20 2]: an uneven rectangle around the origin, turned."""
+    """Returns an uneven rectangle [20 2] around the origin, turned by `degrees`."""
     sides = np.linspace(-1, 1, 6)[:-1]
     edge = np.concatenate(
         [[(s, -1) for s in sides], [(1, s) for s in sides], [(-s, 1) for s in sides],
@@ -190,19 +200,22 @@ def _sheet(rng: np.random.Generator, half, degrees: float) -> np.ndarray:
 
 
 def _edge_at(rng: np.random.Generator, half, degrees: float, short_of) -> np.ndarray:
-    """[20 2]: a sheet of which one edge passes the origin; `short_of` mean and spread, metres."""
+    """Returns a sheet [20 2] with one edge near the origin.
+
+    `short_of` is the mean and the standard deviation of the edge's distance to the origin, metres.
+    """
     corners = _sheet(rng, half, 0.0) + (half[0] + rng.normal(*short_of), 0.0)
     angle = np.radians(degrees)
     return corners @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 
 def _sleeve(rng: np.random.Generator, start: float, end: float, half_width: float) -> np.ndarray:
-    """[20 2]: a sheet along a limb, from `start` to `end` metres beyond its inner joint."""
+    """Returns a sheet [20 2] along a limb, from `start` to `end` metres beyond its inner joint."""
     half = (0.5 * (end - start), half_width * rng.uniform(0.9, 1.2))
     return _sheet(rng, half, 0.0) + (0.5 * (start + end), 0.0)
 
 
 def _on_and_off(rng: np.random.Generator, frames: int, mean_s: float) -> np.ndarray:
-    """Bool [frames], true at first in three of four cases."""
+    """Returns bool [frames] that changes at random times; three in four start as true."""
     changes = onsets(rng, frames / HZ, mean_s)
     return (np.searchsorted(changes, np.arange(frames) / HZ) + (rng.uniform() < 0.25)) % 2 == 0

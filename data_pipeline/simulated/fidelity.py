@@ -1,11 +1,11 @@
-"""A folder of simulated sheets -> how they compare with the real ones, number by number.
+"""A folder of simulated sheets -> a comparison with the real ones, number by number.
 
     python -m data_pipeline.simulated.fidelity DIR [--against=FOLDER] [--figure=FILE.png]
 
-Movement and missing joints are judged by babyPose alone: by the table that the project keeps, or
-by the sheets in FOLDER. What the images look like is for eyes. A number holds (`within`) when it
-lies in the real sheets' interval, see `simulated.reference`. The last line of stdout is one
-JSON object; the exit code is 0 whatever the verdict.
+The numbers describe movement and missing joints. They are compared with babyPose's: with the table
+in the repository, or with the sheets in FOLDER. A number is `within` when it lies in the interval
+of the real sheets, see `simulated.reference`. The last line of stdout is one JSON object; the exit
+code is 0 whatever the result.
 """
 
 import dataclasses
@@ -24,7 +24,10 @@ from data_pipeline.simulated.reference import Reference
 
 
 def compare(ours: dict[str, float], real: dict[str, Reference]) -> list[dict]:
-    """One cell per number: name, ours, real, low, high (null = nothing to measure), within."""
+    """Returns one cell per number: name, ours, real, low, high and within.
+
+    A number that could not be measured is None.
+    """
     cells = []
     for name, cell in real.items():
         value = ours[name]
@@ -39,7 +42,7 @@ def share_within(cells: list[dict]) -> float:
 
 
 def table(cells: list[dict]) -> str:
-    """For people: a line per number, the ones that do not hold marked."""
+    """Returns a text table with a line per number, which marks those outside their interval."""
     lines = [f"{'':40} {'ours':>8} {'real':>8}   expected"]
     for cell in cells:
         ours, real, low, high = (
@@ -52,7 +55,7 @@ def table(cells: list[dict]) -> str:
 
 
 def draw(cells: list[dict], path: Path) -> None:
-    """One panel per kind of number: real interval and value in grey, ours as a dot."""
+    """Draws one panel per kind of number: real interval and value in grey, ours as a dot."""
     from matplotlib.figure import Figure
 
     families: dict[str, list[dict]] = {}
@@ -87,7 +90,7 @@ def draw(cells: list[dict], path: Path) -> None:
 
 
 def _formats() -> list[str]:
-    """What a figure's name may end in."""
+    """Returns the endings that a figure's name may have."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     return sorted(FigureCanvasBase.get_supported_filetypes())
@@ -102,9 +105,9 @@ class Options:
     dir: tyro.conf.Positional[str]
     """Folder with the simulated sheets."""
     against: str | None = None
-    """Folder with real sheets. None: the project's table of them."""
+    """Folder with real sheets. None: the table of babyPose's sheets in the repository."""
     figure: str | None = None
-    """Picture to draw. None: fidelity.png in the folder."""
+    """Picture to write, FILE.png or another format. None: fidelity.png in the folder."""
 
 
 def run(options: Options) -> dict:

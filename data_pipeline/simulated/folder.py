@@ -1,4 +1,4 @@
-"""The folder around the recordings: whose it is, what it holds, a picture of it."""
+"""Settings and recordings -> the files beside the recordings: settings, README and a picture."""
 
 import dataclasses
 import json
@@ -56,10 +56,10 @@ PICTURE_TEXT = """
 
 
 def claim(out: Path, settings: dict, infants: int) -> None:
-    """Makes `out` and notes what it is to hold.
+    """Creates `out` and writes the simulation's settings to it.
 
     Raises:
-      DataError: it holds something else already, or more infants than asked for.
+      DataError: `out` contains something else already, or more infants than `infants`.
     """
     note = out / NOTE
     if out.exists() and not out.is_dir():
@@ -82,7 +82,7 @@ def claim(out: Path, settings: dict, infants: int) -> None:
                 "; ask for all of them, or name another folder with --out"
             )
         return
-    begun = note.with_name(note.name + ".partial")  # by a run that was killed right then
+    begun = note.with_name(note.name + ".partial")  # of a run that was killed while it wrote
     if out.exists() and any(path != begun for path in out.iterdir()):
         raise DataError(f"{out} holds something else; name an empty or a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def claim(out: Path, settings: dict, infants: int) -> None:
 
 
 def _differences(existing, expected, name: str = "") -> list[str]:
-    """`seed is 3 there, 4 expected`, for every leaf of two trees that is not the same."""
+    """Returns `seed is 3 there, 4 expected` for every leaf in which two trees differ."""
     if isinstance(existing, dict) and isinstance(expected, dict):
         keys = [*existing, *(k for k in expected if k not in existing)]
         parts = (
@@ -101,7 +101,7 @@ def _differences(existing, expected, name: str = "") -> list[str]:
 
 
 def described(out: Path) -> bool:
-    """Whether the README is there, which is written last."""
+    """Returns whether the README exists, which is written last."""
     return (out / README).exists()
 
 

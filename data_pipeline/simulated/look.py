@@ -3,8 +3,8 @@
     python -m data_pipeline.simulated.look DIR --real=FOLDER [--real=FOLDER ...] --out=look.png
 
 DIR has babyPose's layout. A FOLDER has 16-bit depth PNGs, UTD-MHAD's Depth/ and Skeleton/, or
-babyPose's layout. What is measured: `simulated.traits`. The sensors differ in make and
-distance, so nothing is judged; look, and compare what is said in pixels.
+babyPose's layout. `simulated.traits` defines the numbers. The sensors differ in make and
+distance, so the command passes no judgement: look at the picture, and compare lengths in pixels.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ from data_pipeline.simulated.picture import DEEP_MM, shaded
 from data_pipeline.utd_mhad import recordings as utd_mhad
 
 SHOWN = 4
-"""Frames of each source in the picture."""
+"""Number of frames of each source in the picture."""
 FEW = 5
-"""Patches below which a bin of distances has no point."""
+"""Smallest number of patches for which a bin of distances has a point in the plot."""
 LABELS = {
     "no_return": "no return, %",
     "no_return_by_edges": f"... within {traits.NEAR_PX} px of an edge *, %",
@@ -45,7 +45,7 @@ LABELS = {
 
 
 class Source(NamedTuple):
-    """Frames uint16 mm [h w] of one folder, which may differ in size, and what was measured."""
+    """Frames of one folder, uint16 mm [h w], which may differ in size, and their numbers."""
 
     name: str
     frames: list[np.ndarray]
@@ -60,8 +60,13 @@ def measure(name: str, frames: list[np.ndarray]) -> Source:
 
 
 def read(folder: Path, count: int, simulated: bool = False) -> list[np.ndarray]:
-    """At most `count` frames, spread evenly over the folder; `simulated` takes only babyPose's
-    layout. `DataError` where there are none."""
+    """Returns at most `count` frames, spread evenly over the folder.
+
+    With `simulated`, the folder must have babyPose's layout.
+
+    Raises:
+      DataError: the folder has no depth images.
+    """
     if not folder.is_dir():
         raise DataError(f"no such folder: {folder}; give one that holds depth images")
     readers = _readers(folder, simulated)
@@ -70,7 +75,7 @@ def read(folder: Path, count: int, simulated: bool = False) -> list[np.ndarray]:
 
 
 def _readers(folder: Path, simulated: bool) -> list[Callable[[], np.ndarray]]:
-    """One per frame, or per recording of UTD-MHAD."""
+    """Returns one reader per frame, or per recording of UTD-MHAD."""
     if simulated or any(folder.glob("result_pz*")) or any(folder.glob("pz*/")):
         infants = read_infants(folder)
         if grey := [i.sheet.path for i in infants if i.bits != 16]:
@@ -92,7 +97,7 @@ def _middle(recording: utd_mhad.Pair) -> np.ndarray:
 
 
 def noise_by_distance(patches: traits.Patches) -> tuple[np.ndarray, np.ndarray]:
-    """Median distances (m) and noise (mm) in bins of a tenth of the distance."""
+    """Returns the median distance (m) and noise (mm) of bins that are 10 % of the distance wide."""
     if not len(patches.metres):
         return np.empty(0), np.empty(0)
     bins = np.floor(np.log(patches.metres) / np.log(1.1))
@@ -104,8 +109,11 @@ def noise_by_distance(patches: traits.Patches) -> tuple[np.ndarray, np.ndarray]:
 
 
 def law(folder: Path) -> float | None:
-    """Noise over distance squared, mm/m², that the folder's own sensor was set to; None where it
-    is no simulation. z = f b / d, so a disparity's noise grows with z squared."""
+    """Returns the simulated sensor's noise over distance squared, mm/m², from its settings.
+
+    z = f b / d, so a disparity's noise grows with z squared. The result is None where the folder is
+    no simulation.
+    """
     note = folder / "simulation.json"
     if not note.exists():
         return None
@@ -121,7 +129,7 @@ def law(folder: Path) -> float | None:
 
 
 def draw(sources: list[Source], at_1m: float | None, path: Path) -> None:
-    """A row of frames per source, below them two curves and the table."""
+    """Draws a row of frames per source; below them two curves and the table."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 2.9 * len(sources) + 4.2), layout="constrained")
@@ -150,7 +158,7 @@ def _draw_frames(source: Source, row) -> None:
     shown = np.linspace(0, len(source.frames) - 1, SHOWN).round().astype(int)
     chosen = [source.frames[k] for k in dict.fromkeys(shown)]
     known = np.concatenate([depth[depth > 0] for depth in chosen])
-    # Percentiles: a far corner would leave everything near of one colour.
+    # Percentiles: one far corner would otherwise give everything near the same colour.
     deep = max(float(np.ptp(np.percentile(known, (1, 99)))), DEEP_MM)
     row.suptitle(f"{source.name}: {deep / 1000:.1f} m from white to black, violet is no return")
     for axes in (panels := row.subplots(1, SHOWN)):
@@ -200,9 +208,9 @@ class Options:
     real: tyro.conf.UseAppendAction[tuple[str, ...]]
     """Folder with 16-bit depth PNGs, UTD-MHAD or babyPose; can be given more than once."""
     out: str
-    """PNG to draw."""
+    """Picture to write, FILE.png."""
     frames: int = 24
-    """Most frames of each."""
+    """Largest number of frames from each folder."""
 
 
 def run(options: Options) -> dict:

@@ -1,14 +1,16 @@
-"""Random stream -> where an infant's joints want to be at every raw frame (30 Hz).
+"""Random stream -> target angles of an infant's joints at every raw frame (30 Hz).
 
-Three stages, all of them *knots* in time that a minimum-jerk curve joins:
+The targets are a sum of three parts. Each is a series of values in time (knots), which
+minimum-jerk curves connect:
 
-* posture: every limb keeps one of a few named postures and takes another now and then;
-* bursts: mostly still, then for some seconds several limbs make a sequence of submovements, each
-  limb deciding for itself whether it joins, when it starts, and how far and fast it goes, so that
-  left and right are partly independent (general movements, in the sense of Prechtl);
-* restlessness: a wander of a few degrees that never stops, and breathing.
+* posture: every limb stays in one of a few named postures and changes to another now and then;
+* bursts: for some seconds several limbs make a sequence of submovements, between long still
+  periods. Each limb draws by itself whether it takes part, when it starts, and how far and fast it
+  moves, so left and right are partly independent (general movements, in the sense of Prechtl);
+* restlessness: a continuous random movement of a few degrees.
 
-What the targets become is up to gravity and contact: see `scene`.
+Breathing is a separate signal. Gravity and contact decide how closely the joints follow their
+targets: see `scene`.
 """
 
 import dataclasses
@@ -30,7 +32,7 @@ from data_pipeline.simulated.ranges import (
 )
 
 HZ = 30
-"""Raw frames per second; one in five is kept, as in babyPose."""
+"""Raw frames per second; one in five is annotated, as in babyPose."""
 
 POSTURES_DEG = {
     "arm": (
@@ -48,7 +50,7 @@ POSTURES_DEG = {
         (0.25, (28, 46, 30, 78, 10), (8, 15, 12, 15, 8)),  # half bent
     ),
 }
-"""Guessed from the median poses of the 14 babyPose sheets, by eye."""
+"""The values are estimated by eye from the median poses of the 14 babyPose sheets."""
 
 REACH_DEG = {
     "arm": (25, 21, 30, 34, 15),
@@ -57,13 +59,13 @@ REACH_DEG = {
 }
 """Standard deviation of a submovement's target around the posture, at amplitude 1.
 
-Of the trunk, in the order of `ROOT_DOFS`; 0.5 for x and y are 9 mm."""
+The trunk's values are in the order of `ROOT_DOFS`; 0.5 for x and y are 9 mm."""
 
 PLANTED = 1.3
-"""A thigh that lifts by a degree more bends its knee by this many more, so the foot stays down."""
+"""Degrees that a knee bends further per degree that its thigh lifts, so the foot stays down."""
 
 PLACE_SPREAD = (0.030, 0.025, *np.radians((7, 8, 6, 6, 30, 8)))
-"""Of where the trunk lies and how, in the order of `ROOT_DOFS`, between infants."""
+"""Standard deviation between infants of the trunk's place and angles, ordered as `ROOT_DOFS`."""
 
 
 Rate = Annotated[float, Bounds(0.01, 60)]
@@ -74,57 +76,57 @@ Rise = Annotated[float, Bounds(0, 0.005)]
 
 @dataclasses.dataclass(frozen=True)
 class Movement(Checked):
-    """How infants move; `_deg` degrees, `_s` seconds. A pair is the range of a draw.
+    """Parameters of how infants move; `_deg` is degrees, `_s` seconds. A pair is a draw's range.
 
-    Fitted to the displacements and autocorrelations of the 14 babyPose sheets, half of whose
-    infants hardly move at all while the others are busy up to half of the time.
+    They are fitted to the displacements and autocorrelations of the 14 babyPose sheets. Half of
+    these infants hardly move; the others move up to half of the time.
     """
 
     bursts_per_minute: Annotated[tuple[Rate, Rate], Ascending()] = (1.2, 20.0)
-    """Per infant, log-uniform."""
+    """Rate of one infant, drawn log-uniformly."""
     burst_s: SecondsRange = (1.5, 5.0)
     step_s: SecondsRange = (0.3, 0.8)
     """Duration of one submovement."""
     amplitude: Annotated[tuple[Amplitude, Amplitude], Ascending()] = (0.6, 1.6)
-    """Of an infant's submovements, log-uniform; 1 is `REACH_DEG`."""
+    """Size of an infant's submovements, drawn log-uniformly; 1 is `REACH_DEG`."""
     joins: ShareRange = (0.4, 0.75)
-    """Chance that an arm joins a burst; a leg's is 1.1 minus this."""
+    """Probability that an arm takes part in a burst; a leg's is 1.1 minus this."""
     side_bias: Share = 0.2
-    """Largest amount that one side's chance is raised by, and the other's lowered."""
+    """Largest amount added to the probability of one side and subtracted from the other's."""
     posture_s: Seconds = 24.0
-    """Mean time that a limb keeps a posture, at 6 bursts a minute; less when busier."""
+    """Mean time that a limb stays in a posture at 6 bursts per minute; shorter with more bursts."""
     drift_deg: Degrees = 4.0
     """Standard deviation of a slow drift of every joint around the posture."""
     drift_s: SecondsRange = (4.0, 30.0)
-    """Time that the drift takes from one value to the next."""
+    """Time between two values of the drift."""
     restless_deg: DegreesRange = (1.0, 3.0)
-    """Standard deviation of the faster wander of every joint of the limbs, per infant."""
+    """Standard deviation of the faster random movement of every joint of the limbs, per infant."""
     restless_s: SecondsRange = (0.3, 1.2)
-    """Time that the wander takes from one value to the next."""
+    """Time between two values of that movement."""
     trunk_deg: Annotated[float, Bounds(0, 10)] = 1.0
-    """Wander of the trunk's angles."""
+    """Standard deviation of the random movement of the trunk's angles."""
     trunk_m: Annotated[float, Bounds(0, 0.02)] = 0.003
-    """Wander of the trunk's place."""
+    """Standard deviation of the random movement of the trunk's place."""
     breaths_per_minute: Annotated[tuple[Breaths, Breaths], Ascending()] = (40.0, 60.0)
-    """Of newborns at rest."""
+    """Breathing rate of newborns at rest."""
     breath_m: Annotated[tuple[Rise, Rise], Ascending()] = (0.001, 0.003)
-    """How far the belly rises."""
+    """Amplitude of the belly's height."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Temperament:
-    """How one infant moves."""
+    """Parameters of how one infant moves."""
 
     bursts_per_minute: float
     amplitude: float
     side_bias: float
-    """Added to the right limbs' share of taking part, taken from the left's."""
+    """Amount added to the right limbs' probability and subtracted from the left limbs'."""
     arm_share: float
     restless_deg: float
 
 
 def draw_temperament(rng: np.random.Generator, movement: Movement, busy: float) -> Temperament:
-    """`busy` in [0, 1) is the quantile of how often the infant moves."""
+    """Draws one infant's parameters; `busy` in [0, 1) is the quantile of its rate of bursts."""
     rarest, most = np.log(movement.bursts_per_minute)
     bias = movement.side_bias
     return Temperament(
@@ -139,7 +141,7 @@ def draw_temperament(rng: np.random.Generator, movement: Movement, busy: float) 
 def joint_targets(
     rng: np.random.Generator, movement: Movement, frames: int, busy: float
 ) -> np.ndarray:
-    """[frames len(MOTORS)]: targets of `body.MOTORS` at `HZ`, metres for x and y, else radians."""
+    """Returns targets of `body.MOTORS` [frames motors] at `HZ`: x and y in m, the rest in rad."""
     temperament = draw_temperament(rng, movement, busy)
     seconds = frames / HZ
     t = np.arange(frames) / HZ
@@ -167,7 +169,7 @@ def joint_targets(
 
 
 def breathing(rng: np.random.Generator, movement: Movement, frames: int) -> np.ndarray:
-    """[frames] metres that the belly stands above its mean, at a rate that drifts a little."""
+    """Returns the belly's height above its mean, metres [frames]; its rate varies slowly."""
     t = np.arange(frames) / HZ
     rate = rng.uniform(*movement.breaths_per_minute) / 60
     phase = 2 * np.pi * rate * t + wander(rng, 1, 0.6, (2.0, 6.0), t)[:, 0]
@@ -175,9 +177,10 @@ def breathing(rng: np.random.Generator, movement: Movement, frames: int) -> np.n
 
 
 def minimum_jerk(knots_t: np.ndarray, knots: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """[len(t) d] from knots [n d]: rest at every knot, 10 s^3 - 15 s^4 + 6 s^5 between two.
+    """Interpolates knots [n d] at times `t`: [len(t) d]; the velocity is 0 at every knot.
 
-    Before the first knot and after the last it holds their values (Flash and Hogan, 1985).
+    Between two knots it follows 10 s^3 - 15 s^4 + 6 s^5 (Flash and Hogan, 1985). It is constant
+    before the first knot and after the last.
     """
     i = np.clip(np.searchsorted(knots_t, t, side="right") - 1, 0, len(knots_t) - 2)
     s = np.clip((t - knots_t[i]) / (knots_t[i + 1] - knots_t[i]), 0, 1)[:, None]
@@ -185,7 +188,7 @@ def minimum_jerk(knots_t: np.ndarray, knots: np.ndarray, t: np.ndarray) -> np.nd
 
 
 def onsets(rng: np.random.Generator, seconds: float, mean_gap: float) -> np.ndarray:
-    """Times of a Poisson process in [0, seconds)."""
+    """Draws the times of a Poisson process in [0, seconds)."""
     gaps = rng.exponential(mean_gap, int(4 * seconds / mean_gap) + 20)
     onsets = np.cumsum(gaps)
     return onsets[onsets < seconds]
@@ -194,7 +197,10 @@ def onsets(rng: np.random.Generator, seconds: float, mean_gap: float) -> np.ndar
 def wander(
     rng: np.random.Generator, dofs: int, spread: float, step_s: tuple[float, float], t: np.ndarray
 ) -> np.ndarray:
-    """[len(t) dofs]: every dof on its way to another value nearby, all of the time."""
+    """Returns a random movement [len(t) dofs] that goes from one drawn value to the next.
+
+    Values have a standard deviation of `spread`; `step_s` is the range of the time between them.
+    """
     out = np.empty((len(t), dofs))
     for k in range(dofs):
         steps = rng.uniform(*step_s, int(t[-1] / step_s[0]) + 3)
@@ -204,7 +210,7 @@ def wander(
 
 
 def _holds(rng, seconds: float, mean_hold: float, draw) -> tuple[np.ndarray, np.ndarray]:
-    """Knots of something that keeps a drawn value and changes it within one to three seconds."""
+    """Draws knots of values that stay constant and change within one to three seconds."""
     value = draw()
     times, values = [-1.0], [value]
     for onset in onsets(rng, seconds, mean_hold):
@@ -230,7 +236,7 @@ def _posture(rng: np.random.Generator, kind: str, hold_s: float, t: np.ndarray) 
 
 
 def _planted(kind: str, deviation: np.ndarray) -> np.ndarray:
-    """Degrees around a posture [*n 5], of a leg with its knee bent as its thigh lifts."""
+    """Returns degrees around a posture [*n 5], with the knee bent further as the thigh lifts."""
     if kind == "leg":
         bend, lift = LIMB_DOFS.index("bend"), LIMB_DOFS.index("lift")
         deviation = deviation.copy()
@@ -239,7 +245,7 @@ def _planted(kind: str, deviation: np.ndarray) -> np.ndarray:
 
 
 def _trunk(rng, movement: Movement, hold_s: float, t: np.ndarray) -> np.ndarray:
-    """[len(t) len(ROOT_DOFS)]; where the infant lies in the image, and how, changes slowly."""
+    """Returns the trunk's place and angles [len(t) len(ROOT_DOFS)], which change slowly."""
     spread = np.array(PLACE_SPREAD)
     place = rng.normal(0, spread)
     place[6] = np.radians(rng.choice((-55, 0, 55))) + 0.4 * place[6]
@@ -254,7 +260,7 @@ def _trunk(rng, movement: Movement, hold_s: float, t: np.ndarray) -> np.ndarray:
 
 
 def _burst(rng, movement: Movement, kind, onset, duration, temperament: Temperament, t):
-    """A limb's part in a burst, degrees around its posture: a few steps, then back."""
+    """Returns a limb's movement in a burst, degrees around its posture: a few steps, then back."""
     reach = temperament.amplitude * rng.lognormal(-0.1, 0.4) * np.array(REACH_DEG[kind])
     start = onset + rng.uniform(0, 0.8)
     steps = rng.uniform(*movement.step_s, 3 + int(duration / movement.step_s[0]))

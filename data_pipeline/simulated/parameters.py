@@ -69,5 +69,5 @@ def _changed(default, inputs, where: str):
             parts[name] = tuple(map(float, value)) if isinstance(value, list) else float(value)
     try:
         return dataclasses.replace(default, **parts)
-    except DataError as error:  # of numbers that do not go together
+    except DataError as error:  # numbers that are valid alone, but not together
         raise DataError(f"{where}: {error}") from None

@@ -21,14 +21,17 @@ from data_pipeline.outputs import check_output
 from jaxpose.body.skeleton import CONNECTIONS, LIMBS
 
 COLOURS = ((80, 160, 255), (80, 255, 255), (255, 200, 80), (120, 255, 120))
-"""Blue, green, red; a limb each, in the order of `LIMBS`."""
+"""One colour (blue, green, red) per limb, in the order of `LIMBS`."""
 NO_RETURN = (90, 0, 60)
 DEEP_MM = 300
-"""What is farther than this below the nearest 1 % is black."""
+"""Distance beyond the nearest 1 % of the pixels at which the picture is black."""
 
 
 def shaded(depth: np.ndarray, deep_mm: float = DEEP_MM) -> np.ndarray:
-    """uint16 mm [h w], 0 = no return -> colours [h w 3]; black is `deep_mm` below the nearest."""
+    """Returns colours [h w 3] for depth in uint16 mm [h w], 0 = no return.
+
+    The nearest 1 % of the pixels is white; black is `deep_mm` farther away.
+    """
     some = depth > 0
     near = np.percentile(depth[some], 1) if some.any() else 0
     grey = np.clip(255 * (1 - (depth - near) / deep_mm), 0, 255).astype(np.uint8)
@@ -38,7 +41,7 @@ def shaded(depth: np.ndarray, deep_mm: float = DEEP_MM) -> np.ndarray:
 
 
 def drawn(infant: Infant, index: int) -> np.ndarray:
-    """One frame of an infant with its joints: colours [h w 3]."""
+    """Returns one frame of an infant with its joints: colours [h w 3]."""
     picture = shaded(read_depth(infant.images[index], infant.bits))
     joints, visible = infant.sheet.joints[index], infant.sheet.visible[index]
     width = max(1, picture.shape[1] // 320)
@@ -57,7 +60,7 @@ def _at(xy: np.ndarray) -> tuple[int, int]:
 
 
 def contact_sheet(folder: Path, columns: int = 4, tiles: int = 8, width: int = 320) -> bytes:
-    """PNG: one frame of each of the first infants, taken at places spread over the recording."""
+    """Returns a PNG with one frame of each of the first infants, spread over a recording."""
     infants = read_infants(folder)[:tiles]
     pictures = []
     for k, infant in enumerate(infants):
@@ -75,7 +78,10 @@ def contact_sheet(folder: Path, columns: int = 4, tiles: int = 8, width: int = 3
 
 
 def write_video(infant: Infant, out: Path, frames_per_s: float = 6.0) -> int:
-    """Every annotated frame of an infant, at their own speed by default; how many there were."""
+    """Writes every annotated frame of an infant to a video and returns their number.
+
+    The default speed is that of the recording.
+    """
     height, width = read_depth(infant.images[0], infant.bits).shape
     codec = cv2.VideoWriter_fourcc(*("mp4v" if out.suffix == ".mp4" else "MJPG"))
     writer = cv2.VideoWriter(str(out), codec, frames_per_s, (width, height))
@@ -94,9 +100,9 @@ class Options:
     dir: tyro.conf.Positional[str]
     """Folder in babyPose's layout."""
     out: str
-    """FILE.png, .mp4 or .avi."""
+    """File to write: FILE.png for a contact sheet, FILE.mp4 or FILE.avi for a video."""
     infant: str | None = None
-    """Id of the infant in the video. None: the first."""
+    """Id of the infant in the video. None: the first infant."""
 
 
 def run(options: Options) -> dict:

@@ -1,8 +1,8 @@
-"""(seed, infant) -> what successive infants share out evenly, so that sixteen make a usual ward.
+"""(seed, infant) -> numbers that successive infants cover evenly, so every ward has a usual mix.
 
-Drawn independently, one ward of sixteen has five wrapped arms and the next none; its missing
-joints then say more about the seed than about the model. Each number here runs through [0, 1) by
-an additive recurrence, which spreads any run of infants evenly, and needs no count of them.
+With independent draws, one ward of sixteen infants has five wrapped arms and the next has none; its
+missing joints then depend more on the seed than on the model. Each number here runs through [0, 1)
+by an additive recurrence, which covers it evenly for any number of infants.
 """
 
 from typing import NamedTuple
@@ -10,17 +10,18 @@ from typing import NamedTuple
 import numpy as np
 
 STEPS = (0.8191725134, 0.6710436067, 0.5497004779)
-"""Powers -1, -2 and -3 of the root of x^4 = x + 1 (Roberts' generalised golden ratio), which keep
-the numbers unrelated to each other."""
+"""Powers -1, -2 and -3 of the root of x^4 = x + 1 (Roberts' generalised golden ratio).
+
+With these steps the numbers are not correlated with each other."""
 
 
 class Quota(NamedTuple):
-    """Each in [0, 1), uniform over the infants of a seed.
+    """Quantiles of one infant, each in [0, 1) and uniform over the infants of a seed.
 
     Attributes:
-      busy: how often it moves, from least to most.
-      wrapped: which limbs are wrapped, see `cloths`.
-      loose: whether it lies between loose edges of cloth.
+      busy: of how often it moves.
+      wrapped: of which limbs are wrapped, see `cloths`.
+      loose: of whether it lies between loose edges of cloth.
     """
 
     busy: float

@@ -21,13 +21,13 @@ from data_pipeline.simulated.tubes import Tube, draw_tubes
 from jaxpose.body.skeleton import JOINTS
 
 KEEP = 5
-"""One raw frame in five is kept and annotated, as in babyPose."""
+"""One raw frame in five is annotated, as in babyPose."""
 
 MATTRESS, CLOTH, HOSE, FLOOR = -1, -2, -3, -4
-"""Codes of what a ray hit, beside the ids of geoms."""
+"""Codes of what a ray hit that is no geom; geoms have their ids."""
 
 FLOOR_M = -0.3
-"""Height of what is seen beyond the crib's walls."""
+"""Height of the floor beyond the crib's walls, metres."""
 
 
 @dataclasses.dataclass
@@ -36,10 +36,10 @@ class Frame:
 
     Attributes:
       points: [14 3] m in the camera's frame: the joints, head and neck.
-      causes: what hides each of them, "" if nothing: str [14].
-      surface: z in metres of what the camera sees at each one's pixel [14]; that below where a
-        cloth or a hose is, which hide it all the same.
-      depth, hit: z in metres and what was hit, both [h w]; None where no image was asked for.
+      causes: str [14], what hides each point, "" for a visible one.
+      surface: [14] m, z of what the camera sees at each point's pixel; below a cloth or a hose,
+        which hide the point at any distance, z of what is under them.
+      depth, hit: [h w] z in metres and codes of what was hit; None for a frame without an image.
     """
 
     number: int
@@ -55,9 +55,9 @@ class Frame:
 
 
 class Recording:
-    """One simulated infant under one camera; `frames()` plays it from the start, once.
+    """One simulated infant under one camera; `frames()` can be iterated once.
 
-    Each part draws from its own stream, so that a change in one leaves the others alone.
+    Each part draws from its own random stream, so that a change in one does not change the others.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class Recording:
         frames: int,
         parameters: Parameters = DEFAULT,
     ):
-        """`infant` counts from 1; `frames` are annotated ones; `size` is (width, height)."""
+        """Infants count from 1; `frames` counts annotated frames; `size` is (width, height), px."""
         streams = map(np.random.default_rng, np.random.SeedSequence((seed, infant)).spawn(9))
         body, move, view, cover, self.sensor_rng, self.click_rng, lines, carer, ward = streams
         self.size, self.parameters = size, parameters
         self.raw_frames = KEEP * (frames - 1) + 1
         self.sizes: Sizes = draw_sizes(body, parameters.body)
-        # Of what surrounds each point; the neck's is under the chin, through which it is clicked.
+        # Radii of what surrounds each point; the neck lies under the chin, where it is clicked.
         self.radii = np.array([self.sizes.radius(name) for name in (*JOINTS, "head", "head")])
         self.crib = draw_crib(ward, self.sizes)
         self.scene = Scene(self.sizes, self.crib)
@@ -102,8 +102,11 @@ class Recording:
         self._names, self._opaque, self._poor = self._materials(ward)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
-        """Yields the annotated frames in time order, the first and every `every`-th after it with
-        images (0: none has them); all the rest is the same without."""
+        """Yields the annotated frames in time order.
+
+        The first frame and every `every`-th after it have an image, none for 0. Everything else
+        does not depend on `every`.
+        """
         for raw in range(self.raw_frames):
             self.scene.step(self.targets[raw], self.breath[raw])
             if raw % KEEP:
@@ -122,21 +125,24 @@ class Recording:
             yield Frame(raw + 1, points, causes, seen[0], depth, hit)
 
     def sense(self, frame: Frame) -> np.ndarray:
-        """What the sensor returns for the frame: uint16 mm [h w]."""
+        """Returns the sensor's image of the frame: uint16 mm [h w]."""
         poor = self._poor[frame.hit]
         sensor = self.parameters.sensor
         return sense(self.sensor_rng, frame.depth, self.camera.focal, sensor, poor)
 
     def click(self, frame: Frame) -> np.ndarray:
-        """What the annotator clicks, (x, y) integers [14 2], (-1, -1) for what is hidden: the
-        joints, head and neck."""
+        """Returns the annotator's clicks on joints, head and neck: integers (x, y) [14 2].
+
+        A hidden point is (-1, -1).
+        """
         px = self.camera.project(frame.points)
         return annotation.click(self.click_rng, self._click_px, px, frame.causes == "", self.size)
 
     def _materials(self, rng: np.random.Generator):
-        """Name of what a ray can hit, which of it hides at any distance, and which reflects badly.
+        """Returns names of what a ray can hit, what hides at any distance, and what reflects badly.
 
-        The last is a table by code, negative codes from its end: hoses, often hair, clear walls.
+        The last is an array with an entry per code, negative codes at its end. Hoses reflect badly,
+        often also hair and clear walls.
         """
         s = self.scene
         names = {MATTRESS: "mattress", CLOTH: "cloth", HOSE: "hose", FLOOR: "floor"}
@@ -151,7 +157,7 @@ class Recording:
         return names, opaque, poor
 
     def _cast_still(self) -> tuple[np.ndarray, np.ndarray]:
-        """What never moves, cast once: the sheet, the floor beyond it, walls and nest."""
+        """Returns depth and codes of what never moves: the sheet, the floor, walls and nest."""
         floor = (FLOOR_M - self.camera.position[2]) / self.rays[..., 2]
         depth = np.where(
             self.bed.beyond, floor * (self.rays @ self.camera.rotation[2]), self.bed.depth
@@ -164,7 +170,7 @@ class Recording:
         return cast(model, data, self.camera, self.rays, geoms, group)
 
     def _render(self, raw: int, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Depth and codes [h w]: the infant over what is still, then cloths, tubes, the carer."""
+        """Renders depth and codes [h w]: infant, then cloths, tubes and the carer over it."""
         model, data, points = self.scene.model, self.scene.data, self.scene.points
         depth, hit = _lying_on(
             self._still, self._cast(scene.INFANT, self.scene.geoms(scene.INFANT))
@@ -186,10 +192,11 @@ class Recording:
         return depth, hit
 
     def _glance(self, raw: int, at, arms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the 14 points' pixels `at` (rows, columns) show: as `_render`, at these alone.
+        """Returns depth and codes at the pixels `at` (rows, columns) of the 14 points.
 
-        Depth is that below cloths and hoses, a cable's whole diameter is taken off, and the sheet
-        has no dents. A hose does not hide the point that it is fastened to.
+        They differ from those of `_render` in three ways: depth is that below cloths and hoses, a
+        cable is its whole diameter nearer, and the sheet has no dents. A hose does not hide the
+        point that it is fastened to.
         """
         model, data, points = self.scene.model, self.scene.data, self.scene.points
         rays = np.ascontiguousarray(self.rays[at])
@@ -214,7 +221,7 @@ class Recording:
         return [cloth for cloth in self.cloths if cloth.present[raw]]
 
     def _place_arms(self, raw: int) -> np.ndarray:
-        """Moves the carer's arms to their places; the geoms of those that are there."""
+        """Moves the carer's arms to their places and returns the geoms of the arms present."""
         geoms = []
         for arm in range(scene.ARMS):
             existing = self.carer.present[raw, arm]
@@ -227,12 +234,12 @@ class Recording:
 
 
 def _lying_on(still, body):
-    """The nearer one of two (depth, hit), but the body before the sheet, which gives way to it."""
+    """Returns the nearer of two (depth, hit), except that the body always wins over the sheet."""
     before = np.isfinite(body[0]) & (still[1] == MATTRESS)
     return _nearer((np.where(before, np.inf, still[0]), still[1]), body)
 
 
 def _nearer(a, b):
-    """The nearer one of two (depth, hit), pixel by pixel."""
+    """Returns the nearer of two (depth, hit), pixel by pixel."""
     nearer = b[0] < a[0]
     return np.where(nearer, b[0], a[0]), np.where(nearer, b[1], a[1])

@@ -2,9 +2,9 @@
 
     python -m data_pipeline.simulated.reference FOLDER [--out=FILE.json]
 
-The table (`data_pipeline/babypose/statistics.json`) keeps no annotation: per number of
-`data_pipeline.babypose.statistics`, its value and the interval in which a repetition with other
-infants would fall. The last line of stdout is one JSON object.
+The table (`data_pipeline/babypose/statistics.json`) contains no annotations. For each number of
+`data_pipeline.babypose.statistics` it has the value and the interval in which the value of other
+infants would lie. The last line of stdout is one JSON object.
 """
 
 import dataclasses
@@ -26,17 +26,17 @@ from data_pipeline.outputs import check_output
 
 STORED = Path(__file__).parents[1] / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640
-"""px, of the images that babyPose's sheets belong to, where the images are not there to ask."""
-WANTED = "expected the image's width, px; mend the file, or simulate the folder again"
+"""Width of babyPose's images, px, for sheets without images."""
+EXPECTED = "expected the image's width, px; correct the file, or simulate the folder again"
 
 RESAMPLES, SEED = 1000, 0
 INTERVAL = (5, 95)  # percentiles: 90 %
 WIDENED = 0.15
-"""Of the interval's width, added below and above it."""
+"""Share of the interval's width that is added below and above it."""
 
 
 class Reference(NamedTuple):
-    """A real number, and the bounds between which ours counts as alike; NaN = could not be had."""
+    """A number of real infants and the interval for a simulated one; NaN is not measurable."""
 
     real: float
     low: float
@@ -44,10 +44,10 @@ class Reference(NamedTuple):
 
 
 def read_folder(folder: Path) -> list[Infant]:
-    """Every sheet in `folder`, as `data_pipeline.babypose.frames` finds them; images are optional.
+    """Reads every sheet in `folder`; images are optional.
 
     Raises:
-      DataError: no sheet, or one that cannot be read.
+      DataError: there is no sheet, or one cannot be read.
     """
     if not folder.is_dir():
         raise DataError(f"no such folder: {folder}; give the one that holds the sheets")
@@ -56,7 +56,7 @@ def read_folder(folder: Path) -> list[Infant]:
 
 
 def _width(folder: Path, subject: str) -> int:
-    """Of the images, px: a simulation says it beside them, also where it made none."""
+    """Returns the width of the images, px: from `camera.json`, else from an image."""
     places = (folder / f"pz{subject}", folder)
     for place in places:
         if (note := place / "camera.json").exists():
@@ -71,14 +71,14 @@ def _noted_width(note: Path) -> int:
     try:
         width = json.loads(note.read_text())["width"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{note}: cannot read the width ({error!r}); {WANTED}") from None
+        raise DataError(f"{note}: cannot read the width ({error!r}); {EXPECTED}") from None
     if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-        raise DataError(f"{note}: width is {width!r}; {WANTED}")
+        raise DataError(f"{note}: width is {width!r}; {EXPECTED}")
     return width
 
 
 def derive(infants: list[Infant]) -> dict[str, Reference]:
-    """The numbers of these infants, with intervals from drawing infants with replacement."""
+    """Returns the numbers of these infants, with intervals from resampling the infants."""
     real = statistics(infants)
     rng = np.random.default_rng(SEED)
     draws = rng.integers(len(infants), size=(RESAMPLES, len(infants)))
@@ -116,18 +116,18 @@ def read(path: Path = STORED) -> dict[str, Reference]:
 
 
 def _rounded(value: float) -> float | None:
-    """For JSON, which has no NaN."""
+    """Returns the number for JSON, which has no NaN."""
     return None if np.isnan(value) else round(value, 4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Derives from real sheets the numbers that simulated ones are compared with."""
+    """Computes the numbers of real sheets that simulated sheets are compared with."""
 
     folder: tyro.conf.Positional[str]
-    """Folder with result_pz<ID>.csv or .xlsx."""
+    """Folder with the real sheets, result_pz<ID>.csv or .xlsx."""
     out: str = str(STORED)
-    """Table to write, a name in .json; by default the project's own."""
+    """Table to write, FILE.json; by default the repository's own table."""
 
 
 def run(options: Options) -> dict:

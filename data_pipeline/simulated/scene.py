@@ -1,6 +1,6 @@
 """An infant's sizes -> a MuJoCo scene that moves: mattress, crib, nest, infant, a carer's arms.
 
-Geom groups say what is cast when: 0 the infant, 1 the carer's arms, 2 what never moves.
+The geom group says what a geom belongs to: 0 the infant, 1 the carer's arms, 2 what never moves.
 """
 
 import dataclasses
@@ -16,21 +16,21 @@ from jaxpose.body.skeleton import JOINTS
 INFANT, CARER, STILL = range(3)
 
 SUBSTEPS = 10
-"""Physical steps per raw frame: 3.3 ms, where the stiffest motor is still stable."""
+"""Steps of the physics per raw frame, 3.3 ms each: the stiffest motor is stable with them."""
 
 SETTLE_FRAMES = 3 * HZ
-"""Raw frames that an infant gets to sink into its first posture, not recorded."""
+"""Raw frames before the recording, in which an infant comes to rest in its first posture."""
 
 AWAY = (0.0, 0.0, -5.0)
-"""Where the carer's arms are kept while nobody is there, under the mattress."""
+"""Position of the carer's arms when no carer is there: below the mattress, metres."""
 
 ARMS = 2
 
 CLEAR = 0.005
-"""Metres that a carer's arm stays above the infant: it hovers, and moves nothing."""
+"""Smallest distance between a carer's arm and the infant, metres: it never touches the infant."""
 
 LIFTS = 6
-"""Most steps that it takes to get there."""
+"""Largest number of steps in which an arm is raised to that distance."""
 
 UNSTABLE = tuple(
     getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}") for what in ("QPOS", "QVEL", "QACC")
@@ -39,10 +39,12 @@ UNSTABLE = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Crib:
-    """Attributes:
-    width, length: of the mattress between the walls, metres.
-    middle: y of its middle in the world; the pelvis starts at the origin.
-    nest: capsules of the rolls that the infant lies between: [n 7] ends x y z, x y z and radius.
+    """A mattress between four walls, and the rolls around the infant; lengths are metres.
+
+    Attributes:
+      width, length: size of the mattress.
+      middle: y of its middle in the world; the pelvis starts at the origin.
+      nest: [n 7] capsules of the rolls: both ends x y z, x y z, and the radius.
     """
 
     width: float
@@ -52,9 +54,10 @@ class Crib:
 
 
 def draw_crib(rng: np.random.Generator, sizes: Sizes) -> Crib:
-    """A mattress of 50-70 x 62-80 cm; four in ten infants lie in a nest of rolls, 5 to 7 cm thick.
+    """Draws a mattress of 50-70 x 62-80 cm, and for four in ten infants a nest of rolls.
 
-    The nest is a U around legs and trunk, wide enough for legs that fall to the sides.
+    The rolls are 5 to 7 cm thick and form a U around legs and trunk, wide enough for legs that
+    fall to the sides.
     """
     # The head is further from the pelvis than the feet, mostly.
     crib = Crib(rng.uniform(0.5, 0.7), rng.uniform(0.62, 0.8), -0.35 * sizes.trunk, _no_nest())
@@ -77,7 +80,7 @@ def _no_nest() -> np.ndarray:
 
 
 def scene_xml(sizes: Sizes, crib: Crib) -> str:
-    """MJCF of the whole scene, metres and degrees; the camera is not part of it."""
+    """Returns the MJCF of the whole scene, metres and degrees, without the camera."""
     half_x, half_y, middle = 0.5 * crib.width, 0.5 * crib.length, crib.middle
     still = f'group="{STILL}" density="0"'
     walls = "".join(
@@ -119,7 +122,7 @@ def scene_xml(sizes: Sizes, crib: Crib) -> str:
 
 
 def _arm(k: int) -> str:
-    """A carer's hand with its fingertips at the origin, the forearm towards x and upwards."""
+    """Returns a carer's arm: fingertips at the origin, the forearm towards x and upwards."""
     parts = "".join(
         f'<geom {shape} group="{CARER}" contype="0" conaffinity="0"/>'
         for shape in (
@@ -136,12 +139,12 @@ def _arm(k: int) -> str:
 
 
 class Scene:
-    """MuJoCo's model and state, stepped one raw frame at a time; lengths in metres.
+    """MuJoCo's model and state, which advance by one raw frame at a time; lengths are metres.
 
     Attributes:
-      model, data: MuJoCo's own.
+      model, data: MuJoCo's model and state.
       joints: [12 3] joint centres in the world frame, of the current state.
-      xml: the scene as MJCF; once settled, with that posture as keyframe `settled`.
+      xml: the scene as MJCF; after `settle` with that posture as the keyframe `settled`.
     """
 
     def __init__(self, sizes: Sizes, crib: Crib):
@@ -154,7 +157,7 @@ class Scene:
         mujoco.mj_forward(self.model, self.data)
 
     def settle(self, targets: np.ndarray) -> None:
-        """Lets the infant come to rest in its first targets, led there from lying straight."""
+        """Moves the infant from lying straight to its first targets, where it comes to rest."""
         for share in np.minimum(np.linspace(0, 2, SETTLE_FRAMES), 1):
             self.step(share * targets)
         qpos, ctrl = (" ".join(f"{v:.6g}" for v in a) for a in (self.data.qpos, self.data.ctrl))
@@ -162,17 +165,17 @@ class Scene:
         self.xml = self.xml.replace("</mujoco>", f"  {key}\n</mujoco>\n")
 
     def step(self, targets: np.ndarray, breath: float = 0.0) -> None:
-        """One raw frame (1/30 s) with the motors at `targets`, in the order of `body.MOTORS`.
+        """Advances by one raw frame (1/30 s) with motors at `targets`, ordered as `body.MOTORS`.
 
-        `breath` is how many metres the belly stands above its mean; the chest rises half as much.
+        `breath` is the belly's height above its mean, metres; the chest rises half as much.
 
         Raises:
-          DataError: the infant flies apart, as several extreme numbers together can bring about.
+          DataError: the physics is unstable, which several extreme parameters together can cause.
         """
         self.data.ctrl[:] = targets
         self.model.geom_size[self._trunk, 2] = self._at_rest + breath * np.array([1.0, 0.5])
         mujoco.mj_step(self.model, self.data, nstep=SUBSTEPS)
-        # MuJoCo starts again from lying straight, and says so here alone.
+        # MuJoCo then resets the infant to lying straight; only these warnings report it.
         if any(self.data.warning[kind].number for kind in UNSTABLE):
             raise DataError("the infant flies apart; give sizes or movements that are less extreme")
         # Positions of bodies and geoms are those before the last step until asked for again.
@@ -197,7 +200,7 @@ class Scene:
             mujoco.mj_kinematics(self.model, self.data)
 
     def deepest_contact(self) -> tuple[float, str]:
-        """Metres that the deepest of the infant's contacts goes into the other, and which two."""
+        """Returns the depth of the infant's deepest contact, m, and the names of both geoms."""
         contacts = self.data.contact
         if not len(contacts.dist):
             return 0.0, ""
@@ -211,19 +214,19 @@ class Scene:
 
     @property
     def points(self) -> np.ndarray:
-        """[14 3] joints, middle of the skull and root of the neck, world, metres."""
+        """Joints, middle of the skull and root of the neck in the world, metres [14 3]."""
         return np.vstack([self.joints, self.data.geom("skull").xpos, self.data.body("head").xpos])
 
     def geoms(self, group: int) -> np.ndarray:
-        """Ids of a group's geoms."""
+        """Returns the ids of a group's geoms."""
         return np.flatnonzero(self.model.geom_group == group)
 
     def name(self, geom: int) -> str:
-        """What a ray hit, for people: `right_elbow` (the forearm), `head`, `nest`, `carer`, ..."""
+        """Returns a geom's name in files: `right_elbow` (the forearm), `head`, `nest`, `carer`."""
         body = self.model.geom_bodyid[geom]
         name = self.model.body(body).name if body else self.model.geom(geom).name
         return name.rstrip("_0123456789")
 
     def arm_geoms(self, arm: int) -> np.ndarray:
-        """Ids of the geoms of one of the carer's arms."""
+        """Returns the ids of the geoms of one of the carer's arms."""
         return np.flatnonzero(self.model.geom_bodyid == self.model.body(f"carer_{arm}").id)

@@ -16,7 +16,7 @@ class Builder(babypose.Builder):
     code_path = epath.Path(__file__)
     name = "simulated"
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Make the folder with `python -m data_pipeline.simulate --out=DIR`; give DIR as --manual_dir.
+    Create the folder with `python -m data_pipeline.simulate --out=DIR`; pass DIR as --manual_dir.
     """
 
     def _info(self) -> tfds.core.DatasetInfo:

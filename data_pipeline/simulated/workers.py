@@ -1,4 +1,4 @@
-"""Jobs -> several processes that make one recording each, and a bar that follows them all."""
+"""Jobs -> several processes that simulate one recording each, and one progress bar for all."""
 
 import multiprocessing
 import os
@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 
 def spread(work: Callable, jobs: list, processes: int | None, bar: tqdm) -> None:
-    """Calls `work(job, tick)` for each job; `bar` follows a counter that the processes share.
+    """Calls `work(job, tick)` for each job; every `tick()` advances `bar` by one.
 
-    `processes` is one per core by default. The first error ends the rest and is raised.
+    `processes` is one per core by default. The first error cancels the other jobs and is raised.
     """
     context = multiprocessing.get_context("spawn")
     done = context.Value("q", 0)
@@ -33,7 +33,7 @@ def spread(work: Callable, jobs: list, processes: int | None, bar: tqdm) -> None
 
 
 def _cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -45,7 +45,7 @@ def _initialise(done) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would go on writing to what the next run is making."""
+    """Ends this worker when its parent was killed; it would write into the next run's folder."""
     multiprocessing.parent_process().join()
     os._exit(1)
 

@@ -4,9 +4,9 @@ pz<ID>/<n>_16bit.png   uint16 mm, 0 = no return, n = 1, 6, 11, ...
 pz<ID>/camera.json     fx fy cx cy (px), width, height
 pz<ID>/truth.npz       joints_mm [n 12 3], joints_px [n 12 2], visible [n 12], hidden_by [n 12],
                        the same of head and neck: head_neck_mm [n 2 3], ...
-pz<ID>/scene.xml       MJCF: infant, crib, nest and the carer's arms, which wait below; keyframe
-                       `settled`: the posture before the first frame
-result_pz<ID>.csv      written last: a sheet means that the recording is whole
+pz<ID>/scene.xml       MJCF: infant, crib, nest and the carer's arms (below the mattress);
+                       keyframe `settled`: the posture before the first frame
+result_pz<ID>.csv      written last: a recording with a sheet is complete
 """
 
 import json
@@ -41,7 +41,8 @@ def write_recording(
 ) -> None:
     """Writes infant `infant` of `seed` below `out`; `tick` is called after every frame.
 
-    Frames go to `pz<ID>.partial/`, which is renamed once whole; then comes the sheet.
+    Frames are written to `pz<ID>.partial/`, which is renamed when complete; then the sheet is
+    written.
     """
     folder, partial = out / f"pz{infant}", out / f"pz{infant}.partial"
     for leftover in (folder, partial):
@@ -53,7 +54,7 @@ def write_recording(
         partial.rename(folder)
         write_whole(sheet_path(out, infant), sheet.encode())
     except BaseException as error:
-        # A full disk, say: no half of a recording stays, nor a folder without its sheet.
+        # For example a full disk: delete an incomplete recording, and a folder without a sheet.
         shutil.rmtree(partial, ignore_errors=True)
         if not sheet_path(out, infant).exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +66,7 @@ def write_recording(
 def _write_frames(
     recording: Recording, folder: Path, images: bool, tick: Callable[[], None]
 ) -> str:
-    """Plays the recording into its folder; the text of its sheet."""
+    """Writes the frames of a recording to its folder and returns the text of its sheet."""
     rows = [";".join(annotation.HEADER)]
     points, hidden = [], []
     for frame in recording.frames(every=int(images)):
@@ -95,7 +96,7 @@ def _write_frames(
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Under another name first, so that the file is there whole or not at all."""
+    """Writes a file under another name and renames it, so that it never exists in part."""
     beside = path.with_name(path.name + ".partial")
     try:
         beside.write_bytes(data)
@@ -106,7 +107,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    # cv2.imwrite says nothing about a full disk; write_bytes does.
+    # cv2.imwrite does not report a full disk; write_bytes does.
     ok, data = cv2.imencode(".png", image, (cv2.IMWRITE_PNG_COMPRESSION, 1))
     assert ok, f"could not encode {path}"
     path.write_bytes(data.tobytes())
