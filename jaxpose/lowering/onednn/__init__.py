@@ -1,12 +1,12 @@
 """The lowering `onednn`: the library behind PyTorch's convolutions on a CPU, called by XLA.
 
 lowering      the `Lowering` object, and whether it can be used on this machine
-convolution   convolutions and transposed convolutions with their gradients
-primitives    the library's convolutions, on addresses
-products      the weight gradients that are computed as matrix products
+convolution   convolutions and transposed convolutions with their gradients, on JAX arrays
+primitives    the library's convolutions, on memory addresses
+products      weight gradients that are computed as matrix products
 norm          batch norm in training mode with ReLU
 library       the shared object, and the instructions that it uses
-dnnl          its C interface through ctypes; nothing is compiled
+dnnl          the library's C interface through ctypes; nothing is compiled
 ffi           Python functions that XLA calls with the addresses of its buffers
 interrupts    signals, and the end of Python, while XLA runs such a function
 """

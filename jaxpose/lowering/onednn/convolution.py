@@ -32,8 +32,13 @@ def convolve(
     groups: int,
     relu: bool,
 ) -> Float[Array, "b t2 h2 w2 co"]:
-    """As `jaxpose.lowering.convolve`, whose checks it relies on; groups follow from the channels.
-    Raises `NotImplementedError` for what the library cannot compute on this CPU."""
+    """Computes `jaxpose.lowering.convolve` for arguments that were checked there.
+
+    The number of groups follows from the channels.
+
+    Raises:
+      NotImplementedError: the library cannot compute this on this CPU.
+    """
     operands = (x, kernel) if bias is None else (x, kernel, bias)
     dnnl.check_dtypes(*operands, like=x)
     size = (n // step for n, step in zip(x.shape[1:4], stride, strict=True))
@@ -64,8 +69,11 @@ convolve.defvjp(_forward, _backward)
 def upsample(
     x: Float[Array, "b t h w ci"], kernel: Float[Array, "1 kh kw ci co"]
 ) -> Float[Array, "b t h2 w2 co"]:
-    """As `jaxpose.lowering.upsample`, whose checks it relies on. It is computed as the input
-    gradient of a convolution from co to ci channels whose kernel tiles its input."""
+    """Computes `jaxpose.lowering.upsample` for arguments that were checked there.
+
+    The result is the input gradient of a convolution from co to ci channels whose kernel tiles its
+    input.
+    """
     dnnl.check_dtypes(x, kernel, like=x)
     b, t, h, w, _ = x.shape
     _, kh, kw, _, co = kernel.shape
@@ -91,25 +99,28 @@ upsample.defvjp(_upsample_forward, _upsample_backward)
 
 
 def _weight_gradient(x, kernel, dy):
-    """The gradient of a kernel that convolves x; dy is the gradient of the result."""
+    """Returns the gradient of the kernel; dy is the gradient of the convolution's result."""
     if not products.faster(str(x.dtype), x.shape, kernel.shape, dy.shape):
         _prepare(BACKWARD_WEIGHTS, x, kernel, dy)
     return _call(BACKWARD_WEIGHTS, like=kernel)(x, dy)
 
 
 def _prepare(operation: str, x, kernel, y, *, biased: bool = False) -> None:
-    """Creates the primitive while JAX traces, so that what the library cannot compute is an error
-    of the line that asks for it, not of a running program."""
+    """Creates the primitive while JAX traces.
+
+    If the library cannot compute it, the error then has the traceback of the call, and is not one
+    of a running XLA program.
+    """
     prepared(operation, str(x.dtype), x.shape, kernel.shape, y.shape, biased)
 
 
 def _call(operation: str, *, like):
-    """The operation as a function of JAX arrays, whose result has this shape and dtype."""
+    """Returns the operation as a function of JAX arrays; its result has the form of `like`."""
     result = jax.ShapeDtypeStruct(like.shape, like.dtype)
     return ffi.call(operation, result, vmap_method="sequential")
 
 
-# ---- from here on inside XLA: addresses instead of arrays ----
+# ---- called by XLA: addresses instead of arrays ----
 
 
 def _compute(
@@ -119,7 +130,7 @@ def _compute(
     y: ffi.Buffer,
     bias: ffi.Buffer | None = None,
 ) -> None:
-    """Writes y, or the gradient of x or of the kernel in its place."""
+    """Computes y, or the gradient of x or of the kernel, and writes it to that buffer."""
     shapes = (x.shape, kernel.shape, y.shape)
     with dnnl.one_at_a_time:
         if operation == BACKWARD_WEIGHTS and products.faster(x.dtype, *shapes):
@@ -131,7 +142,7 @@ def _compute(
 
 
 def _define() -> None:
-    """Arguments and results have the order of the calls above."""
+    """Defines the functions that XLA calls; their arguments are those of the calls above."""
 
     def forward(operation):
         def function(arguments, results, attributes):

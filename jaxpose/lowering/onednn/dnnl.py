@@ -1,8 +1,8 @@
 """oneDNN's C interface through ctypes: objects, and primitives that run on addresses.
 
-Every primitive gets its temporary memory (the *scratchpad*) from here. The library's own belongs to
-the thread that creates a primitive; another thread that runs the primitive finds a null pointer or
-a buffer that is too small. JAX traces in one thread, and XLA may run the program in another.
+This module allocates the temporary memory (the *scratchpad*) of every primitive. The library's own
+scratchpad belongs to the thread that creates a primitive. JAX traces in one thread, and XLA may run
+the program in another, where that scratchpad is a null pointer or too small.
 """
 
 import ctypes
@@ -16,8 +16,8 @@ import numpy as np
 from jaxpose.lowering.onednn.library import library
 
 CACHED = 512
-"""Primitives of one kind that are kept; the least recently used one is destroyed first. A training
-run of both nets needs about 150."""
+"""Size of the cache of each kind of primitive, which destroys the least recently used one first. A
+training run of both nets needs about 150."""
 
 # Constants of oneDNN 3's dnnl_types.h.
 TRAINING, SRC, DST, DIFF_SRC, DIFF_DST = 64, 1, 17, 129, 145
@@ -28,9 +28,11 @@ _SCRATCHPAD, _QUERY_SCRATCHPAD, _SCRATCHPAD_BY_USER = 80, 136, 1
 Dims = c_int64 * 12
 
 one_at_a_time = threading.Lock()
-"""To be held while a primitive runs. XLA runs independent operations at once, but each of the
-library's uses all cores and waits for its threads: two at once nearly stand still. The places of
-arguments and the scratchpad are shared, too."""
+"""Lock that must be held while a primitive runs.
+
+XLA runs independent operations concurrently. Each of the library's operations uses all cores and
+waits for its threads, so two concurrent ones nearly stop each other. The primitives' arguments and
+the scratchpad are shared, too."""
 
 
 class _Argument(ctypes.Structure):
@@ -38,7 +40,7 @@ class _Argument(ctypes.Structure):
 
 
 class Handle(c_void_p):
-    """An object of the library, which is destroyed together with this Python object."""
+    """An object of the library, which is destroyed with this Python object."""
 
     _destroy = None
 
@@ -48,8 +50,13 @@ class Handle(c_void_p):
 
 
 def check_dtypes(*arrays, like) -> None:
-    """Raises `TypeError` unless all arrays have the dtype of `like`, and one that the library
-    knows: it reads as many bytes as the descriptors say, whatever the buffer holds."""
+    """Checks that all arrays have the dtype of `like`, and that the library supports it.
+
+    The library does not check: it reads as many bytes as the descriptors say.
+
+    Raises:
+      TypeError: a dtype differs, or is neither float32 nor bfloat16.
+    """
     library()
     for array in arrays:
         if array.dtype != like.dtype or str(array.dtype) not in DTYPES:
@@ -65,8 +72,12 @@ _KINDS = ("primitive_desc", "primitive_attr", "primitive", "memory_desc", "memor
 
 
 def check_call(function: str, *arguments) -> None:
-    """Calls a function of the library; raises `NotImplementedError` or `RuntimeError` where it
-    returns an error."""
+    """Calls a function of the library.
+
+    Raises:
+      NotImplementedError: the library cannot compute this on this CPU.
+      RuntimeError: the function returned another error.
+    """
     status = getattr(library(), function)(*arguments)
     if status == _UNIMPLEMENTED:
         raise NotImplementedError(
@@ -77,7 +88,7 @@ def check_call(function: str, *arguments) -> None:
 
 
 def create(function: str, *arguments) -> Handle:
-    """Calls one of the library's `dnnl_..._create...` functions."""
+    """Calls one of the library's `dnnl_..._create...` functions and returns the new object."""
     handle = Handle()
     check_call(function, ctypes.byref(handle), *arguments)
     kind = next(kind for kind in _KINDS if kind in function)
@@ -87,7 +98,7 @@ def create(function: str, *arguments) -> Handle:
 
 @functools.cache
 def engine() -> c_void_p:
-    """The CPU. It lives as long as the process."""
+    """Returns the engine of the CPU, which exists as long as the process."""
     handle = c_void_p()
     check_call("dnnl_engine_create", ctypes.byref(handle), c_int(_CPU), c_size_t(0))
     return handle
@@ -101,7 +112,7 @@ def _stream() -> c_void_p:
 
 
 def attributes() -> Handle:
-    """Attributes of a primitive whose scratchpad is passed at every call."""
+    """Returns attributes of a primitive whose scratchpad is passed at every call."""
     handle = create("dnnl_primitive_attr_create")
     mode = c_int(_SCRATCHPAD_BY_USER)
     check_call("dnnl_primitive_attr_set_scratchpad_mode", handle, mode)
@@ -109,7 +120,7 @@ def attributes() -> Handle:
 
 
 def layout(shape: tuple[int, ...], order: tuple[int, ...], dtype: str) -> Handle:
-    """Descriptor of a dense row-major array, whose axes the library sees in `order`."""
+    """Returns the descriptor of a dense row-major array; the library sees its axes in `order`."""
     strides = [1] * len(shape)
     for axis in range(len(shape) - 2, -1, -1):
         strides[axis] = strides[axis + 1] * shape[axis + 1]
@@ -123,14 +134,14 @@ def layout(shape: tuple[int, ...], order: tuple[int, ...], dtype: str) -> Handle
 
 
 def query(description: Handle, what: int) -> c_void_p:
-    """A memory descriptor that belongs to a primitive's description, and lives as long."""
+    """Returns a memory descriptor of a primitive's description, which owns it."""
     function = library().dnnl_primitive_desc_query_md
     function.restype = c_void_p
     return c_void_p(function(description, c_int(what), c_int(0)))
 
 
 def implementation(description: Handle) -> str:
-    """The library's name for the code that it will run, such as "brgconv:avx512_core"."""
+    """Returns the library's name of the code that it will run, such as "brgconv:avx512_core"."""
     name = ctypes.c_char_p()
     query = c_int(_QUERY_IMPLEMENTATION)
     check_call("dnnl_primitive_desc_query", description, query, c_int(0), ctypes.byref(name))
@@ -138,9 +149,13 @@ def implementation(description: Handle) -> str:
 
 
 def next_implementation(description: Handle) -> None:
-    """Replaces the implementation of a primitive's description by the next one in the library's
-    list. Raises `NotImplementedError` where there is none. The description of the forward pass
-    from which this one was created must still exist."""
+    """Replaces a description's implementation by the next one in the library's list.
+
+    The description of the forward pass from which this one was created must still exist.
+
+    Raises:
+      NotImplementedError: the list has no further implementation.
+    """
     if library().dnnl_primitive_desc_next_impl(description):
         raise NotImplementedError(
             "oneDNN has no further implementation of this operation on this CPU; choose the "
@@ -149,7 +164,7 @@ def next_implementation(description: Handle) -> None:
 
 
 def size_of(memory_layout: c_void_p) -> int:
-    """Bytes of an array with this descriptor."""
+    """Returns the size of an array with this descriptor, in bytes."""
     function = library().dnnl_memory_desc_get_size
     function.restype = c_size_t
     return function(memory_layout)
@@ -162,8 +177,11 @@ class Primitive:
     """One operation of the library on fixed shapes, created once and run often."""
 
     def __init__(self, description: Handle, arguments: Sequence[tuple[int, c_void_p]]):
-        """`arguments`: the library's number of each argument and its memory descriptor, in the
-        order in which their addresses are passed to `run`."""
+        """Creates the primitive.
+
+        `arguments` are pairs of the library's number of an argument and its memory descriptor, in
+        the order in which `run` takes their addresses.
+        """
         scratchpad = query(description, _QUERY_SCRATCHPAD)
         self.scratchpad_bytes = size_of(scratchpad)
         if self.scratchpad_bytes:
@@ -178,8 +196,11 @@ class Primitive:
         self._set_address.argtypes = [c_void_p, c_void_p]
 
     def run(self, addresses: Sequence[int], scratchpad: int) -> None:
-        """`one_at_a_time` must be held. `scratchpad` is the address of `scratchpad_bytes`."""
-        # without a scratchpad its address is the one that is left over
+        """Runs the primitive; the caller holds `one_at_a_time`.
+
+        `scratchpad` is the address of `scratchpad_bytes` bytes.
+        """
+        # a primitive without a scratchpad has no memory for the last address
         for memory, address in zip(self._memories, (*addresses, scratchpad), strict=False):
             self._set_address(memory, address)
         count = c_int(len(self._memories))
@@ -188,12 +209,14 @@ class Primitive:
 
 _ALIGNMENT = 4096
 _workspace = (np.empty(0, np.uint8), 0)
-"""The buffer, and its first aligned address."""
+"""The buffer and its first aligned address."""
 
 
 def workspace(size: int) -> int:
-    """Address of at least `size` bytes that every primitive may overwrite while it runs.
-    `one_at_a_time` must be held. There is one buffer, which grows."""
+    """Returns the address of at least `size` bytes of temporary memory.
+
+    All primitives share this one buffer, which grows when needed; the caller holds `one_at_a_time`.
+    """
     global _workspace
     if _workspace[0].size < size + _ALIGNMENT:
         _workspace = (np.empty(0, np.uint8), 0)  # frees the old buffer first

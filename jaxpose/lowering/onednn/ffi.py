@@ -1,4 +1,4 @@
-"""A Python function that XLA calls with the addresses of its buffers: `jax.ffi` without a compiler.
+"""Python functions that XLA calls with the addresses of its buffers: `jax.ffi` without a compiler.
 
 The structures are those of XLA's C interface for foreign functions (`xla/ffi/api/c_api.h`, which
 jaxlib ships; a test compares the two), as far as a handler on a CPU needs them. XLA chooses the
@@ -18,7 +18,7 @@ import jax
 from jaxpose.lowering.onednn import interrupts
 
 VERSION = (0, 3)
-"""Of the C interface. XLA refuses a handler of another major or a newer minor version."""
+"""Version of the C interface. XLA refuses a handler with another major or a newer minor version."""
 EXECUTE = 3
 METADATA = 1
 SCALAR = 3
@@ -38,7 +38,7 @@ class Buffer(NamedTuple):
 
 
 Function = Callable[[list[Buffer], list[Buffer], dict[str, float]], None]
-"""(arguments, results, attributes): fills the results in place."""
+"""A function of (arguments, results, attributes) that writes the results in place."""
 
 
 class ExtensionBase(Structure):
@@ -150,7 +150,7 @@ STRUCTURES = {
     "XLA_FFI_Api": Api,
     "XLA_FFI_CallFrame": CallFrame,
 }
-"""Name in c_api.h -> the structure here, whose fields are the first ones there."""
+"""Name in c_api.h -> the structure here, which has the first fields of that one."""
 
 _Handler = ctypes.CFUNCTYPE(c_void_p, POINTER(CallFrame))
 _handlers: list = []
@@ -160,18 +160,20 @@ _registering = threading.Lock()
 
 
 def define(name: str, function: Function) -> None:
-    """Defines a function that XLA learns of at its first `call`: importing costs nothing, and
-    cannot fail for those who never call."""
+    """Defines a function, which is registered with XLA at its first `call`.
+
+    An import therefore takes no time, and does not fail where the function is never called.
+    """
     _pending[name] = function
 
 
 def call(name: str, result, **options) -> Callable:
-    """Returns `jax.ffi.ffi_call` of a defined function."""
+    """Returns `jax.ffi.ffi_call` of a function that was defined."""
     interrupts.install()
     with _registering:
         if name in _pending:
             register(name, _pending[name])
-            del _pending[name]  # not before: a failed registration is tried again
+            del _pending[name]  # after the registration, which is tried again if it fails
     return jax.ffi.ffi_call(name, result, **options)
 
 
@@ -202,7 +204,7 @@ def register(name: str, function: Function) -> None:
 
 
 def _answer_metadata(extension) -> bool:
-    """XLA asks once, at registration, which version the handler was written for."""
+    """Answers XLA's question at registration for the version of the interface; False if none."""
     if not extension or extension.contents.type != METADATA:
         return False
     metadata = ctypes.cast(extension, POINTER(MetadataExtension)).contents.metadata.contents

@@ -1,9 +1,9 @@
 """Ctrl-C, and the end of Python, while XLA runs a Python function: both wait for the function.
 
 XLA may run a program in Python's main thread, where Python delivers signals. An exception cannot
-pass through XLA: raised inside a function that XLA calls, it would become an error of the program,
-or, raised before the function's first line, be dropped together with the function's result. So the
-signals' handlers are wrapped: inside of such a function they do nothing but ask again later.
+pass through XLA. Raised inside a function that XLA calls, it would become an error of the program;
+raised before the function's first line, it would be lost together with the function's result. The
+signal handlers are therefore wrapped: inside such a function they only send the signal again later.
 """
 
 import _thread
@@ -18,20 +18,22 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN_AFTER_S = 0.002
 _IDLE_S, _IDLE_SHARE = 0.1, 0.2
 _LONGEST_SILENCE_S = 3.0
-"""Time after which a program that calls no function of ours is taken for none, although threads are
-busy: with OMP_WAIT_POLICY=active they always are."""
+"""Time without a call after which no program is assumed to run, although threads are busy: with
+OMP_WAIT_POLICY=active they always are."""
 _calls = 0
 _protected: set[CodeType] = set()
 
 
 def protect(function) -> None:
-    """Lets no signal handler of Python run while a call of `function` is on the stack."""
+    """Defers the signal handlers while a call of `function` is on the stack."""
     _protected.add(inspect.unwrap(function).__code__)
 
 
 def install() -> None:
-    """Wraps the handlers of `SIGNALS` that are Python functions now. In threads other than the
-    main one, where Python forbids it, nothing happens."""
+    """Wraps the current handlers of `SIGNALS` that are Python functions.
+
+    It does nothing in threads other than the main one, where Python does not allow this.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     for number in SIGNALS:
@@ -41,7 +43,7 @@ def install() -> None:
 
 
 class _Deferring:
-    """A signal handler that waits until no protected function is on the stack."""
+    """A signal handler that is deferred until no protected function is on the stack."""
 
     def __init__(self, handler):
         self.handler = handler
@@ -63,7 +65,7 @@ def _inside_protected(frame: FrameType | None) -> bool:
 
 def _send_again(number: int) -> None:
     time.sleep(_AGAIN_AFTER_S)
-    # a real signal, unlike _thread.interrupt_main: it ends a system call that waits
+    # unlike _thread.interrupt_main, a real signal ends a system call that waits
     signal.pthread_kill(threading.main_thread().ident, number)
 
 
@@ -71,7 +73,7 @@ def _send_again(number: int) -> None:
 
 
 def count_call() -> None:
-    """To be called by every function that XLA calls, so that the end of Python sees it."""
+    """Counts a call; every function that XLA calls must call it, for `_wait_for_programs`."""
     global _calls
     _calls += 1
 
@@ -80,9 +82,9 @@ def count_call() -> None:
 def _wait_for_programs() -> None:
     """Waits until XLA calls no function any more and no thread of this process computes.
 
-    XLA may still run a program whose result nobody holds, such as a training step that Ctrl-C has
-    left behind. A function that it calls after Python has gone would never return, and the process
-    never end.
+    XLA may still run a program whose result is not referenced, such as a training step after
+    Ctrl-C. A Python function that it calls after the end of Python would never return, and the
+    process would never end.
     """
     busy, end = _calls > 0, time.monotonic() + _LONGEST_SILENCE_S
     while busy and time.monotonic() < end:

@@ -1,6 +1,6 @@
 """oneDNN as a shared object: loaded at first use, never by an import.
 
-It has no Python parts (wheel `onednn-cpu-gomp`, extra `onednn`).
+The wheel `onednn-cpu-gomp` (extra `onednn`) contains no Python code.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _INSTRUCTION_SETS = {
 
 @functools.cache
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
-    """The library and None, or None and the reason why it cannot be used."""
+    """Returns the library and None, or None and the reason why it cannot be used."""
     try:
         files = importlib.metadata.files(WHEEL) or []
     except importlib.metadata.PackageNotFoundError:
@@ -51,8 +51,8 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
 def _threads_that_sleep() -> Iterator[None]:
     """Sets OMP_WAIT_POLICY=passive while the library is loaded, unless the user set it.
 
-    OpenMP reads it then, and only then. Its threads would otherwise spin while they wait, and take
-    the cores away from XLA's. The environment is left as it was.
+    OpenMP reads the variable only then. Otherwise its threads would spin while they wait, and XLA's
+    threads would have fewer cores. The environment is restored afterwards.
     """
     name = "OMP_WAIT_POLICY"
     if name in os.environ:
@@ -66,17 +66,21 @@ def _threads_that_sleep() -> Iterator[None]:
 
 
 def installed() -> bool:
-    """Whether the wheel is there, whether or not it can be loaded."""
+    """Returns whether the wheel is installed, even if it cannot be loaded."""
     return missing() != NOT_INSTALLED
 
 
 def missing() -> str | None:
-    """The reason why the library cannot be used and the remedy, or None."""
+    """Returns why the library cannot be used and the remedy; None if it can be used."""
     return _load()[1]
 
 
 def library() -> ctypes.CDLL:
-    """Raises `ModuleNotFoundError` where the library cannot be loaded."""
+    """Returns the library.
+
+    Raises:
+      ModuleNotFoundError: it cannot be loaded.
+    """
     loaded, reason = _load()
     if loaded is None:
         raise ModuleNotFoundError(reason)
@@ -84,8 +88,10 @@ def library() -> ctypes.CDLL:
 
 
 def instruction_set() -> str | None:
-    """The instructions that the library uses on this CPU, such as "AVX2", "AVX-512" or
-    "AVX-512 AMX"; None where it cannot be loaded. ONEDNN_MAX_CPU_ISA limits them."""
+    """Returns the instructions that the library uses on this CPU: "AVX2", "AVX-512 AMX", ...
+
+    The result is None if the library cannot be loaded. ONEDNN_MAX_CPU_ISA limits the instructions.
+    """
     if missing():
         return None
     isa = library().dnnl_get_effective_cpu_isa()

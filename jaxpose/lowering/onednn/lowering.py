@@ -20,8 +20,11 @@ _REMEDY = "choose the lowering `folded`"
 
 
 def unavailable(dtype: str) -> str | None:
-    """Why the library cannot be used for this type on this machine, and what to do; None if it can:
-    it is installed, has all operations for this CPU, and XLA accepts its functions."""
+    """Returns why the library cannot be used for this type on this machine, and what to do.
+
+    The result is None if it can be used: it is installed, has all operations for this CPU, and XLA
+    accepts its functions.
+    """
     if platform() != "cpu":
         return f"it needs a CPU; {_REMEDY}"
     if reason := library.missing():
@@ -50,8 +53,11 @@ def _unsupported(dtype: str) -> str | None:
 
 
 def failure() -> str | None:
-    """What goes wrong with a library that is installed: in loading it, or in one tiny call through
-    XLA. None where nothing does, and where it is not installed or the device is no CPU."""
+    """Returns the error of an installed library, from loading it or from one tiny call through XLA.
+
+    The result is None without an error, and where the library is not installed or the device is no
+    CPU.
+    """
     if platform() != "cpu" or not library.installed():
         return None
     return library.missing() or _failed_call()

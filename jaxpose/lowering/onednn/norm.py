@@ -1,9 +1,9 @@
-"""Batch norm in training mode, then ReLU, by oneDNN, called from inside XLA.
+"""Batch norm in training mode, then ReLU, by oneDNN as JAX functions with gradients.
 
     x [b t h w c], scale [c], shift [c] -> y [b t h w c], mean [c], variance [c], and gradients
 
-XLA's own makes several more passes over memory, and competes with convolutions that use all cores
-(LOG.md).
+XLA's own batch norm makes several more passes over memory, and runs concurrently with convolutions
+that use all cores (LOG.md).
 """
 
 import functools
@@ -36,9 +36,12 @@ def norm_relu(
     epsilon: float,
     relu: bool,
 ) -> tuple[Float[Array, "b t h w c"], Float[Array, "c"], Float[Array, "c"]]:
-    """Batch norm in training mode, then ReLU if `relu`; and the batch's mean and variance (divided
-    by N, not N - 1), through which no gradient flows. ReLU turns NaN into 0; mean and variance
-    keep it. `scale` and `shift` are float32."""
+    """Computes batch norm in training mode, then ReLU if `relu`.
+
+    Returns the result and the batch's mean and variance (divided by N, not N - 1), which have no
+    gradient. `scale` and `shift` are float32. ReLU turns NaN into 0; in mean and variance it
+    remains.
+    """
     return _forward(x, scale, shift, epsilon, relu)[0]
 
 
@@ -72,11 +75,11 @@ def _backward(epsilon, relu, residuals, gradients):
 norm_relu.defvjp(_forward, _backward)
 
 
-# ---- from here on inside XLA: addresses instead of arrays ----
+# ---- called by XLA: addresses instead of arrays ----
 
 
 def _define() -> None:
-    """Arguments and results have the order of the calls above."""
+    """Defines the functions that XLA calls; their arguments are those of the calls above."""
 
     def forward(relu):
         def function(arguments, results, attributes):
@@ -115,9 +118,12 @@ _define()
 class Norm:
     """Batch norm of one shape [b t h w c], forward and backward.
 
-    Arguments of `forward`: x, scale, shift, y, mean, variance, and with ReLU the workspace, which
-    says which elements ReLU let pass. Of `backward`: the gradient of y, x, scale, mean, variance,
-    the gradients of x, scale and shift, and the workspace.
+    Attributes:
+      forward: takes x, scale, shift, y, mean and variance, and with ReLU the workspace, which marks
+        the elements that ReLU did not set to 0.
+      backward: takes the gradient of y, x, scale, mean, variance, the gradients of x, scale and
+        shift, and with ReLU the workspace.
+      signs_bytes: size of the workspace, in bytes.
     """
 
     def __init__(self, dtype: str, shape: tuple[int, ...], epsilon: float, relu: bool):
@@ -136,11 +142,11 @@ class Norm:
 
 
 prepared = functools.lru_cache(maxsize=dnnl.CACHED)(Norm)
-"""Norms that were created already. One that is dropped destroys its native objects."""
+"""Cache of `Norm`. An entry that is dropped destroys its native objects."""
 
 
 def _describe(x: c_void_p, epsilon: float, relu: bool) -> tuple[dnnl.Handle, dnnl.Handle]:
-    """Primitive descriptors of the forward and the backward pass."""
+    """Returns the primitive descriptors of the forward and the backward pass."""
     flags = c_uint(_USE_SCALE | _USE_SHIFT | (_NORM_RELU if relu else 0))
     forward = dnnl.create(
         "dnnl_batch_normalization_forward_primitive_desc_create",

@@ -1,8 +1,8 @@
-"""The library's convolution primitives, on addresses of channels-last arrays.
+"""The library's convolution primitives on memory addresses of channels-last arrays.
 
     x [b t h w ci], kernel [kt kh kw ci/g co], bias [co], y [b t h w co], or their gradients
 
-Kernels are reordered into the library's own blocked layout at every call, which is cheap.
+Every call reorders the kernel into the library's own blocked layout, which is cheap.
 """
 
 import functools
@@ -30,15 +30,16 @@ _NUMBERS = {
 """The library's numbers of x, kernel, y and bias, or of their gradients."""
 _PAGE = 4096
 DEADLOCKS = "brgconv_bwd_w:"
-"""The library's name for weight gradients whose threads may wait for each other for ever: on CPUs
-with matrix units (AMX) in bfloat16, with two threads, for some shapes (LOG.md)."""
+"""Start of the library's names of weight gradients whose threads may deadlock: on CPUs with matrix
+units (AMX) in bfloat16, with two threads, for some shapes (LOG.md)."""
 
 
 class Convolution:
-    """One operation on fixed shapes, with the reordering of the kernel before or after it."""
+    """One operation on fixed shapes, and the reordering of the kernel before or after it."""
 
     def __init__(self, operation: str, dtype: str, x, kernel, y, biased: bool):
-        """Shapes of x [b t h w ci], kernel [kt kh kw ci/g co] and y [b t h w co]."""
+        """Creates the primitives for the shapes x [b t h w ci], kernel [kt kh kw ci/g co] and
+        y [b t h w co]."""
         plain, chosen_by_library = _kernel_layouts(kernel, x[4] // kernel[3], dtype)
         x_layout, y_layout = (dnnl.layout(shape, (0, 4, 1, 2, 3), dtype) for shape in (x, y))
         bias = dnnl.layout(kernel[4:], (0,), dtype) if biased else None
@@ -63,7 +64,7 @@ class Convolution:
         self._workspace_bytes = self._blocked_bytes + scratchpad
 
     def run(self, x: int, kernel: int, y: int, *bias: int) -> None:
-        """Takes addresses. `dnnl.one_at_a_time` must be held."""
+        """Runs the operation on addresses; the caller holds `dnnl.one_at_a_time`."""
         blocked = dnnl.workspace(self._workspace_bytes)
         scratchpad = blocked + self._blocked_bytes
         weights = blocked if self._blocked_bytes else kernel
@@ -75,13 +76,13 @@ class Convolution:
 
 
 prepared = functools.lru_cache(maxsize=dnnl.CACHED)(Convolution)
-"""Convolutions that were created already. One that is dropped destroys its native objects."""
+"""Cache of `Convolution`. An entry that is dropped destroys its native objects."""
 
 
 def _kernel_layouts(
     kernel: tuple[int, ...], groups: int, dtype: str
 ) -> tuple[dnnl.Handle, dnnl.Handle]:
-    """The kernel as XLA stores it, and in whatever layout the library prefers."""
+    """Returns the kernel's layout in XLA, and a layout that the library is free to choose."""
     # oneDNN expects the axes groups, output channels, input channels, taps
     grouped = (*kernel[:4], groups, kernel[4] // groups)
     order = (4, 5, 3, 0, 1, 2) if groups > 1 else (5, 3, 0, 1, 2)
@@ -96,7 +97,7 @@ def _kernel_layouts(
 
 
 def _geometry(x, kernel, y) -> list:
-    """Strides, dilations, padding before and padding after, each in (t, y, x) order."""
+    """Returns strides, dilations, padding before and padding after, each as (t, y, x)."""
     strides = [n // m for n, m in zip(x[1:4], y[1:4], strict=True)]
     padded = [taps if s == 1 else 1 for taps, s in zip(kernel[:3], strides, strict=True)]
     before, after = [(taps - 1) // 2 for taps in padded], [taps // 2 for taps in padded]
@@ -104,7 +105,7 @@ def _geometry(x, kernel, y) -> list:
 
 
 def _describe(operation: str, layouts: tuple, geometry: list) -> dnnl.Handle:
-    """Primitive descriptor of an operation on x, kernel, y and bias with these layouts."""
+    """Returns the primitive descriptor of an operation on x, kernel, y and bias."""
     x, kernel, y, bias = layouts
     engine, direct = dnnl.engine(), c_int(_DIRECT)
     attributes = _relu_attributes() if operation == FORWARD_RELU else dnnl.attributes()
@@ -121,7 +122,7 @@ def _describe(operation: str, layouts: tuple, geometry: list) -> dnnl.Handle:
         return forward
     description = dnnl.create(name, *front, *geometry, forward, attributes)
     while dnnl.implementation(description).startswith(DEADLOCKS):
-        dnnl.next_implementation(description)  # reads `forward`
+        dnnl.next_implementation(description)  # needs `forward`, which must still exist
     return description
 
 

@@ -2,10 +2,10 @@
 
     x [b t h w ci], dy [b t h w co] -> dkernel [kt kh kw ci co]
 
-They are those of float32 kernels along one axis: oneDNN's own take up to three times as long where
-channels are many (LOG.md). The gradient of one tap is x transposed times dy, over all pixels p of
-dy whose p + lag lies inside of x. Pixels are consecutive in memory, so a lag is an offset, and the
-pixels to leave out are ends of stretches.
+These are the gradients of float32 kernels along one axis, for which oneDNN's own code takes up to
+three times as long if there are many channels (LOG.md). The gradient of one tap is x transposed
+times dy, summed over all pixels p of dy whose p + lag lies inside x. Pixels are consecutive in
+memory, so a lag is an offset, and the pixels to leave out are the ends of contiguous ranges.
 """
 
 import ctypes
@@ -16,14 +16,16 @@ from typing import NamedTuple
 from jaxpose.lowering.onednn import dnnl
 
 WIDE = 64 * 128
-"""Input times output channels from which on products are faster."""
+"""Smallest product of input and output channels for which matrix products are faster."""
 
 _FLOAT = 4  # bytes
 
 
 def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int, ...]) -> bool:
-    """Whether `weight_gradient` is faster than oneDNN's convolution, and possible, for x
-    [b t h w ci], kernel [kt kh kw ci/g co] and y [b t h w co]."""
+    """Returns whether `weight_gradient` can be used, and is faster than oneDNN's convolution.
+
+    The shapes are x [b t h w ci], kernel [kt kh kw ci/g co] and y [b t h w co].
+    """
     *extent, ci, co = kernel
     along_one_axis = sorted(extent)[:2] == [1, 1] and max(extent) > 1 and max(extent) % 2
     plain = x[:4] == y[:4] and x[4] == ci  # no stride, no groups
@@ -31,7 +33,7 @@ def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int
 
 
 class Product(NamedTuple):
-    """sign * x[from_x + k * step]^T dy[from_dy + k * step], summed over `count` k; in pixels."""
+    """The sum of sign * x[from_x + k * step]^T dy[from_dy + k * step] over k < count, in pixels."""
 
     from_x: int
     from_dy: int
@@ -41,8 +43,10 @@ class Product(NamedTuple):
 
 
 def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[Product]:
-    """The products that add up to one tap's gradient. `size` is (b, t, h, w); the tap is `lag`
-    pixels away from the kernel's middle along `axis`, 1 to 3."""
+    """Yields the products whose sum is one tap's gradient.
+
+    `size` is (b, t, h, w); the tap is `lag` pixels from the kernel's middle along `axis`, 1 to 3.
+    """
     b, t, h, w = size
     pixels = b * t * h * w
     if lag == 0:
@@ -52,7 +56,7 @@ def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[P
     if reach >= size[axis]:
         return
     if axis == 3:
-        # Rows are short: all pixels at once, less the pairs that join a row's end to the next one.
+        # Rows are short: all pixels at once, minus the pairs that cross from a row to the next.
         yield _shifted(lag, earlier=0, later=reach, step=1, count=pixels - reach, sign=1)
         for column in range(reach if b * t * h > 1 else 0):
             yield _shifted(
@@ -72,14 +76,17 @@ def products(size: tuple[int, int, int, int], axis: int, lag: int) -> Iterator[P
 
 
 def _shifted(lag: int, *, earlier: int, later: int, step: int, count: int, sign: int) -> Product:
-    """x lies after dy where the lag is positive."""
+    """Returns the product in which x starts after dy for a positive lag, before it otherwise."""
     from_x, from_dy = (later, earlier) if lag > 0 else (earlier, later)
     return Product(from_x, from_dy, step, count, sign)
 
 
 def weight_gradient(x: int, dy: int, dkernel: int, x_shape, kernel_shape) -> None:
-    """Takes float32 addresses, x's shape [b t h w ci] and the kernel's [kt kh kw ci co]; writes
-    dkernel. `dnnl.one_at_a_time` must be held."""
+    """Computes the kernel's gradient from x and dy, and writes it to dkernel.
+
+    `x`, `dy` and `dkernel` are addresses of float32 arrays; the shapes are those of x [b t h w ci]
+    and of the kernel [kt kh kw ci co]. The caller holds `dnnl.one_at_a_time`.
+    """
     *size, ci = x_shape
     *extent, _, co = kernel_shape
     taps = max(extent)
