@@ -42,7 +42,7 @@ class Detection(Optimisation):
     width: float | None = None
     """Width multiplier of the detection net. None: --width."""
     factorise: str = "full"
-    """What replaces its 3x3x3 convolutions: full, asy, r2plus1d, dwsep."""
+    """What replaces its 3x3x3 convolutions: full, asy, planar (frame by frame), ..."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Regression(Optimisation):
     """Factor by which targets are multiplied."""
     zero_output: bool = False
     """Start with maps that are all 0."""
+    input_masks: Literal["detected", "true"] = "detected"
+    """The net's input beside depth; true ones, in tests too, show what errors the detector adds."""
     width: float | None = None
     """Width multiplier of the regression net. None: --width."""
 
@@ -64,7 +66,7 @@ class Recipe:
     """All that determines the result of a run."""
 
     variant: str = "asy"
-    """Regression net: asy, full, r2plus1d, dwsep, thin."""
+    """Regression net: asy, full, thin, r2plus1d, dwsep, planar, or another name in `VARIANTS`."""
     dataset: str = "simulated"
     """Data set: simulated, utd_mhad, babypose."""
     preset: str = "quick"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from data_pipeline.examples.clips import CLIP, clip_frames, clip_starts
 from data_pipeline.examples.feed import feed
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split
-from experiments import infants
+from experiments import infants, prediction
+from experiments.prediction import BATCH
 from jaxpose.body.masks import Target
 from jaxpose.decoding import metrics
 from jaxpose.decoding.combine import combine
@@ -35,9 +35,6 @@ DECODED = {
 """Name of a decoding -> which maps are decoded, and by which linker; None: as the model's
 specification says. `overlapping` takes each frame from the clip in whose middle it is, the others
 from clips that do not overlap. All decode the same frames. `bipartite` is the paper's."""
-
-BATCH = 16
-"""Number of clips that are computed at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +68,14 @@ def test_model(model: Model, frames: Frames, split: Split) -> Tested:
     specification = model.specification
     target = Target(specification.decoding.radius_px)
     batches = feed(frames, specification.depth_scale_mm, target)(starts, BATCH)
+    predict = prediction.predictor(model, frames)
     poses: dict[str, list[Poses]] = {name: [] for name in DECODED}
     counts = np.zeros((3, 20), np.int64)
     predict_s, decode_s = [], 0.0
     with tqdm(total=len(index) + len(starts), desc="test", unit="clip") as bar:
-        for batch in batches:
+        for number, batch in enumerate(batches):
             began = time.perf_counter()
-            maps = model.maps(batch["depth"], BATCH)
+            maps = predict(batch["depth"], starts[BATCH * number :][:BATCH])
             predict_s.append((time.perf_counter() - began) / BATCH)
             maps = Maps(*(m.reshape(-1, *m.shape[2:]) for m in maps))
             truth = batch["masks"].reshape(maps.detection.shape) > 0.5
@@ -87,7 +85,8 @@ def test_model(model: Model, frames: Frames, split: Split) -> Tested:
                 poses[name].append(decode(model, maps, name))
             decode_s += time.perf_counter() - began
             bar.update(len(batch["depth"]))
-        for maps in overlapping_maps(model, frames, split, index):
+        possible = clip_starts(frames, split.used["test"], shift=1)
+        for maps in prediction.overlapping_maps(predict, model, frames, possible, index):
             poses["overlapping"].append(decode(model, maps, "overlapping"))
             bar.update(len(maps.detection))
     return Tested(
@@ -111,26 +110,6 @@ def decode(model: Model, maps: Maps, name: str) -> Poses:
     if source == "combined":
         return model.decode(combine(maps.detection, maps.regression), linking)
     return model.decode(getattr(maps, source), linking)
-
-
-def overlapping_maps(
-    model: Model, frames: Frames, split: Split, index: Int[np.ndarray, " n"]
-) -> Iterator[Maps]:
-    """Yields the maps of the frames of `index`, from overlapping clips, in batches [b h w 20].
-
-    A frame's maps are those of the clip in whose middle it is. The first and the last frame of a
-    run take theirs from its first and last clip.
-    """
-    possible = clip_starts(frames, split.used["test"], shift=1)
-    # The clip in whose middle a frame is begins one frame before it; at an end, 0 or 2 before.
-    choices = index[:, None] - np.array([1, 0, 2])
-    exists = np.isin(choices, possible)
-    start = choices[np.arange(len(index)), exists.argmax(axis=1)]
-    for first in range(0, len(index), BATCH):
-        chosen = slice(first, first + BATCH)
-        maps = model.maps(model.clips(frames.depth_mm[clip_frames(start[chosen])]), BATCH)
-        position = index[chosen] - start[chosen]
-        yield Maps(*(m[np.arange(len(position)), position] for m in maps))
 
 
 def baselines(

@@ -60,6 +60,7 @@ def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, Ne
             "split": short_hash(split.as_json(frames)),
             "subjects": split.subjects,
             "seed": recipe.seed,
+            "input_masks": recipe.regression.input_masks,
         },
     )
     lowering = lowering_named(config.machine.lowering)

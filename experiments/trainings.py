@@ -105,6 +105,7 @@ def train_regression(
     )
     graph, weights = split_net(net)
     target = Target(recipe.radius, recipe.radius * recipe.regression.std_over_radius)
+    fed = Target(recipe.radius) if recipe.regression.input_masks == "true" else None
     detection_net = choices.nets(recipe)["detection"]
 
     def detect(weights, depth):
@@ -113,7 +114,7 @@ def train_regression(
     folder = config.run_dir
     with Checkpoints(folder / "checkpoints", highest=False) as checkpoints:
         best, rows, seconds = fit(
-            stages.regression_stage(graph, detect, target, recipe.regression.target_scale),
+            stages.regression_stage(graph, detect, target, recipe.regression.target_scale, fed),
             weights,
             fold_net(detector.weights, recipe.bn_epsilon),
             recipe.regression,

@@ -42,6 +42,11 @@ def detection_cost() -> Cost:
         ("asy", 1_303_488, 3 * (64 + 128 + 256 + 256) + 256),
         ("r2plus1d", 2_980_323, 95 + 230 + 460 + 576 + 64 + 128 + 256 + 256 + 256),
         ("dwsep", 191_159, 21 + 64 + 128 + 256 + 64 + 128 + 256 + 256 + 256),
+        ("asy_tyx", 1_303_488, 3 * (64 + 128 + 256 + 256) + 256),
+        ("r2plus1d_asy", 1_303_455, 75 + 128 + 256 + 192 + 64 + 128 + 256 + 256 + 256),
+        ("planar", 1_041_216, 64 + 128 + 256 + 256 + 256),
+        ("planar_shift", 1_041_216, 64 + 128 + 256 + 256 + 256),
+        ("bottleneck", 391_248, 2 * (16 + 32 + 64 + 64) + 64 + 128 + 256 + 256 + 256),
         ("thin", 1_305_450, 42 + 84 + 169 + 169 + 169),
     ],
 )
@@ -52,6 +57,12 @@ def test_parameters_are_weights_three_a_hidden_channel_and_20_output_biases(
     assert (cost.kernel_weights, cost.parameters) == (weights, weights + 3 * hidden + 20)
     # stride 1 and the size kept: every weight is used once at every pixel
     assert cost.macs_nominal == weights * PIXELS
+
+
+def test_a_linear_cascade_has_one_batch_norm_and_three_biases():
+    linear, asy = regression_cost("asy_linear"), regression_cost("asy")
+    assert linear.parameters == asy.parameters - 2 * 2 * (64 + 128 + 256 + 256)
+    assert (linear.biases, linear.macs_useful) == (asy.biases, asy.macs_useful)
 
 
 def test_the_paper_s_two_nets():
@@ -72,6 +83,18 @@ def test_useful_macs_of_the_paper_s_two_nets():
     assert (round(full / 1e9, 2), round(asy / 1e9, 2)) == (85.08, 44.16)
 
 
+PAIRS = 21 * 64 + 64 * 128 + 128 * 256 + 256 * 256
+SQUARES = 64**2 + 128**2 + 256**2 + 256**2
+ALONG = {"x": 3 * 96 * W, "y": 3 * H * 128, "t": T * 96 * 128}
+"""Axis -> useful taps of a kernel along it, over all pixels."""
+
+
+def cascade(order: str) -> int:
+    """Useful MACs of a net of three kernels, of which the first changes the channels."""
+    first, *others = (ALONG[axis] for axis in order)
+    return PAIRS * first + SQUARES * sum(others) + 70_656 * PIXELS
+
+
 USEFUL = {
     "full": 85_076_812_544,
     "asy": 44_157_124_608,
@@ -81,6 +104,15 @@ USEFUL = {
     + 70_656 * PIXELS,
     # 3x3x3 a channel, 1x1x1 across them
     "dwsep": (21 + 64 + 128 + 256) * T * H * W + (107_840 + 70_656) * PIXELS,
+    **{f"asy_{order}": cascade(order) for order in ("xyt", "ytx", "xty", "tyx", "txy")},
+    "asy_linear": cascade("yxt"),
+    "r2plus1d_asy": (21 * 75 + 64 * 128 + 128 * 256 + 256 * 192) * 3 * H * W
+    + (75 * 64 + 128 * 128 + 256 * 256 + 192 * 256) * T * 96 * 128
+    + 70_656 * PIXELS,
+    "planar": PAIRS * 3 * H * W + 70_656 * PIXELS,
+    "planar_shift": PAIRS * 3 * H * W + 70_656 * PIXELS,  # zeros that were shifted in count
+    "bottleneck": (16**2 + 32**2 + 64**2 + 64**2) * T * H * W
+    + (16 * (21 + 64) + 32 * (64 + 128) + 64 * (128 + 256) + 64 * (256 + 256) + 70_656) * PIXELS,
     "thin": (21 * 42 + 42 * 84 + 84 * 169 + 169 * 169) * T * H * W
     + (169 * 169 + 169 * 20) * PIXELS,
 }

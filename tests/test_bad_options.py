@@ -63,7 +63,7 @@ def part_of(frames: Frames, chosen) -> Frames:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--variant=asym", ["variant", "'asym'", "one of: full, asy, r2plus1d, dwsep, thin"]),
+        ("--variant=asym", ["variant", "'asym'", "one of: full, asy, r2plus1d, dwsep, asy_xyt"]),
         ("--dataset=mnist", ["data set", "'mnist'", "one of: simulated, utd_mhad, babypose"]),
         ("--preset=fast", ["preset", "'fast'", "one of: quick, paper"]),
         ("--split=by_frame", ["--split", "by_frame", "by_infant", "within_infant"]),

@@ -10,6 +10,9 @@ from jaxpose.nets.regression import net
 
 full, asy = FACTORISATIONS["full"], FACTORISATIONS["asy"]
 
+ORDERS = ("asy_xyt", "asy_ytx", "asy_xty", "asy_tyx", "asy_txy")
+"""The other orders of the paper's three kernels."""
+
 TAIL = 256 * 256 + 256 * 20
 """Weights of layer 5 and the output, 1x1x1, at full width: 70,656."""
 
@@ -28,14 +31,32 @@ KERNEL_WEIGHTS = {
     "r2plus1d": 95 * 381 + 230 * 960 + 460 * 1920 + 576 * 3072 + TAIL,
     # 27 a channel, then 1x1x1
     "dwsep": 27 * (21 + 64 + 128 + 256) + PAIRS + TAIL,
+    # the kernel that comes first has the smaller number of input channels; all have 3 taps
+    **dict.fromkeys(ORDERS, 3 * PAIRS + 6 * SQUARES + TAIL),
+    "asy_linear": 3 * PAIRS + 6 * SQUARES + TAIL,
+    # between: 28608 // 381 = 75, 122880 // 960 = 128, 491520 // 1920 = 256, 589824 // 3072 = 192
+    "r2plus1d_asy": 75 * 381 + 128 * 960 + 256 * 1920 + 192 * 3072 + TAIL,
+    "planar": 9 * PAIRS + TAIL,
+    "planar_shift": 9 * PAIRS + TAIL,
+    # a quarter of the channels between: 16, 32, 64, 64
+    "bottleneck": 16 * 21 + 32 * 64 + 64 * 128 + 64 * 256
+    + 27 * (16**2 + 32**2 + 64**2 + 64**2)
+    + 16 * 64 + 32 * 128 + 64 * 256 + 64 * 256
+    + TAIL,
     "thin": 27 * (21 * 42 + 42 * 84 + 84 * 169 + 169 * 169) + 169 * 169 + 169 * 20,
-}
+}  # fmt: skip
 
 GOLDEN = {
     "full": 2_982_336,
     "asy": 1_303_488,
     "r2plus1d": 2_980_323,
     "dwsep": 191_159,
+    **dict.fromkeys(ORDERS, 1_303_488),
+    "asy_linear": 1_303_488,
+    "r2plus1d_asy": 1_303_455,
+    "planar": 1_041_216,
+    "planar_shift": 1_041_216,
+    "bottleneck": 391_248,
     "thin": 1_305_450,
 }
 
@@ -91,19 +112,59 @@ def test_dwsep_is_one_filter_a_channel_and_a_1x1x1_convolution():
     assert dwsep(8, 5) == (Stage((3, 3, 3), 8, groups=8), Stage((1, 1, 1), 5))
 
 
-@pytest.mark.parametrize("factorise", [v.factorise for v in VARIANTS.values()])
-def test_every_factorisation_reaches_3_frames_by_3x3_pixels_and_ends_on_the_channels(factorise):
-    stages = factorise(24, 40)
-    reach = [1 + sum(stage.kernel[axis] - 1 for stage in stages) for axis in range(3)]
-    assert reach == [3, 3, 3]
+def reach(convolutions) -> list[int]:
+    """Extent (t, y, x) of what one output sees; a shift in time reaches one frame on each side."""
+    grown = [
+        sum(one.kernel[axis] - 1 + (2 if one.shift and axis == 0 else 0) for one in convolutions)
+        for axis in range(3)
+    ]
+    return [1 + more for more in grown]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_factorisation_reaches_3_frames_by_3x3_pixels_and_ends_on_the_channels(variant):
+    stages = VARIANTS[variant].factorise(24, 40)
+    assert reach(stages) == [1 if variant == "planar" else 3, 3, 3]
     assert stages[-1].features == 40
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_sees_9_frames_by_9x9_pixels(variant):
-    # four layers, each one more on every side
+    # four layers, each one more on every side; planar sees one frame
     layers = net(VARIANTS[variant]).layers
-    assert [1 + sum(x.kernel[a] - 1 for x in layers) for a in range(3)] == [9, 9, 9]
+    assert reach(layers) == [1 if variant == "planar" else 9, 9, 9]
+
+
+def test_the_orders_are_the_six_permutations_of_the_same_three_kernels():
+    orders = {tuple(s.kernel for s in FACTORISATIONS[name](21, 64)) for name in ("asy", *ORDERS)}
+    assert len(orders) == 6 and {frozenset(order) for order in orders} == {
+        frozenset({(1, 3, 1), (1, 1, 3), (3, 1, 1)})
+    }
+    axes = {(1, 3, 1): "y", (1, 1, 3): "x", (3, 1, 1): "t"}
+    for name in ORDERS:
+        stages = FACTORISATIONS[name](21, 64)
+        assert name == "asy_" + "".join(axes[stage.kernel] for stage in stages)
+
+
+def test_asy_linear_has_the_kernels_of_asy_and_one_batch_norm_and_relu_after_the_last():
+    stages = FACTORISATIONS["asy_linear"](21, 64)
+    assert [stage.kernel for stage in stages] == [stage.kernel for stage in asy(21, 64)]
+    assert [(stage.norm, stage.relu) for stage in stages] == [(False, False)] * 2 + [(True, True)]
+
+
+@pytest.mark.parametrize("cin, cout", [(21, 64), (64, 128), (5, 3), (256, 256)])
+def test_r2plus1d_asy_has_at_most_the_weights_of_asy_and_less_than_one_channel_below(cin, cout):
+    stages = FACTORISATIONS["r2plus1d_asy"](cin, cout)
+    spare = kernel_weights(asy(cin, cout), cin) - kernel_weights(stages, cin)
+    assert 0 <= spare < 9 * cin + 3 * cout
+
+
+def test_bottleneck_narrows_to_a_quarter():
+    assert FACTORISATIONS["bottleneck"](21, 64) == (
+        Stage((1, 1, 1), 16),
+        Stage((3, 3, 3), 16),
+        Stage((1, 1, 1), 64),
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -132,9 +193,11 @@ def test_table_i_layer_by_layer():
 
 
 def test_batch_norm_and_relu_follow_every_convolution_but_the_output():
-    for variant in VARIANTS.values():
+    for name, variant in VARIANTS.items():
         *hidden, output = net(variant).layers
-        assert all(x.norm and x.relu for x in hidden)
+        linear = {x.name for x in hidden if not (x.norm and x.relu)}
+        cascades = {f"layer{n}/{part}" for n in range(1, 5) for part in "ab"}
+        assert linear == (cascades if name == "asy_linear" else set())
         assert not output.norm and not output.relu
 
 
@@ -162,12 +225,26 @@ DETECTION_WEIGHTS = {
     # 27 c / 12 channels between give exactly 27 c^2; the stem has 27 * 64 // (9 + 3 * 64) = 8
     "r2plus1d": REST + 8 * (9 + 3 * 64) + 27 * BRANCHES,
     "dwsep": REST + 27 + 64 + 2 * 27 * (64 + 128 + 256 + 512 + 32 + 64 + 128 + 256) + BRANCHES,
+    **dict.fromkeys(ORDERS, REST + 3 * 64 + 6 * 64**2 + 9 * BRANCHES),
+    "asy_linear": REST + 3 * 64 + 6 * 64**2 + 9 * BRANCHES,
+    # 9 c^2 / 12 c = 3 c / 4 channels between; the stem has 24768 // 201 = 123
+    "r2plus1d_asy": REST + 123 * 201 + 9 * BRANCHES,
+    "planar": REST + 9 * (64 + BRANCHES),
+    "planar_shift": REST + 9 * (64 + BRANCHES),
+    # c^2 / 4 down, 27 c^2 / 16, c^2 / 4 up; the stem has 16 channels between, and one input
+    "bottleneck": REST + 16 + 27 * 16**2 + 16 * 64 + 35 * BRANCHES // 16,
 }
 DETECTION_GOLDEN = {
     "full": 31_142_848,
     "asy": 15_498_688,
     "r2plus1d": 31_142_728,
     "dwsep": 8_588_571,
+    **dict.fromkeys(ORDERS, 15_498_688),
+    "asy_linear": 15_498_688,
+    "r2plus1d_asy": 15_498_643,
+    "planar": 15_474_496,
+    "planar_shift": 15_474_496,
+    "bottleneck": 9_552_272,
 }
 
 

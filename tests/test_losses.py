@@ -112,6 +112,16 @@ def test_the_regression_stage_compares_with_masks_times_the_scale_on_top_of_prob
     np.testing.assert_allclose(score["val_unexplained"], 1, rtol=1e-5)  # all-zero maps
 
 
+def test_a_regression_net_may_be_fed_true_binary_masks_instead_of_the_detected_ones():
+    graph, weights = split_net(Constant(-0.5))  # answers its input minus a half
+    fed = Target(TARGET.radius_px)
+    stage = regression_stage(graph, half, TARGET, scale=10.0, fed=fed)
+    loss, _ = stage.loss(weights, jnp.float32(0.5), batch())
+    true, gaussian = (np.asarray(targets(batch(), target)) for target in (fed, TARGET))
+    assert {*np.unique(true).tolist()} == {0.0, 1.0} and 0 < gaussian[true > 0].min() < 1
+    assert float(loss) == pytest.approx(((true - 0.5 - 10 * gaussian) ** 2).mean(), rel=1e-5)
+
+
 def rates(optimisation: Optimisation, steps_per_epoch: int, count: int) -> np.ndarray:
     """Learning rates of the first steps: plain descent of a slope of one goes down by each."""
     transform, rate = optimisation.transform(steps_per_epoch), []

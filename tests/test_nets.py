@@ -10,7 +10,7 @@ from flax import nnx
 from lowerings import CONV3D as XLA
 from lowerings import EXACT, LOWERINGS
 
-from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.compute import Numerics, apply_folded, fold_net, shift_in_time
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
@@ -133,7 +133,11 @@ def assert_same_tree(actual, expected, tolerance):
 @pytest.mark.parametrize("lowering", EXACT)
 @pytest.mark.parametrize(
     "make",
-    [*(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")), detection],
+    [
+        *(functools.partial(regression, v, 1 / 16) for v in ("full", "asy", "dwsep")),
+        *(functools.partial(regression, v, 1 / 16) for v in ("asy_linear", "planar_shift")),
+        detection,
+    ],
 )
 def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
     actual, expected = (
@@ -218,7 +222,11 @@ def test_bfloat16_is_for_activations_and_parameters_stay_float32(make):
 
 @pytest.mark.parametrize(
     "make",
-    [*(functools.partial(regression, v, 1 / 16) for v in ("asy", "dwsep")), detection],
+    [
+        *(functools.partial(regression, v, 1 / 16) for v in ("asy", "dwsep", "asy_linear")),
+        functools.partial(regression, "planar_shift", 1 / 8),  # layer 2 shifts one channel
+        detection,
+    ],
 )
 def test_folding_batch_norm_into_the_kernels_changes_no_map(make):
     net = make()
@@ -235,6 +243,36 @@ def test_folding_batch_norm_into_the_kernels_changes_no_map(make):
     assert all(set(layer._fields) == {"kernel", "bias"} for layer in folded.values())
     predict = jax.jit(lambda folded, *x: apply_folded(net.net, folded, CONV3D, *x))
     assert_same_tree(predict(folded, *inputs(net)), expected, 1e-5)
+
+
+def frames_that_change(net, frame: int) -> set[int]:
+    """Frames of the output that change when one frame of the input does."""
+    x = inputs(net)
+    changed = [part.at[:, frame].add(1.0) for part in x]
+    before, after = (call(net, train=False, x=one)[0] for one in (x, changed))
+    return {int(t) for t in jnp.flatnonzero(jnp.abs(after - before).max(axis=(0, 2, 3, 4)) > 0)}
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (functools.partial(regression, "planar", 1 / 4), {0}),
+        (functools.partial(regression, "planar_shift", 1 / 4), {0, 1, 2}),
+        (functools.partial(detection, factorise=FACTORISATIONS["planar"]), {0}),
+        (functools.partial(detection, factorise=FACTORISATIONS["full"]), {0, 1, 2}),
+    ],
+)
+def test_a_planar_net_computes_each_frame_alone_unless_channels_are_shifted(make, expected):
+    assert frames_that_change(make(), frame=0) == expected
+
+
+def test_a_shift_takes_an_eighth_of_the_channels_from_each_neighbour():
+    # frame t has t + 1 everywhere
+    x = jnp.broadcast_to(jnp.arange(1.0, 4.0)[:, None], (1, 1, 1, 3, 17)).transpose(0, 3, 1, 2, 4)
+    shifted = shift_in_time(x)[0, :, 0, 0]
+    expected = [[2, 2, 0, 0], [3, 3, 1, 1], [0, 0, 2, 2]]  # 17 // 8 channels either way
+    np.testing.assert_array_equal(shifted[:, :4], expected)
+    np.testing.assert_array_equal(shifted[:, 4:], x[0, :, 0, 0, 4:])
 
 
 @pytest.mark.parametrize("name", FACTORISATIONS)

@@ -1,5 +1,6 @@
 """A whole run, made tiny: what it leaves, what it prints, what it uses again."""
 
+import dataclasses
 import json
 import shutil
 import struct
@@ -20,14 +21,18 @@ from test_resume import (
     whole_run,
 )
 
+from data_pipeline.examples.clips import clip_frames
+from data_pipeline.examples.frames import load
 from data_pipeline.examples.splits import split_frames
 from experiments import account, evaluate, evaluation, rundir, tables
 from experiments.config import short_hash
 from experiments.numerics import NUMERICS
 from experiments.options import parse as config_of
+from experiments.prediction import predictor
 from experiments.trainings import detector_facts
 from jaxpose.body.skeleton import LIMBS
 from jaxpose.cost.accounting import net_cost
+from jaxpose.model import Model
 from jaxpose.nets import detection, regression
 from jaxpose.nets.factorise import VARIANTS
 
@@ -230,6 +235,29 @@ def test_another_variant_uses_the_detector_that_is_there(other_variant, folder, 
     assert len([*(folder.parent / "detectors").glob("[!.]*")]) == 1
     assert other["detector_fallback_px"] == result["detector_fallback_px"]
     assert rows_of(other_variant)[:EPOCHS] == rows_of(folder)[:EPOCHS]
+
+
+def test_a_net_that_is_fed_true_masks_is_tested_on_true_masks(run, folder, result):
+    base, command, _ = run
+    runs = f"--runs_dir={base / 'runs'}"
+    changed = [word.replace("--name=full", "--name=true") for word in command]
+    fed = json.loads(finish([*changed, "--regression.input_masks=true", runs], base).strip())
+    assert fed["detector"] == result["detector"]
+    assert fed["detector_fallback_px"] == result["detector_fallback_px"]
+    model = Model.load(base / "runs" / "true" / "model.safetensors")
+    assert model.specification.provenance["input_masks"] == "true"
+    frames = load(base / "frames.npz")
+    predict = predictor(model, frames)
+    starts = np.array([60, 61])
+    clips = model.clips(frames.depth_mm[clip_frames(starts)])
+    moved = dataclasses.replace(frames, xy=frames.xy + np.float32(5))
+    ours, theirs = predict(clips, starts), predictor(model, moved)(clips, starts)
+    np.testing.assert_array_equal(ours.detection, theirs.detection)
+    assert (ours.regression != theirs.regression).any()  # it depends on the truth
+    assert (ours.regression != model.maps(clips).regression).any()  # and not on the detected maps
+    detected = predictor(Model.load(folder / "model.safetensors"), frames)(clips, starts)
+    other = Model.load(folder / "model.safetensors").maps(clips)
+    np.testing.assert_array_equal(detected.regression, other.regression)
 
 
 @pytest.mark.parametrize(

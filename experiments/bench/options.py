@@ -41,7 +41,7 @@ class Options:
     nets: str | None = None
     """detection, regression, pipeline, decoding, input."""
     variants: str | None = None
-    """Regression nets: asy, full, r2plus1d, dwsep, thin."""
+    """Regression nets, such as asy,full,thin."""
     whats: str | None = None
     """forward, train_step; chain, bipartite; to_grid, device_put; clip_to_pose."""
     lowerings: str | None = None

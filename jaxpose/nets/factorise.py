@@ -12,19 +12,24 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One convolution of a cascade; batch norm follows it.
+    """One convolution of a cascade.
 
     Attributes:
       kernel: extent (t, y, x) in frames, pixels, pixels.
       features: number of output channels.
       groups: number of channel groups.
+      norm: whether batch norm follows.
       relu: whether ReLU follows; False keeps a cascade linear.
+      shift: whether an eighth of the input channels is taken from the next frame, and another
+        eighth from the previous one, before the convolution.
     """
 
     kernel: tuple[int, int, int]
     features: int
     groups: int = 1
+    norm: bool = True
     relu: bool = True
+    shift: bool = False
 
 
 Factorisation = Callable[[int, int], tuple[Stage, ...]]
@@ -39,13 +44,41 @@ def cascade(*kernels: tuple[int, int, int]) -> Factorisation:
     return lambda cin, cout: tuple(Stage(kernel, cout) for kernel in kernels)
 
 
+ROWS, COLUMNS, TIME = (1, 3, 1), (1, 1, 3), (3, 1, 1)
+"""The three kernels that span one axis each."""
+
+
+def asy_linear(cin: int, cout: int) -> tuple[Stage, ...]:
+    """Returns the kernels of asy with one batch norm and one ReLU, after the last of them."""
+    return (
+        Stage(ROWS, cout, norm=False, relu=False),
+        Stage(COLUMNS, cout, norm=False, relu=False),
+        Stage(TIME, cout),
+    )
+
+
 def r2plus1d(cin: int, cout: int) -> tuple[Stage, ...]:
     """Returns 1x3x3, then 3x1x1: space, then time (Tran et al. 2018).
 
     The number of channels between them gives as many weights as the 3x3x3 convolution has.
     """
-    between = 27 * cin * cout // (9 * cin + 3 * cout)
-    return Stage((1, 3, 3), between), Stage((3, 1, 1), cout)
+    return _space_then_time(cin, cout, weights=27 * cin * cout)
+
+
+def r2plus1d_asy(cin: int, cout: int) -> tuple[Stage, ...]:
+    """Returns the kernels of r2plus1d with as many weights as asy has."""
+    return _space_then_time(cin, cout, weights=3 * cin * cout + 6 * cout**2)
+
+
+def _space_then_time(cin: int, cout: int, weights: int) -> tuple[Stage, ...]:
+    """Returns 1x3x3, then 3x1x1, with at most `weights` weights, but one channel between them."""
+    between = max(1, weights // (9 * cin + 3 * cout))
+    return Stage((1, 3, 3), between), Stage(TIME, cout)
+
+
+def planar_shift(cin: int, cout: int) -> tuple[Stage, ...]:
+    """Returns 1x3x3 after a shift of channels in time, which has no weights (Lin et al. 2019)."""
+    return (Stage((1, 3, 3), cout, shift=True),)
 
 
 def dwsep(cin: int, cout: int) -> tuple[Stage, ...]:
@@ -53,11 +86,28 @@ def dwsep(cin: int, cout: int) -> tuple[Stage, ...]:
     return Stage((3, 3, 3), cin, groups=cin), Stage((1, 1, 1), cout)
 
 
+def bottleneck(cin: int, cout: int) -> tuple[Stage, ...]:
+    """Returns 1x1x1 to a quarter of the output channels, 3x3x3 on these, 1x1x1 back."""
+    between = max(1, cout // 4)
+    return Stage((1, 1, 1), between), Stage((3, 3, 3), between), Stage((1, 1, 1), cout)
+
+
 FACTORISATIONS: dict[str, Factorisation] = {
     "full": cascade((3, 3, 3)),
-    "asy": cascade((1, 3, 1), (1, 1, 3), (3, 1, 1)),  # the paper's Table I
+    "asy": cascade(ROWS, COLUMNS, TIME),  # the paper's Table I
     "r2plus1d": r2plus1d,
     "dwsep": dwsep,
+    # The other orders of the paper's three kernels, named after their axes: x goes along a row.
+    "asy_xyt": cascade(COLUMNS, ROWS, TIME),
+    "asy_ytx": cascade(ROWS, TIME, COLUMNS),
+    "asy_xty": cascade(COLUMNS, TIME, ROWS),
+    "asy_tyx": cascade(TIME, ROWS, COLUMNS),
+    "asy_txy": cascade(TIME, COLUMNS, ROWS),
+    "asy_linear": asy_linear,
+    "r2plus1d_asy": r2plus1d_asy,
+    "planar": cascade((1, 3, 3)),  # each frame alone
+    "planar_shift": planar_shift,
+    "bottleneck": bottleneck,
 }
 
 

@@ -34,6 +34,8 @@ class Layer:
       norm: batch norm follows. The convolution has a bias nevertheless, as in Keras.
       relu: ReLU follows.
       shrink: rows and columns of the *input* are this factor smaller than the clip's.
+      shift: some input channels are taken from the next and the previous frame before the
+        convolution, see `jaxpose.nets.compute.shift_in_time`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Layer:
     norm: bool = True
     relu: bool = True
     shrink: int = 1
+    shift: bool = False
 
     @property
     def kernel_shape(self) -> tuple[int, int, int, int, int]:
@@ -70,8 +73,10 @@ def factorised(
                 stage.features,
                 kernel=stage.kernel,
                 groups=stage.groups,
+                norm=stage.norm,
                 relu=stage.relu,
                 shrink=shrink,
+                shift=stage.shift,
             )
         )
         cin = stage.features

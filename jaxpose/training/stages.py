@@ -47,16 +47,22 @@ Detect = Callable[[Any, Float[Array, "b t h w 1"]], Float[Array, "b t h w maps"]
 """(frozen weights, depth) -> probabilities of the detection net in evaluation mode."""
 
 
-def regression_stage(graph, detect: Detect, target: Target, scale: float) -> Stage:
+def regression_stage(
+    graph, detect: Detect, target: Target, scale: float, fed: Target | None = None
+) -> Stage:
     """Describes the training of the regression net on top of the frozen detection net.
 
     It minimises the squared error against Gaussian masks times `scale`. The best epoch has the
     lowest absolute error; validation measures are in units of a peak of 1. `graph` is the net's,
-    from `split_net`.
+    from `split_net`. With `fed` the net's input are true masks of that size, which replace the
+    detection net's maps.
     """
 
     def forward(weights: Weights, frozen: Any, batch: Batch, train: bool):
-        maps = jax.lax.stop_gradient(detect(frozen, batch["depth"]))
+        if fed is None:
+            maps = jax.lax.stop_gradient(detect(frozen, batch["depth"]))
+        else:
+            maps = fed.draw(jnp, batch["xy"], batch["visible"], batch["depth"].shape[2:4])
         return run_net(graph, weights, batch["depth"], maps, train=train)
 
     def loss(weights: Weights, frozen: Any, batch: Batch):
