@@ -107,8 +107,8 @@ def prepare(config: Config) -> Config:
     clip = (clips.CLIP, *config.recipe.rows_cols)
     nets = choices.nets(config.recipe).values()
     weights_bytes = 4 * sum(net_cost(net.layers, clip).parameters for net in nets)
-    # weights and two moments, in the newest, the best and the one being written
-    rundir.claim(config.run_dir, 9 * weights_bytes + 50_000_000)
+    # weights and two moments, in the two newest, the best and the one being written
+    rundir.claim(config.run_dir, 12 * weights_bytes + 50_000_000)
     rundir.claim(Path(config.place.cache_dir), 100_000_000)
     config = choices.resolve(config, rundir.stored_machine(config.run_dir))
     rundir.compare(config.run_dir, "config.json", rundir.config_json(config), "configuration")

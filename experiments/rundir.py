@@ -137,7 +137,8 @@ def stored_machine(folder: Path) -> dict:
             f"{folder}: is a run of jaxpose 0.1, which this version cannot continue; choose "
             "another --name, or delete the folder"
         )
-    return stored.get("machine", {})
+    machine = stored.get("machine")
+    return machine if isinstance(machine, dict) else {}
 
 
 class History:

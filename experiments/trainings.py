@@ -24,7 +24,7 @@ from jaxpose.lowering import lowering_named
 from jaxpose.nets.compute import Numerics, apply_folded, fold_net
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
-from jaxpose.training import stages
+from jaxpose.training import digests, stages
 from jaxpose.training.checkpoints import Checkpoints
 from jaxpose.training.loop import Batches, Optimisation, fit
 from jaxpose.training.step import split_net
@@ -75,8 +75,13 @@ def train_detection(
     facts = detector_facts(config, frames, split)
     folder = Path(config.place.runs_dir) / "detectors" / short_hash(facts)
     parameters = net_cost(net.net.layers, (clips.CLIP, *recipe.rows_cols)).parameters
-    rundir.claim(folder, 9 * 4 * parameters)
-    with locked(folder), Checkpoints(folder / "checkpoints", highest=True) as checkpoints:
+    rundir.claim(folder, 12 * 4 * parameters)
+    with (
+        locked(folder),
+        Checkpoints(
+            folder / "checkpoints", highest=True, basis={"configuration": short_hash(facts)}
+        ) as checkpoints,
+    ):
         rundir.settle(folder, "config.json", facts, "configuration")
         best, rows, seconds = fit(
             stages.detection_stage(graph, target),
@@ -112,7 +117,12 @@ def train_regression(
         return jax.nn.sigmoid(apply_folded(detection_net, weights, numerics, depth))
 
     folder = config.run_dir
-    with Checkpoints(folder / "checkpoints", highest=False) as checkpoints:
+    basis = {
+        "configuration": short_hash(rundir.config_json(config)),
+        "split or data set": short_hash(split.as_json(frames)),
+        "detection net": digests.of_arrays(detector.weights),
+    }
+    with Checkpoints(folder / "checkpoints", highest=False, basis=basis) as checkpoints:
         best, rows, seconds = fit(
             stages.regression_stage(graph, detect, target, recipe.regression.target_scale, fed),
             weights,

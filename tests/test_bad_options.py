@@ -193,8 +193,8 @@ def test_a_full_disk_fails_before_training(command, monkeypatch, capsys, tmp_pat
     disk = SimpleNamespace(free=10_000_000)
     monkeypatch.setattr(rundir.shutil, "disk_usage", lambda path: disk)
     output = refusal(command, capsys)
-    # 50 MB, and 9 times the weights of both nets
-    assert "10 MB free" in output and "about 51 MB" in output and "make room" in output
+    # 50 MB, and 12 times the weights of both nets
+    assert "10 MB free" in output and "about 52 MB" in output and "make room" in output
     assert not (tmp_path / "runs" / "full" / "config.json").exists()
 
 
@@ -255,3 +255,62 @@ def test_a_folder_that_checkpoints_cannot_be_read_back_from_is_refused(
     message = refusal([*command, f"--runs_dir={tmp_path / name}"], capsys)
     assert message.startswith("error: --runs_dir: ") and "choose another folder" in message
     assert not (tmp_path / name).exists()
+
+
+def another_version(monkeypatch):
+    """Its detection net differs in one weight, with the same configuration and numerics."""
+    train = run.train_detection
+
+    def trained_otherwise(*arguments):
+        trained = train(*arguments)
+        name = next(iter(trained.weights))
+        layer = trained.weights[name]
+        kernel = np.array(layer.kernel)
+        kernel.flat[0] = np.nextafter(kernel.flat[0], np.float32(1))
+        weights = trained.weights | {name: layer._replace(kernel=kernel)}
+        return dataclasses.replace(trained, weights=weights)
+
+    monkeypatch.setattr(run, "train_detection", trained_otherwise)
+
+
+@pytest.mark.parametrize(
+    ("lost", "options", "other"),
+    [
+        (["config.json"], ["--regression.learning_rate=0.5"], "configuration"),
+        (["config.json"], ["--min_score=0.3"], "configuration"),
+        (["config.json", "split.json"], ["--test_ids=1"], "configuration and another detection"),
+        ([], [], "detection net"),
+    ],
+)
+def test_checkpoints_of_another_run_are_refused_although_its_facts_are_lost(
+    tmp_path_factory, tmp_path, monkeypatch, lost, options, other, capsys
+):
+    base, command, _ = whole_run(tmp_path_factory)
+    folder = shutil.copytree(base / "runs", tmp_path / "runs") / "full"
+    command = [*command, f"--runs_dir={tmp_path / 'runs'}"]
+    for name in lost:
+        (folder / name).unlink()
+    if other == "detection net":
+        another_version(monkeypatch)
+    message = refusal([*command, *options], capsys).splitlines()[-1]
+    assert (
+        f"{folder / 'checkpoints'}: these checkpoints were trained with another {other}" in message
+    )
+    assert "delete this folder to train this net again from epoch 1" in message
+    assert (folder / "checkpoints" / "3" / "state").exists()
+
+
+@pytest.mark.parametrize("text", ['{"recipe": 3, "machine": 5}', "[]", "", '{"recipe": {}}'])
+def test_a_config_that_holds_something_else_is_refused(command, text, capsys, tmp_path):
+    begin(command)
+    (tmp_path / "runs" / "full" / "config.json").write_text(text)
+    output = refusal(command, capsys)
+    assert str(tmp_path / "runs" / "full") in output and "delete" in output
+
+
+def test_another_version_of_the_numbers_does_not_continue_a_run(command, monkeypatch, capsys):
+    begin(command)
+    monkeypatch.setattr(rundir, "NUMERICS", rundir.NUMERICS + 1)
+    output = refusal(command, capsys)
+    assert f"numerics was {rundir.NUMERICS - 1}, now {rundir.NUMERICS}" in output
+    assert "choose another --name" in output

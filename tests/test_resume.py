@@ -4,6 +4,7 @@ been; and the tiny run that this file, `test_run` and `test_bad_options` share."
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,30 @@ def test_killed_in_writes_between_epochs_and_in_the_evaluation_the_run_ends_the_
     assert not (runs / "full" / "result.json").exists()
     last = json.loads(finish(command, base).splitlines()[-1])
     assert last["seconds"]["detection"] == last["seconds"]["regression"] == 0
+    assert_same_end(runs / "full", base / "runs" / "full")
+
+
+def test_after_damage_to_the_newest_checkpoint_of_both_stages_the_run_ends_the_same(
+    tmp_path_factory,
+):
+    base, command, _ = whole_run(tmp_path_factory)
+    runs = Path(shutil.copytree(base / "runs", base / "damaged"))
+    (detector,) = (runs / "detectors").glob("[!.]*")
+    for folder in (detector, runs / "full"):
+        newest = folder / "checkpoints" / str(EPOCHS) / "state" / "_METADATA"
+        newest.write_bytes(newest.read_bytes()[:100])
+    history = runs / "full" / "metrics.jsonl"
+    history.write_bytes(history.read_bytes()[:-100])
+    for name in ("result.json", "model.safetensors", "predictions.npz"):
+        (runs / "full" / name).write_bytes(b"")
+    done = subprocess.run(
+        **start([*command, f"--runs_dir={runs}"], base), capture_output=True, check=True
+    )
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning")]
+    assert [line.split(":")[1].strip() for line in warnings] == [
+        str(folder / "checkpoints" / str(EPOCHS)) for folder in (detector, runs / "full")
+    ]
+    assert "Traceback" not in done.stderr
     assert_same_end(runs / "full", base / "runs" / "full")
 
 
