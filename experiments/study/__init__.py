@@ -1,0 +1,1 @@
+"""The study: its plan, its jobs, its statistics and its texts."""
