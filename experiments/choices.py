@@ -8,18 +8,18 @@ from data_pipeline.examples import clips
 from experiments.config import Config, ConfigError, Machine, Recipe
 from jaxpose.cost import memory
 from jaxpose.lowering import fastest, lowering_named
-from jaxpose.nets import detection, regression
-from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.layers import Net
+from jaxpose.specification import both_nets
 
 
 def nets(recipe: Recipe) -> dict[str, Net]:
     """Describes the nets of both stages, "detection" and "regression"."""
-    factorise = FACTORISATIONS[recipe.detection.factorise]
-    return {
-        "detection": detection.net(recipe.detection.width, factorise),
-        "regression": regression.net(VARIANTS[recipe.variant], recipe.regression.width),
-    }
+    return both_nets(
+        recipe.variant,
+        detection_factorise=recipe.detection.factorise,
+        detection_width=recipe.detection.width,
+        regression_width=recipe.regression.width,
+    )
 
 
 def use_device(machine: Machine) -> None:

@@ -18,9 +18,9 @@ import tyro
 
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import UserError
-from data_pipeline.examples.splits import PARTS, Kind
+from data_pipeline.examples.splits import PARTS, Kind, named_ids
 from jaxpose.decoding.peaks import Decoding
-from jaxpose.specification import Maps
+from jaxpose.specification import Linking, Maps
 from jaxpose.training.loop import Optimisation
 
 SEEDS = 2**32
@@ -107,6 +107,8 @@ class Recipe:
     """Peak below which a joint counts as missing; a perfect peak is about 1."""
     maps: Maps = "regression"
     """Which maps are decoded: the regression net's, or both nets' combined."""
+    linking: Linking = "chain"
+    """How joints are linked to limbs: chain, or bipartite, as in the paper."""
     batch_size: int | None = None
     """Clips per step of both stages. None: each stage's own."""
     detection: Detection = Detection(
@@ -133,16 +135,11 @@ class Recipe:
     @property
     def ids(self) -> dict[str, tuple[str, ...] | None]:
         """Part of the split -> ids of its subjects; None where the option is not set."""
-        texts = {part: getattr(self, f"{part}_ids") for part in PARTS}
-        return {
-            part: None if text is None else tuple(s.strip() for s in text.split(",") if s.strip())
-            for part, text in texts.items()
-        }
+        return {part: named_ids(getattr(self, f"{part}_ids")) for part in PARTS}
 
     def facts(self) -> dict:
         """Returns the recipe as JSON, without options that only set others."""
-        values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in FROM_WIDTH}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in FROM_WIDTH}
 
     @property
     def hash(self) -> str:
@@ -211,6 +208,7 @@ PRESETS = {
         width=1.0,
         radius=6.0,
         mirror=False,
+        linking="bipartite",
         bn_momentum=0.99,  # paper: unclear, Keras's defaults, which the group is taken to use
         bn_epsilon=1e-3,
         detection=Detection("adam", 0.01, "steps", epochs=150),

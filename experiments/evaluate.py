@@ -19,14 +19,14 @@ import jaxpose
 from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
-from data_pipeline.examples.splits import PARTS, Split, split_frames
+from data_pipeline.examples.splits import PARTS, Split, check_parts, ids_of, named_ids, split_frames
 from experiments import evaluation, machines, rundir, table2
 from experiments.checks import check_min_score
 from experiments.config import Config, ConfigError, Place, Recipe
 from experiments.data import read_frames
 from jaxpose.lowering import fastest, lowering_named
 from jaxpose.model import Model
-from jaxpose.specification import Maps
+from jaxpose.specification import Linking, Maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Options:
     """Peak below which a joint counts as missing, up to 1. None: the model's."""
     maps: Maps | None = None
     """Which maps are decoded: regression, combined. None: the model's."""
+    linking: Linking | None = None
+    """How candidates become limbs: chain, bipartite. None: the model's."""
     out: str | None = None
     """File to which the result is written, too: a name in .json."""
 
@@ -64,6 +66,7 @@ def evaluate(options: Options) -> dict:
     model = decoding_as(options, model)
     frames = frames_of(model, options)
     split = split_of(model, frames, options)
+    check_parts(frames, split, ("test",))
     tested = evaluation.test_model(model, frames, split)
     errors = evaluation.limb_errors(model, frames, split, tested)
     specification = model.specification
@@ -78,6 +81,7 @@ def evaluate(options: Options) -> dict:
         "lowering": model.lowering.name,
         "precision": model.precision,
         "maps": specification.maps,
+        "linking": specification.linking,
         "min_score": specification.decoding.min_score,
         "versions": {"jaxpose": jaxpose.__version__, "jax": jax.__version__},
         **machines.facts(),
@@ -117,8 +121,9 @@ def decoding_as(options: Options, model: Model) -> Model:
       ConfigError: --min_score is out of range.
     """
     specification = model.specification
-    if options.maps is not None:
-        specification = dataclasses.replace(specification, maps=options.maps)
+    for name in ("maps", "linking"):
+        if (value := getattr(options, name)) is not None:
+            specification = dataclasses.replace(specification, **{name: value})
     if options.min_score is not None:
         check_min_score(options.min_score)
         decoding = dataclasses.replace(specification.decoding, min_score=options.min_score)
@@ -149,16 +154,22 @@ def split_of(model: Model, frames: Frames, options: Options) -> Split:
     """Returns the frames to test, and those of the model's training if they are in the data.
 
     Raises:
+      ConfigError: --test_ids has no meaning for this model and this data.
       DataError: an id of --test_ids is unknown.
     """
     provenance = model.specification.provenance
     trained = provenance.get("subjects", {}) if same_data(provenance, frames) else {}
-    known = list(dict.fromkeys(frames.subject.tolist()))
+    known = ids_of(frames)
     if trained and provenance["split_kind"] == "within_infant":
+        if options.test_ids is not None:
+            raise ConfigError(
+                f"--test_ids={options.test_ids}: this model was trained on the first frames of "
+                "every infant and is tested on the others; omit the option"
+            )
         return split_frames(frames, "within_infant", {"train": tuple(trained["train"])})
     subjects = {part: list(trained.get(part, [])) for part in PARTS}
     if options.test_ids is not None:
-        subjects["test"] = [s.strip() for s in options.test_ids.split(",") if s.strip()]
+        subjects["test"] = [*named_ids(options.test_ids)]
         if unknown := [s for s in subjects["test"] if s not in known]:
             raise DataError(f"--test_ids: unknown id {unknown[0]!r}; ids here: {', '.join(known)}")
         if seen := sorted({*subjects["test"]} & {*subjects["train"], *subjects["val"]}):

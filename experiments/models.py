@@ -40,6 +40,7 @@ def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, Ne
         depth_scale_mm=known.scale_mm,
         background_mm=known.background_mm,
         clip_frames=CLIP,
+        frame_interval_s=frames.interval_s,
         variant=recipe.variant,
         detection_factorise=recipe.detection.factorise,
         detection_width=recipe.detection.width,
@@ -48,6 +49,7 @@ def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, Ne
         target_scale=recipe.regression.target_scale,
         decoding=Decoding(recipe.radius, recipe.min_score),
         maps=recipe.maps,
+        linking=recipe.linking,
         mean_pose=tuple((float(x), float(y)) for x, y in mean_pose),
         provenance={
             "jaxpose": jaxpose.__version__,

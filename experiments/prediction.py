@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from data_pipeline.examples.clips import clip_frames
+from data_pipeline.examples.clips import CLIP, clip_frames, runs
 from data_pipeline.examples.frames import Frames
 from jaxpose.body.masks import Target
 from jaxpose.model import Maps, Model
 from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.recordings.clips import clip_plan
 
 BATCH = 16
 """Number of clips that are computed at a time."""
@@ -50,20 +51,22 @@ def overlapping_maps(
     predict: Predict,
     model: Model,
     frames: Frames,
-    possible: Int[np.ndarray, " clips"],
+    used: Bool[np.ndarray, " n_frames"],
     index: Int[np.ndarray, " n"],
 ) -> Iterator[Maps]:
     """Yields the maps of the frames of `index`, from overlapping clips, in batches [b h w 20].
 
-    A frame's maps are those of the clip in whose middle it is. The first and the last frame of a
-    run take theirs from its first and last clip. `possible` has the first frame of every clip.
+    Each run of consecutive frames that are `used` is divided as `clip_plan` does with a stride
+    of 1.
     """
-    # The clip in whose middle a frame is begins one frame before it; at an end, 0 or 2 before.
-    choices = index[:, None] - np.array([1, 0, 2])
-    exists = np.isin(choices, possible)
-    start = choices[np.arange(len(index)), exists.argmax(axis=1)]
+    start_of = np.zeros(len(frames), np.int64)
+    for first, end in runs(frames, used):
+        if end - first >= CLIP:
+            starts, clip_of, _ = clip_plan(end - first, CLIP, stride=1)
+            start_of[first:end] = first + starts[clip_of]
     for first in range(0, len(index), BATCH):
-        chosen = slice(first, first + BATCH)
-        maps = predict(model.clips(frames.depth_mm[clip_frames(start[chosen])]), start[chosen])
-        position = index[chosen] - start[chosen]
+        chosen = index[first : first + BATCH]
+        starts = start_of[chosen]
+        maps = predict(model.clips(frames.depth_mm[clip_frames(starts)]), starts)
+        position = chosen - starts
         yield Maps(*(m[np.arange(len(position)), position] for m in maps))

@@ -17,10 +17,10 @@ import jax
 
 import jaxpose
 from data_pipeline.commands import run_command
-from data_pipeline.errors import DataError, UserError
+from data_pipeline.errors import UserError
 from data_pipeline.examples import clips
 from data_pipeline.examples.frames import Frames
-from data_pipeline.examples.splits import PARTS, Split, split_frames
+from data_pipeline.examples.splits import Split, check_parts, split_frames
 from data_pipeline.locks import locked
 from experiments import choices, evaluation, figures, machines, rundir, table2
 from experiments.config import Config
@@ -125,24 +125,6 @@ def make_split(config: Config, frames: Frames) -> Split:
     rundir.settle(folder, "config.json", rundir.config_json(config), "configuration")
     rundir.settle(folder, "split.json", split.as_json(frames), "split or data set")
     return split
-
-
-def check_parts(frames: Frames, split: Split) -> None:
-    """Raises `DataError` for a part of the split without a clip or without a visible joint."""
-    for part in PARTS:
-        for subject in split.subjects[part]:
-            of_subject = split.used[part] & (frames.subject == subject)
-            if not len(clips.clip_starts(frames, of_subject, 1)):
-                raise DataError(
-                    f"--{part}_ids: no clip of {clips.CLIP} consecutive frames in {subject}; "
-                    "choose others"
-                )
-        option = f"--{part}_ids: {', '.join(split.subjects[part])}"
-        if not frames.visible[split.used[part]].any():
-            raise DataError(
-                f"{option}: no visible joint in any frame of {part}; choose others, or look at the "
-                "annotations with `python -m data_pipeline.check`"
-            )
 
 
 def with_metrics(model: Model, report: dict) -> Model:

@@ -174,7 +174,7 @@ def make_feed(config: Config, frames: Frames, target: Target) -> Feed:
     return feed(frames, scale_mm, drawn)
 
 
-LATER = {"variant", "preset", "regression", "min_score", "maps", "builder"}
+LATER = {"variant", "preset", "regression", "min_score", "maps", "linking", "builder"}
 """Options of the recipe that do not touch the detection net."""
 SPLIT = {"split", "folds", "fold", "train_ids", "val_ids", "test_ids"}
 """Options that the split's training and validation frames stand for."""

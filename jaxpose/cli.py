@@ -57,15 +57,16 @@ def as_text(values: dict) -> str:
     """Formats what `info` returns for people."""
     rows, columns = values["grid"]
     decoding, provenance = values["decoding"], values["provenance"]
-    parameters = values["parameters"]
+    parameters, interval_s = values["parameters"], values["frame_interval_s"]
+    apart = "in no fixed order" if interval_s is None else f"{1e3 * interval_s:.0f} ms apart"
     lines = [
         f"model        {values['digest'][:12]}, {values['bytes'] / 1e6:.1f} MB",
         f"detection    {values['detection_factorise']}, width {values['detection_width']:g}, "
         f"{parameters['detection']:,} parameters",
         f"regression   {values['variant']}, width {values['regression_width']:g}, "
         f"{parameters['regression']:,} parameters",
-        f"input        clips of {values['clip_frames']} frames, "
-        f"{1e3 * values['frame_interval_s']:.0f} ms apart, {columns}x{rows} px; depth in mm",
+        f"input        clips of {values['clip_frames']} frames, {apart}, {columns}x{rows} px; "
+        "depth in mm",
         f"decoding     {values['maps']} maps, {values['linking']} linking, a joint is missing "
         f"below {decoding['min_score']:g}",
         f"joints       {', '.join(values['joints'])}",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, UInt16
+from jaxtyping import Float, UInt16
 
 from jaxpose import model_file
 from jaxpose.body import geometry
@@ -24,10 +24,13 @@ from jaxpose.lowering import Lowering, fastest
 from jaxpose.model_file import NetWeights
 from jaxpose.nets.compute import LayerWeights, Numerics, apply_folded, fold_net
 from jaxpose.nets.layers import Layer
+from jaxpose.recordings.clips import clip_plan
 from jaxpose.specification import Specification
 
 BATCH = 8
 """Number of clips that are computed at a time by default."""
+PRECISIONS = ("float32", "bfloat16")
+"""Types of activations."""
 
 
 class Maps(NamedTuple):
@@ -60,14 +63,22 @@ class Model:
         """Creates a model from its parts; `lowering` is by default the fastest that is available.
 
         Raises:
-          ModelError: the specification is invalid, or the weights do not fit it.
+          ModelError: the specification is invalid, the weights do not fit it, or the lowering
+            cannot be used here.
         """
         specification.check()
+        if precision not in PRECISIONS:
+            raise ModelError(f"precision={precision!r}: expected one of: {', '.join(PRECISIONS)}")
+        if lowering is not None and (reason := lowering.unavailable(precision)):
+            raise ModelError(f"lowering {lowering.name}, {precision}: {reason}")
         self.specification, self.weights = specification, weights
         self.lowering, self.precision = lowering or fastest(precision), precision
         for net, description in specification.nets().items():
             for layer in description.layers:
-                _check_weights(f"{net}/{layer.name}", layer, weights[net][layer.name])
+                name = f"{net}/{layer.name}"
+                if layer.name not in weights.get(net, {}):
+                    raise ModelError(f"{name}: there are no weights of this layer")
+                _check_weights(name, layer, weights[net][layer.name])
 
     # ---- from depth to poses ----
 
@@ -84,10 +95,10 @@ class Model:
         Args:
           frames_mm: depth in mm, 0 where there is no return, in time order. Neighbours are
             `specification.frame_interval_s` apart.
-          stride: frames from one clip to the next. With 1, clips overlap, and a frame's pose is
-            that of the clip in whose middle it is; the first and the last frame take theirs from
-            the first and the last clip. With 3, clips do not overlap; the last clip is moved
-            back if the number of frames is not divisible by 3.
+          stride: frames from one clip to the next: 1 or `specification.clip_frames`, 3. With 1,
+            clips overlap, and a frame's pose is that of the clip in whose middle it is; the first
+            and the last frame take theirs from the first and the last clip. With 3, clips do not
+            overlap; the last clip is moved back if the number of frames is not divisible by 3.
           crop: part of the image that the nets see, (x, y, width, height) px; by default all.
           batch_size: number of clips that are computed at a time.
 
@@ -96,8 +107,10 @@ class Model:
           top-left pixel. A joint that was not found is at its map's maximum, with `found` False.
 
         Raises:
-          ValueError: there are fewer frames than a clip has, or the stride is another one.
+          ValueError: `frames_mm` has another type or shape, there are fewer frames than a clip has,
+            or `stride` is another number.
         """
+        geometry.check_frames(frames_mm)
         clip = self.specification.clip_frames
         if len(frames_mm) < clip:
             raise ValueError(f"{len(frames_mm)} frames: expected at least {clip}, one clip")
@@ -214,26 +227,6 @@ class Model:
     def digest(self) -> str:
         """Hash of the specification and the weights: SHA-256, 64 hexadecimal digits."""
         return model_file.digest(self.specification, self.weights)
-
-
-def clip_plan(
-    frames: int, clip: int, stride: int
-) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Divides frames into clips.
-
-    Returns:
-      The first frame of each clip, the clip of each frame, and the frame's position in that clip.
-      With a stride of 1 a frame is in the middle of its clip, except at both ends. With another
-      one clips do not overlap, except that the last clip always ends with the last frame.
-    """
-    frame = np.arange(frames)
-    if stride == 1:
-        starts = np.arange(frames - clip + 1)
-        clip_of = np.clip(frame - clip // 2, 0, len(starts) - 1)
-    else:
-        starts = np.minimum(np.arange(0, frames, clip), frames - clip)
-        clip_of = frame // clip
-    return starts, clip_of, frame - starts[clip_of]
 
 
 def _check_weights(name: str, layer: Layer, weights: LayerWeights) -> None:

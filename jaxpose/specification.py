@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import numbers
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from jaxpose.body.skeleton import CONNECTION_NAMES, JOINTS
@@ -17,9 +19,23 @@ FORMAT = 1
 
 Maps = Literal["regression", "combined"]
 """Names of the maps that can be decoded: the regression net's, or both nets' geometric mean."""
+Linking = Literal["chain", "bipartite"]
+"""Names of the ways to link joints to limbs, keys of `LINKERS`."""
 
 LARGEST = 4096
 """Largest number of rows or columns of a grid: a damaged file cannot ask for more memory."""
+LONGEST = 64
+"""Largest number of frames of a clip, for the same reason."""
+
+
+def both_nets(
+    variant: str, *, detection_factorise: str, detection_width: float, regression_width: float
+) -> dict[str, Net]:
+    """Describes both nets, "detection" and "regression", by the names that the options have."""
+    return {
+        "detection": detection.net(detection_width, FACTORISATIONS[detection_factorise]),
+        "regression": regression.net(VARIANTS[variant], regression_width),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +47,8 @@ class Specification:
       depth_scale_mm: unit of the nets' input; each image's mean is removed before.
       background_mm: what a cell without a valid pixel has, in mm above the image's median cell.
       clip_frames: number of frames of a clip.
-      frame_interval_s: seconds between neighbouring frames of a clip.
+      frame_interval_s: seconds between neighbouring frames of a clip; None if they are not in time
+        order.
       variant: the regression net, a key of `VARIANTS`.
       detection_factorise: what replaces the 3x3x3 convolutions of the detection net, a key of
         `FACTORISATIONS`.
@@ -57,54 +74,68 @@ class Specification:
     bn_epsilon: float
     target_scale: float
     decoding: Decoding
+    frame_interval_s: float | None
+    mean_pose: tuple[tuple[float, float], ...]
     detection_factorise: str = "full"
     clip_frames: int = 3
-    frame_interval_s: float = 1 / 6
     maps: Maps = "regression"
-    linking: str = "chain"
-    mean_pose: tuple[tuple[float, float], ...] | None = None
+    linking: Linking = "chain"
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     joints: tuple[str, ...] = JOINTS
     connections: tuple[str, ...] = CONNECTION_NAMES
 
     def nets(self) -> dict[str, Net]:
         """Describes both nets: "detection" and "regression"."""
-        factorise = FACTORISATIONS[self.detection_factorise]
-        return {
-            "detection": detection.net(self.detection_width, factorise),
-            "regression": regression.net(VARIANTS[self.variant], self.regression_width),
-        }
+        return both_nets(
+            self.variant,
+            detection_factorise=self.detection_factorise,
+            detection_width=self.detection_width,
+            regression_width=self.regression_width,
+        )
 
     def check(self) -> None:
-        """Checks the values.
+        """Checks the type and the range of every value.
 
         Raises:
-          ModelError: a value that no model can have.
+          ModelError: a value that no model can have. The message names it.
         """
-        rows, columns = self.grid
-        for name, value in (("rows", rows), ("columns", columns)):
-            if not 0 < value <= LARGEST or value % detection.SHRINK:
+        for name, value in zip(("rows", "columns"), self.grid, strict=True):
+            if not _is_integer(value, 1, LARGEST) or value % detection.SHRINK:
                 raise ModelError(
-                    f"grid: {value} {name}, expected a multiple of {detection.SHRINK} up to "
+                    f"grid: {value!r} {name}, expected a multiple of {detection.SHRINK} up to "
                     f"{LARGEST}"
                 )
-        for name in ("depth_scale_mm", "detection_width", "regression_width", "bn_epsilon"):
-            _check_positive(name, getattr(self, name))
-        for name in ("target_scale", "frame_interval_s"):
-            _check_positive(name, getattr(self, name))
-        _check_positive("decoding.radius_px", self.decoding.radius_px)
+        for name in (
+            "depth_scale_mm",
+            "detection_width",
+            "regression_width",
+            "bn_epsilon",
+            "target_scale",
+        ):
+            _check_number(name, getattr(self, name), above=0.0)
+        _check_number("background_mm", self.background_mm, above=-math.inf)
+        if self.frame_interval_s is not None:
+            _check_number("frame_interval_s", self.frame_interval_s, above=0.0)
+        _check_integer("clip_frames", self.clip_frames, LONGEST)
         for name, known in (
             ("variant", VARIANTS),
             ("detection_factorise", FACTORISATIONS),
             ("linking", LINKERS),
             ("maps", get_args(Maps)),
         ):
-            if getattr(self, name) not in known:
-                raise ModelError(
-                    f"unknown {name} {getattr(self, name)!r}, expected one of: {', '.join(known)}"
-                )
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise ModelError(f"unknown {name} {value!r}, expected one of: {', '.join(known)}")
+        _check_decoding(self.decoding)
         if self.joints != JOINTS or self.connections != CONNECTION_NAMES:
             raise ModelError("another skeleton; expected the joints and connections of jaxpose")
+        if len(self.mean_pose) != len(JOINTS):
+            raise ModelError(f"mean_pose has {len(self.mean_pose)} joints, expected {len(JOINTS)}")
+        for joint, position in zip(JOINTS, self.mean_pose, strict=True):
+            for value in position:
+                _check_number(f"mean_pose of {joint}", value, above=-math.inf)
+        if not isinstance(self.provenance, Mapping):
+            raise ModelError(f"provenance is {self.provenance!r}, expected a JSON object")
 
     def as_json(self) -> dict[str, Any]:
         """Returns the specification as a JSON object."""
@@ -119,30 +150,53 @@ class Specification:
         """
         if not isinstance(values, dict):
             raise ModelError("the specification is no JSON object")
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for name in values.keys() ^ fields.keys():
-            raise ModelError(f"{'unknown' if name in values else 'missing'} field {name!r}")
-        try:
-            specification = cls(
-                **{
-                    **values,
-                    "grid": tuple(int(n) for n in values["grid"]),
-                    "decoding": Decoding(**values["decoding"]),
-                    "mean_pose": _points(values["mean_pose"]),
-                    "joints": tuple(values["joints"]),
-                    "connections": tuple(values["connections"]),
-                }
-            )
-            specification.check()
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"the specification is damaged: {error}") from None
+        names = {field.name for field in dataclasses.fields(cls)}
+        if different := sorted(values.keys() ^ names):
+            kind = "unknown" if different[0] in values else "missing"
+            raise ModelError(f"{kind} field {different[0]!r}")
+        convert = {
+            "grid": _pair,
+            "decoding": lambda decoding: Decoding(**decoding),
+            "mean_pose": lambda points: tuple(_pair(point) for point in points),
+            "joints": tuple,
+            "connections": tuple,
+        }
+        converted = dict(values)
+        for name, function in convert.items():
+            try:
+                converted[name] = function(values[name])
+            except (TypeError, ValueError):
+                raise ModelError(f"{name} is {values[name]!r}, which no model has") from None
+        specification = cls(**converted)
+        specification.check()
         return specification
 
 
-def _points(values) -> tuple[tuple[float, float], ...] | None:
-    return None if values is None else tuple((float(x), float(y)) for x, y in values)
+def _pair(values) -> tuple:
+    first, second = values
+    return first, second
 
 
-def _check_positive(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ModelError(f"{name} is {value!r}, expected a number above 0")
+def _check_decoding(decoding: Decoding) -> None:
+    """Raises `ModelError` for a decoding that no model can have."""
+    _check_number("decoding.radius_px", decoding.radius_px, above=0.0)
+    _check_number("decoding.min_score", decoding.min_score, above=0.0)
+    _check_integer("decoding.max_candidates", decoding.max_candidates, LARGEST)
+    _check_integer("decoding.points", decoding.points, LARGEST)
+
+
+def _check_number(name: str, value, above: float) -> None:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not above < value < math.inf:
+        limit = "finite number" if above == -math.inf else f"number above {above:g}"
+        raise ModelError(f"{name} is {value!r}, expected a {limit}")
+
+
+def _check_integer(name: str, value, largest: int) -> None:
+    if not _is_integer(value, 1, largest):
+        raise ModelError(f"{name} is {value!r}, expected an integer from 1 to {largest}")
+
+
+def _is_integer(value, least: int, largest: int) -> bool:
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return integer and least <= value <= largest

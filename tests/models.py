@@ -18,6 +18,7 @@ SPECIFICATION = Specification(
     regression_width=1 / 16,
     detection_factorise="asy",
     bn_epsilon=1e-5,
+    frame_interval_s=1 / 6,
     target_scale=10.0,
     decoding=Decoding(radius_px=2.0, min_score=0.01),
     mean_pose=tuple((float(k), 2.0 * k) for k in range(12)),

@@ -12,9 +12,13 @@ from test_resume import made_up
 from data_pipeline.examples.splits import split_frames
 from data_pipeline.load import load_frames
 from data_pipeline.sources import babypose
-from experiments import evaluation
+from experiments import choices, evaluation, prediction
+from experiments.config import Config, Machine, Recipe, settle
+from experiments.models import assemble
 from jaxpose.body.geometry import joints_from_grid
 from jaxpose.decoding.linking import Poses
+from jaxpose.nets.compute import LayerWeights
+from jaxpose.nets.layers import Net
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
@@ -62,3 +66,60 @@ def test_a_model_answers_for_a_recording_what_the_evaluation_says_of_its_frames(
     assert len(poses.xy) == 9
     np.testing.assert_allclose(poses.xy, expected, atol=1e-3)
     np.testing.assert_array_equal(poses.found, tested.poses["default"].found)
+
+
+@pytest.mark.parametrize("step, interval_s", [(5, 1 / 6), (1, 1 / 30), (0, None)])
+def test_a_model_says_how_far_apart_the_frames_of_its_clips_are(step, interval_s):
+    frames = dataclasses.replace(made_up(), step=step)
+    split = split_frames(frames, "by_infant")
+    config = Config(recipe=settle(Recipe(dataset="utd_mhad", grid="48x32")))
+    weights = {name: zeros(net) for name, net in choices.nets(config.recipe).items()}
+    config = dataclasses.replace(config, machine=Machine(lowering="folded"))
+    specification = assemble(config, frames, split, weights).specification
+    assert specification.frame_interval_s == (interval_s and pytest.approx(interval_s))
+
+
+def zeros(net: Net) -> dict[str, LayerWeights]:
+    """Weights of the right shapes."""
+    return {
+        layer.name: LayerWeights(
+            np.zeros(layer.kernel_shape, np.float32),
+            *(np.zeros(layer.cout, np.float32) for _ in range(5 if layer.norm else 1)),
+        )
+        for layer in net.layers
+    }
+
+
+def test_every_way_to_decode_is_computed_once(monkeypatch):
+    frames, model = made_up(), make_model()
+    frames = dataclasses.replace(frames, depth_mm=np.full((len(frames), 32, 48), 700, np.float32))
+    split = split_frames(frames, "by_infant")
+    ways = []
+    decode = evaluation.decode
+    monkeypatch.setattr(evaluation, "decode", lambda *a: ways.append(a[2:]) or decode(*a))
+    tested = evaluation.test_model(model, frames, split)
+    assert len(ways) == len(set(ways)) + 1 == 6  # overlapping clips are decoded as the default
+    assert ways.count(("regression", "chain")) == 2
+    np.testing.assert_array_equal(tested.poses["default"].xy, tested.poses["regression"].xy)
+
+
+def test_overlapping_clips_of_the_evaluation_are_those_of_a_recording():
+    """A recording of 9 frames, with a gap in its numbers after 3 of them."""
+    rng = np.random.default_rng(0)
+    frames = made_up(subjects=3, count=9)
+    own = frames.subject == "3"
+    numbers = np.where(own, np.tile([1, 6, 11, 21, 26, 31, 36, 41, 46], 3), frames.frame)
+    depth = rng.uniform(600, 900, (len(frames), 32, 48)).astype(np.float32)
+    frames = dataclasses.replace(frames, depth_mm=depth, frame=numbers.astype(np.int32), step=5)
+    split = split_frames(frames, "by_infant", {"train": ("1",), "val": ("2",), "test": ("3",)})
+    model, index = make_model(), np.flatnonzero(own)
+    predict = prediction.predictor(model, frames)
+    used = split.used["test"]
+    batches = list(prediction.overlapping_maps(predict, model, frames, used, index))
+    actual = np.concatenate([maps.regression for maps in batches])
+    for part in (index[:3], index[3:]):
+        for k, frame in enumerate(part):
+            first = min(max(k - 1, 0), len(part) - 3)
+            clip = depth[part[first : first + 3]]
+            expected = model.maps(model.clips(clip[None])).regression[0, k - first]
+            np.testing.assert_allclose(actual[frame - index[0]], expected, atol=1e-6)

@@ -227,3 +227,16 @@ def test_standardise_takes_each_image_s_own_mean_and_divides_by_the_scale():
     actual = standardise(grid, 50.0)
     np.testing.assert_array_equal(actual, [[[-3, -1], [1, 3]], [[0, 0], [0, 0]]])
     assert actual.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "frames, words",
+    [
+        (np.zeros((4, 9, 12)), r"float64 \[4, 9, 12\]; expected .* uint16 .*; metres become mm by"),
+        (np.zeros((9, 12), np.uint16), r"uint16 \[9, 12\]; expected"),
+        ([np.zeros((9, 12), np.uint16)], "a list; expected a NumPy array"),
+    ],
+)
+def test_what_is_no_depth_in_millimetres_is_refused(frames, words):
+    with pytest.raises(ValueError, match=words):
+        geometry.check_frames(frames)

@@ -1,5 +1,6 @@
 """A model as one file, and its way from depth to poses."""
 
+import copy
 import dataclasses
 import json
 import subprocess
@@ -18,10 +19,13 @@ from safetensors.numpy import load_file, save_file
 import jaxpose
 from jaxpose import cli
 from jaxpose.body import geometry
+from jaxpose.decoding.peaks import Decoding
 from jaxpose.errors import ModelError
-from jaxpose.model import Model, clip_plan
+from jaxpose.model import Model
 from jaxpose.nets.factorise import FACTORISATIONS
 from jaxpose.nets.modules import DetectionNet
+from jaxpose.recordings.clips import clip_plan
+from jaxpose.specification import Specification
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
@@ -196,14 +200,73 @@ def test_an_unusable_file_is_refused_with_its_name_and_the_reason(path, damage, 
         ({"grid": (32, 2**20)}, "columns, expected a multiple"),
         ({"target_scale": 0.0}, "target_scale is 0.0"),
         ({"depth_scale_mm": float("nan")}, "depth_scale_mm is nan"),
-        ({"linking": "os.system"}, "unknown linking"),
         ({"joints": ("nose",)}, "another skeleton"),
+        ({"background_mm": float("inf")}, "background_mm is inf, expected a finite number"),
+        ({"clip_frames": 0}, "clip_frames is 0, expected an integer from 1"),
+        ({"clip_frames": 2**40}, "clip_frames is 1099511627776"),
+        ({"frame_interval_s": -1.0}, "frame_interval_s is -1.0, expected a number above 0"),
+        ({"mean_pose": ((1.0, 2.0),) * 11}, "mean_pose has 11 joints, expected 12"),
+        ({"mean_pose": ((1.0, float("nan")),) * 12}, "mean_pose of right_shoulder is nan"),
+        ({"decoding": Decoding(0.0)}, "decoding.radius_px is 0.0"),
+        ({"decoding": Decoding(2.0, max_candidates=0)}, "decoding.max_candidates is 0"),
         ({"regression_width": 1 / 8}, "kernel has shape"),
     ],
 )
 def test_a_specification_that_no_model_can_have_is_refused(model, change, words):
     with pytest.raises(ModelError, match=words):
         Model(dataclasses.replace(SPECIFICATION, **change), model.weights)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("grid", (32.0, 48), "32.0 rows, expected a multiple of 16"),
+        ("clip_frames", True, "clip_frames is True, expected an integer"),
+        ("bn_epsilon", "1e-5", "bn_epsilon is '1e-5', expected a number above 0"),
+        ("linking", "os.system", "unknown linking 'os.system'"),
+        ("variant", ["asy"], r"unknown variant \['asy'\]"),
+        ("provenance", "Rome", "provenance is 'Rome', expected a JSON object"),
+        ("decoding.min_score", "0.1", "decoding.min_score is '0.1'"),
+        ("decoding.points", 2.5, "decoding.points is 2.5"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(name, value, words):
+    edited = copy.deepcopy(SPECIFICATION)
+    *outer, field = name.split(".")
+    # Past the constructor, whose types this test environment checks; users' Python does not.
+    object.__setattr__(getattr(edited, outer[0]) if outer else edited, field, value)
+    with pytest.raises(ModelError, match=words):
+        edited.check()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"mean_pose": [[1, 2, 3]]}, r"mean_pose is \[\[1, 2, 3\]\], which no model has"),
+        ({"grid": 32}, "grid is 32, which no model has"),
+        ({"decoding": {"radius_px": 2.0, "radius": 1}}, "decoding is .*, which no model has"),
+        ({"a": 1, "b": 2}, "unknown field 'a'"),
+        ({"variant": "asym"}, "^unknown variant 'asym'"),
+    ],
+)
+def test_a_specification_that_was_edited_is_refused_by_the_name_of_its_key(change, words):
+    values = json.loads(json.dumps(SPECIFICATION.as_json()))
+    assert Specification.from_json(values) == SPECIFICATION
+    with pytest.raises(ModelError, match=words):
+        Specification.from_json({**values, **change})
+
+
+def test_a_model_needs_all_its_weights_and_a_way_to_compute_them(model):
+    layers = {name: w for name, w in model.weights["regression"].items() if name != "layer5"}
+    with pytest.raises(ModelError, match="regression/layer5: there are no weights of this layer"):
+        Model(SPECIFICATION, {**model.weights, "regression": layers}, lowering=FOLDED)
+    with pytest.raises(ModelError, match="detection/.*: there are no weights"):
+        Model(SPECIFICATION, {"regression": layers}, lowering=FOLDED)
+    with pytest.raises(ModelError, match="precision='float16': expected one of: float32, bfloat16"):
+        Model(SPECIFICATION, model.weights, precision="float16")
+    broken = dataclasses.replace(FOLDED, unavailable=lambda dtype: f"there is no {dtype} here")
+    with pytest.raises(ModelError, match="lowering folded, float32: there is no float32 here"):
+        Model(SPECIFICATION, model.weights, lowering=broken)
 
 
 def test_weights_that_are_not_finite_are_refused(model):

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from test_bad_options import part_of
 from test_resume import (
     BRIEF,
     EPOCHS,
@@ -22,7 +23,7 @@ from test_resume import (
 )
 
 from data_pipeline.examples.clips import clip_frames
-from data_pipeline.examples.frames import load
+from data_pipeline.examples.frames import load, save
 from data_pipeline.examples.splits import split_frames
 from experiments import account, evaluate, evaluation, rundir, tables
 from experiments.config import short_hash
@@ -351,6 +352,10 @@ def test_another_decoding_is_tried_without_another_training(run, folder, result,
     assert (again["maps"], again["min_score"]) == ("combined", 1e-6)
     assert again["rmsd_fallback_px"] == again["combined_fallback_px"]
     assert again["missed_rate"] < result["missed_rate"]
+    assert evaluate.main([*options, "--linking=bipartite"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (again["maps"], again["linking"]) == ("regression", "bipartite")
+    assert again["rmsd_fallback_px"] == again["bipartite_fallback_px"]
     assert evaluate.main([*options, "--min_score=0"]) == 2
     assert "--min_score=0: expected more than 0, at most 1" in capsys.readouterr().err
 
@@ -362,3 +367,35 @@ def test_the_stored_predictions_give_the_result_s_numbers(folder, result):
         assert stored["xy"].shape == stored["true_xy"].shape == (*found.shape, 2)
     assert (visible & ~found).sum() / visible.sum() == pytest.approx(result["missed_rate"])
     assert np.nanmean(errors) == pytest.approx(result["rmsd_fallback_px"]["all"]["mean"])
+
+
+def test_evaluating_no_infant_or_one_without_a_clip_is_refused_as_a_run_refuses_it(
+    run, folder, result, capsys, tmp_path
+):
+    model = str(folder / "model.safetensors")
+    frames = made_up()
+    kept = (frames.subject != "6") | (frames.frame < 2)
+    save(part_of(frames, kept), tmp_path / "frames.npz")
+    options = [f"--data_dir={tmp_path / 'frames.npz'}", "--dataset=simulated"]
+    for ids, words in (
+        ("--test_ids=,", "--test_ids: names no id; ids here: 1, 2, 3, 4, 5, 6"),
+        ("--test_ids=6", "--test_ids: no clip of 3 consecutive frames in 6"),
+        ("--test_ids=7", "--test_ids: unknown id '7'"),
+    ):
+        assert evaluate.main([model, *options, ids]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_ids_have_no_meaning_for_a_model_that_was_trained_within_infants(folder, tmp_path, capsys):
+    frames = made_up(count=40)
+    save(frames, tmp_path / "frames.npz")
+    model = Model.load(folder / "model.safetensors")
+    subjects = dict.fromkeys(("train", "val", "test"), ["1", "2", "3", "4", "5", "6"])
+    digest = load(tmp_path / "frames.npz").digest()  # depth is rounded in the file
+    within = {"data": digest, "split_kind": "within_infant", "subjects": subjects}
+    model.with_provenance(**within).save(tmp_path / "within.safetensors")
+    options = [str(tmp_path / "within.safetensors"), f"--data_dir={tmp_path / 'frames.npz'}"]
+    assert evaluate.main([*options, "--test_ids=1"]) == 2
+    assert "--test_ids=1: this model was trained on the first frames" in capsys.readouterr().err
+    assert evaluate.main(options) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["n_frames"] == 6 * 9

@@ -1,5 +1,7 @@
 """Frames -> clips of three consecutive frames."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -18,15 +20,19 @@ def clip_starts(
     a run of consecutive frames clips start every `shift` frames: 1 for training, 3 for testing, so
     that no test frame counts twice (the paper, Sec. III-A).
     """
+    starts = [np.arange(first, end - CLIP + 1, shift) for first, end in runs(frames, used)]
+    return np.concatenate(starts).astype(np.int64) if starts else np.zeros(0, np.int64)
+
+
+def runs(frames: Frames, used: Bool[np.ndarray, " n"]) -> Iterator[tuple[int, int]]:
+    """Yields each longest run of consecutive used frames: its first index, and the one after it."""
     joined = frames.follows() & used & np.concatenate([[False], used[:-1]])
-    starts = []
-    run_start = 0
+    first = 0
     for index in range(1, len(used) + 1):
         if index == len(used) or not joined[index]:
-            if used[run_start]:
-                starts.append(np.arange(run_start, index - CLIP + 1, shift))
-            run_start = index
-    return np.concatenate(starts).astype(np.int64) if starts else np.zeros(0, np.int64)
+            if used[first]:
+                yield first, index
+            first = index
 
 
 def clip_frames(starts: Int[np.ndarray, " clips"]) -> Int[np.ndarray, "clips 3"]:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from data_pipeline.errors import DataError
 from jaxpose.body.geometry import UNIT_MM
 from jaxpose.body.skeleton import MIRROR
-from jaxpose.recordings.recording import DEEPEST_MM
+from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
 
 FORMAT = "jaxpose frames 1"
 _DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -56,6 +56,11 @@ class Frames:
     def grid(self) -> tuple[int, int]:
         """Size of a frame, (rows, columns)."""
         return self.depth_mm.shape[1:]
+
+    @property
+    def interval_s(self) -> float | None:
+        """Seconds between neighbouring annotated frames; None in row order, where it differs."""
+        return self.step / RATE_HZ if self.step else None
 
     def follows(self) -> Bool[np.ndarray, " n"]:
         """Tells which frames follow the one before without a gap, in the same recording."""

@@ -1,13 +1,14 @@
 """Frames -> training, validation and test frames: by infant, or within each infant in time."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
 
 from data_pipeline.errors import DataError
-from data_pipeline.examples.clips import CLIP
+from data_pipeline.examples.clips import CLIP, clip_starts
 from data_pipeline.examples.frames import Frames
 
 Kind = Literal["by_infant", "within_infant"]
@@ -71,7 +72,7 @@ def split_frames(
         too few frames.
     """
     ids = {part: (ids or {}).get(part) for part in PARTS}
-    known = sorted(set(frames.subject.tolist()), key=lambda s: (len(s), s))
+    known = ids_of(frames)
     if fold is not None:
         ids = fold_ids(known, *fold)
     for part, chosen in ids.items():
@@ -100,6 +101,40 @@ def fold_ids(known: list[str], fold: int, folds: int) -> dict[str, tuple[str, ..
     test, val = known[fold::folds], known[(fold + 1) % folds :: folds]
     train = [subject for subject in known if subject not in (*test, *val)]
     return {"train": tuple(train), "val": tuple(val), "test": tuple(test)}
+
+
+def check_parts(frames: Frames, split: Split, parts: Sequence[str] = PARTS) -> None:
+    """Checks that every subject of the named parts has a clip, and every part a visible joint.
+
+    Raises:
+      DataError: a part is empty, or has no visible joint, or a subject has no clip.
+    """
+    for part in parts:
+        if not split.subjects[part]:
+            raise DataError(f"--{part}_ids: names no id; ids here: {', '.join(ids_of(frames))}")
+        for subject in split.subjects[part]:
+            of_subject = split.used[part] & (frames.subject == subject)
+            if not len(clip_starts(frames, of_subject, 1)):
+                raise DataError(
+                    f"--{part}_ids: no clip of {CLIP} consecutive frames in {subject}; "
+                    "choose others"
+                )
+        if not frames.visible[split.used[part]].any():
+            raise DataError(
+                f"--{part}_ids: {', '.join(split.subjects[part])}: no visible joint in any frame "
+                f"of {part}; choose others, or look at the annotations with "
+                "`python -m data_pipeline.check`"
+            )
+
+
+def named_ids(text: str | None) -> tuple[str, ...] | None:
+    """Returns the ids that an option names, "1,2,3"; None where the option is not given."""
+    return None if text is None else tuple(s.strip() for s in text.split(",") if s.strip())
+
+
+def ids_of(frames: Frames) -> list[str]:
+    """Returns the ids of all subjects, shorter ids first, then in alphabetical order."""
+    return sorted(set(frames.subject.tolist()), key=lambda s: (len(s), s))
 
 
 def _by_infant(frames: Frames, known: list[str], ids) -> Split:

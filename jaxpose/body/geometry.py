@@ -25,6 +25,20 @@ def cell_weights(start: int, length: int, cells: int, size: int) -> Float[np.nda
     return np.clip(overlap, 0, None).astype(np.float32)
 
 
+def check_frames(frames_mm) -> None:
+    """Raises `ValueError` for anything but depth images in mm."""
+    if not isinstance(frames_mm, np.ndarray):
+        actual = f"a {type(frames_mm).__name__}"
+    elif frames_mm.dtype != np.uint16 or frames_mm.ndim != 3:
+        actual = f"{frames_mm.dtype} {[*frames_mm.shape]}"
+    else:
+        return
+    raise ValueError(
+        f"frames_mm is {actual}; expected a NumPy array, uint16 [n rows columns], of depth in mm, "
+        "0 where there is no return; metres become mm by np.round(1000 * metres).astype(np.uint16)"
+    )
+
+
 def depth_to_grid(
     depth_mm: UInt16[np.ndarray, "n h w"],
     crop: tuple[int, int, int, int],
