@@ -1,9 +1,6 @@
 """The data sets: units, background, folder layout and configurations of each."""
 
 import dataclasses
-import importlib
-
-from data_pipeline.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +36,3 @@ DATASETS = {
         0.0, 200.0, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", _ORDERS, True
     ),
 }
-
-
-def builder_of(dataset: str):
-    """Returns the class of the data set's TFDS builder; imports TensorFlow.
-
-    Raises:
-      DataError: an unknown data set.
-    """
-    if dataset not in DATASETS:
-        raise DataError(f"unknown data set {dataset!r}; one of: {', '.join(DATASETS)}")
-    module = f"data_pipeline.{dataset}.{dataset}_dataset_builder"
-    return importlib.import_module(module).Builder

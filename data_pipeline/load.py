@@ -21,13 +21,13 @@ from data_pipeline.examples.frames import (
     FORMAT,
     Frames,
     load,
-    remove_parts,
     save,
     usual_step,
 )
 from data_pipeline.locks import locked
 from data_pipeline.sources import SOURCES, AnnotatedFrame
 from jaxpose.body.geometry import depth_to_grid, inside, joints_to_grid
+from jaxpose.files import remove_parts
 
 LOADER = 3
 """Version of what this module computes from the same files. Raise it when that changes."""

@@ -20,10 +20,11 @@ from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, check_parts, ids_of, named_ids, split_frames
-from experiments import evaluation, machines, rundir, table2
+from experiments import evaluation, machines, table2
 from experiments.checks import check_min_score
 from experiments.config import Config, ConfigError, Place, Recipe
 from experiments.data import read_frames
+from jaxpose.files import write_json
 from jaxpose.lowering import fastest, lowering_named
 from jaxpose.model import Model
 from jaxpose.specification import Linking, Maps
@@ -91,7 +92,7 @@ def evaluate(options: Options) -> dict:
         "infants": evaluation.infant_rows(frames, tested, errors),
     }
     if options.out is not None:
-        rundir.write_json(expand(options.out), result)
+        write_json(expand(options.out), result)
     return result
 
 

@@ -18,6 +18,7 @@ from jaxpose.body.masks import Target
 from jaxpose.decoding import metrics
 from jaxpose.decoding.combine import combine
 from jaxpose.decoding.linking import Poses
+from jaxpose.files import written_whole
 from jaxpose.model import Maps, Model
 
 PAPER_GRID = (96, 128)
@@ -209,8 +210,7 @@ def save_predictions(
     """Writes the poses, the truth and the errors to an npz file, from which tables are made."""
     ours = tested.poses["default"]
     index = tested.index
-    beside = path.with_name(f".{path.name}.part")
-    with open(beside, "wb") as file:
+    with written_whole(path) as beside, open(beside, "wb") as file:
         np.savez_compressed(
             file,
             index=index,
@@ -224,4 +224,3 @@ def save_predictions(
             visible=frames.visible[index],
             **{f"error_{name}": rmsd for name, rmsd in errors.items()},
         )
-    beside.rename(path)

@@ -27,7 +27,8 @@ import numpy as np
 from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.examples.frames import Frames, load
 from experiments.config import ConfigError
-from experiments.rundir import claim, write_json
+from experiments.rundir import claim
+from jaxpose.files import write_json
 from jaxpose.lowering import LOWERINGS, Lowering, convolve, upsample
 
 BENCH_S, TRAIN_S = 240, 150

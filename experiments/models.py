@@ -16,12 +16,9 @@ from jaxpose.decoding import metrics
 from jaxpose.decoding.peaks import Decoding
 from jaxpose.lowering import lowering_named
 from jaxpose.model import Model
-from jaxpose.nets.compute import LayerWeights
+from jaxpose.model_file import NetWeights
 from jaxpose.specification import Specification
 from jaxpose.training.step import Weights
-
-NetWeights = dict[str, LayerWeights]
-"""Name of a layer -> its arrays."""
 
 
 def layer_weights(graph: nnx.GraphDef, weights: Weights) -> NetWeights:

@@ -8,6 +8,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
+from jaxpose.files import written_whole  # noqa: E402
+
 __all__ = ["plt", "save"]
 
 
@@ -16,7 +18,6 @@ def save(figure: plt.Figure, path: Path) -> None:
 
     The file has no version and no date in it.
     """
-    beside = path.with_name(f".{path.name}.part")
-    figure.savefig(beside, dpi=110, format="png", metadata={"Software": None})
+    with written_whole(path) as beside:
+        figure.savefig(beside, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)
-    beside.rename(path)

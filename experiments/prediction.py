@@ -10,7 +10,7 @@ from data_pipeline.examples.clips import CLIP, clip_frames, runs
 from data_pipeline.examples.frames import Frames
 from jaxpose.body.masks import Target
 from jaxpose.model import Maps, Model
-from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.compute import Computation, apply_folded, fold_net
 from jaxpose.recordings.clips import clip_plan
 
 BATCH = 16
@@ -32,11 +32,11 @@ def predictor(model: Model, frames: Frames) -> Predict:
     net, scale = specification.nets()["regression"], specification.target_scale
     weights = fold_net(model.weights["regression"], specification.bn_epsilon)
     target = Target(specification.decoding.radius_px)
-    numerics = Numerics(model.lowering, model.precision)
+    computation = Computation(model.lowering, model.precision)
 
     @jax.jit
     def regress(weights, depth, masks):
-        return apply_folded(net, weights, numerics, depth, masks) / scale
+        return apply_folded(net, weights, computation, depth, masks) / scale
 
     def predict(clips, starts) -> Maps:
         index = clip_frames(starts)

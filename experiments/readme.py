@@ -29,7 +29,7 @@ from experiments.blocks import BLOCKS
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
 from experiments.machines import ROOT
-from experiments.rundir import write_text
+from jaxpose.files import write_text
 
 DOCUMENTS = ("README.md", "docs/*.md", "experiments/results/README.md")
 """Patterns of the documents that may have blocks."""

@@ -30,6 +30,7 @@ from experiments.options import parse
 from experiments.trainings import train_detection, train_regression
 from jaxpose.cost import memory
 from jaxpose.cost.accounting import net_cost
+from jaxpose.files import write_json, write_text
 from jaxpose.model import Model
 from jaxpose.training.checkpoints import CheckpointError
 from jaxpose.training.loop import DivergedError
@@ -95,8 +96,8 @@ def work(config: Config) -> dict:
         "run_dir": str(config.run_dir),
         "infants": evaluation.infant_rows(frames, tested, errors),
     }
-    rundir.write_json(config.run_dir / "result.json", result)
-    rundir.write_text(config.run_dir / "table2.md", table2.table2([result]))
+    write_json(config.run_dir / "result.json", result)
+    write_text(config.run_dir / "table2.md", table2.table2([result]))
     figures.draw_run(config.run_dir, frames, tested, errors)
     return result
 

@@ -16,18 +16,7 @@ import tensorboardX
 
 from experiments.config import Config, ConfigError
 from experiments.numerics import NUMERICS
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes beside `path`, then renames: a reader never sees half a file."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text)
-    beside.rename(path)
-
-
-def write_json(path: Path, value) -> None:
-    """Writes a value as JSON, as `write_text` does."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+from jaxpose.files import write_json, write_text
 
 
 def claim(folder: Path, needed_bytes: int) -> None:

@@ -25,10 +25,11 @@ from experiments import figures, readme
 from experiments.bench import stored
 from experiments.config import ConfigError
 from experiments.machines import ROOT
-from experiments.rundir import claim, read_json, write_text
+from experiments.rundir import claim, read_json
 from experiments.table1 import layer_table
 from experiments.table2 import PAPER_TABLE2, labels, table2
 from jaxpose.cost.accounting import CONVENTION
+from jaxpose.files import write_text
 from jaxpose.nets import regression
 from jaxpose.nets.factorise import VARIANTS
 

@@ -21,7 +21,7 @@ from experiments.numerics import NUMERICS
 from jaxpose.body.masks import Target
 from jaxpose.cost.accounting import net_cost
 from jaxpose.lowering import lowering_named
-from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.compute import Computation, apply_folded, fold_net
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import digests, stages
@@ -47,10 +47,10 @@ class Trained:
     folder: Path
 
 
-def numerics_of(config: Config) -> Numerics:
+def computation_of(config: Config) -> Computation:
     """Returns how the nets of a run are computed."""
     recipe = config.recipe
-    return Numerics(
+    return Computation(
         lowering=lowering_named(config.machine.lowering),
         dtype=recipe.precision,
         bn_momentum=recipe.bn_momentum,
@@ -67,7 +67,7 @@ def train_detection(
         width=recipe.detection.width,
         factorise=FACTORISATIONS[recipe.detection.factorise],
         output_bias=recipe.detection.output_bias,
-        numerics=numerics_of(config),
+        computation=computation_of(config),
         rngs=nnx.Rngs(recipe.seed),
     )
     graph, weights = split_net(net)
@@ -100,12 +100,12 @@ def train_regression(
     config: Config, frames: Frames, split: Split, history: rundir.History, detector: Trained
 ) -> Trained:
     """Trains the regression net on top of the frozen detection net."""
-    recipe, numerics = config.recipe, numerics_of(config)
+    recipe, computation = config.recipe, computation_of(config)
     net = RegressionNet(
         VARIANTS[recipe.variant],
         width=recipe.regression.width,
         zero_output=recipe.regression.zero_output,
-        numerics=numerics,
+        computation=computation,
         rngs=nnx.Rngs(recipe.seed + 1),
     )
     graph, weights = split_net(net)
@@ -114,7 +114,7 @@ def train_regression(
     detection_net = choices.nets(recipe)["detection"]
 
     def detect(weights, depth):
-        return jax.nn.sigmoid(apply_folded(detection_net, weights, numerics, depth))
+        return jax.nn.sigmoid(apply_folded(detection_net, weights, computation, depth))
 
     folder = config.run_dir
     basis = {

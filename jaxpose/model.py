@@ -22,7 +22,7 @@ from jaxpose.decoding.linking import LINKERS, Poses, poses
 from jaxpose.errors import ModelError
 from jaxpose.lowering import Lowering, fastest
 from jaxpose.model_file import NetWeights
-from jaxpose.nets.compute import LayerWeights, Numerics, apply_folded, fold_net
+from jaxpose.nets.compute import Computation, LayerWeights, apply_folded, fill_up, fold_net
 from jaxpose.nets.layers import Layer
 from jaxpose.recordings.clips import clip_plan
 from jaxpose.specification import Specification
@@ -149,11 +149,8 @@ class Model:
         parts = []
         for first in range(0, len(clips), batch_size):
             batch = clips[first : first + batch_size]
-            missing = batch_size - len(batch)  # filled up, so that one shape is compiled
-            if missing:
-                batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-            detection, regression = self._predict(self._folded, batch)
-            size = batch_size - missing
+            size = len(batch)
+            detection, regression = self._predict(self._folded, fill_up(batch, batch_size))
             parts.append((np.asarray(detection)[:size], np.asarray(regression)[:size]))
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
@@ -179,14 +176,14 @@ class Model:
     @functools.cached_property
     def _predict(self):
         nets, scale = self.specification.nets(), self.specification.target_scale
-        numerics = Numerics(self.lowering, self.precision)
+        computation = Computation(self.lowering, self.precision)
 
         @jax.jit
         def predict(weights, depth):
-            logits = apply_folded(nets["detection"], weights["detection"], numerics, depth)
+            logits = apply_folded(nets["detection"], weights["detection"], computation, depth)
             maps = jax.nn.sigmoid(logits)
             confidence = apply_folded(
-                nets["regression"], weights["regression"], numerics, depth, maps
+                nets["regression"], weights["regression"], computation, depth, maps
             )
             return maps, confidence / scale
 

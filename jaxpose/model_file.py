@@ -7,7 +7,6 @@ docs/model-format.md.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from jaxpose.errors import ModelError
+from jaxpose.files import written_whole
 from jaxpose.nets.compute import LayerWeights
 from jaxpose.specification import FORMAT, Specification
 
@@ -46,12 +46,8 @@ def write(
     path, tensors = Path(path), _tensors(weights)
     values = specification.as_json()
     header = {"format": FORMAT, "specification": values, "digest": _digest(values, tensors)}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as beside:
         beside.write_bytes(save(tensors, metadata={METADATA_KEY: json.dumps(header)}))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read(path: Path | str) -> tuple[Specification, dict[str, dict[str, LayerWeights]]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxpose.nets.compute import Numerics
+from jaxpose.nets.compute import Computation
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
 from jaxpose.training.step import run_net, split_net
@@ -19,8 +19,8 @@ def normal(seed: int, *shape: int):
 
 
 def test_running_statistics_move_by_one_minus_momentum_in_training_only():
-    numerics = Numerics(bn_momentum=0.9)
-    net = Conv(Layer("a", 1, 1), numerics, rngs=nnx.Rngs(0))
+    computation = Computation(bn_momentum=0.9)
+    net = Conv(Layer("a", 1, 1), computation, rngs=nnx.Rngs(0))
     net.kernel[...] = jnp.full_like(net.kernel[...], 2.0)
     x = jnp.array([1.0, 3.0, 5.0, 7.0]).reshape(1, 1, 2, 2, 1)  # twice it: mean 8, variance 20
     out = net(x, train=True)
@@ -36,7 +36,7 @@ def test_running_statistics_move_by_one_minus_momentum_in_training_only():
 def test_gradients_in_bfloat16_are_float32_and_not_far_off():
     def gradient(dtype):
         layer = Layer("a", 2, 3, (3, 1, 1), norm=False, relu=False)
-        conv = Conv(layer, Numerics(dtype=dtype), rngs=nnx.Rngs(0))
+        conv = Conv(layer, Computation(dtype=dtype), rngs=nnx.Rngs(0))
         graph, weights = split_net(conv)
 
         def loss(params):
@@ -55,7 +55,7 @@ def test_gradients_in_bfloat16_are_float32_and_not_far_off():
 
 
 def test_kernels_start_within_glorot_s_bounds_and_everything_else_at_zero_and_one():
-    conv = Conv(Layer("a", 20, 30, (3, 1, 1)), Numerics(), rngs=nnx.Rngs(0))
+    conv = Conv(Layer("a", 20, 30, (3, 1, 1)), Computation(), rngs=nnx.Rngs(0))
     kernel, bound = conv.kernel[...], (6 / (3 * (20 + 30))) ** 0.5  # 0.2, taps included
     assert kernel.shape == (3, 1, 1, 20, 30)
     assert 0.98 * bound < float(jnp.abs(kernel).max()) <= bound
@@ -64,11 +64,11 @@ def test_kernels_start_within_glorot_s_bounds_and_everything_else_at_zero_and_on
 
 
 def test_a_convolution_in_bfloat16_hands_on_bfloat16():
-    conv = Conv(Layer("a", 2, 3, (1, 3, 1)), Numerics(dtype="bfloat16"), rngs=nnx.Rngs(0))
+    conv = Conv(Layer("a", 2, 3, (1, 3, 1)), Computation(dtype="bfloat16"), rngs=nnx.Rngs(0))
     assert conv(normal(0, 1, 3, 4, 4, 2), train=True).dtype == jnp.bfloat16
     assert conv.norm.mean[...].dtype == jnp.float32
 
 
 def test_layers_and_numerics_cannot_be_changed_by_accident():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Numerics().dtype = "bfloat16"
+        Computation().dtype = "bfloat16"

@@ -16,7 +16,7 @@ from jaxpose.cost import memory
 from jaxpose.lowering import LOWERINGS as BY_NAME
 from jaxpose.lowering import Lowering, add_bias, convolve, lowering_named, upsample
 from jaxpose.nets import regression
-from jaxpose.nets.compute import Numerics
+from jaxpose.nets.compute import Computation
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import RegressionNet
 from jaxpose.training.step import run_net, split_net
@@ -48,7 +48,7 @@ def norm_by_hand(x, scale, shift, epsilon, relu):
 
 def maps_gradients_and_statistics(lowering: Lowering):
     net = RegressionNet(
-        VARIANTS["asy"], width=1 / 32, numerics=Numerics(lowering), rngs=nnx.Rngs(0)
+        VARIANTS["asy"], width=1 / 32, computation=Computation(lowering), rngs=nnx.Rngs(0)
     )
     graph, weights = split_net(net)
     rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from jaxpose import lowering as lowerings_module
 from jaxpose.body.masks import Target
 from jaxpose.cost import memory
 from jaxpose.nets import detection, regression
-from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.compute import Computation, apply_folded, fold_net
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import stages
@@ -100,18 +100,18 @@ def test_on_a_gpu_its_own_memory_counts(monkeypatch):
 
 def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int:
     """What XLA says that a step on eight clips of 64x48 needs beside its arguments."""
-    numerics = Numerics(lowering)
-    detector = DetectionNet(width=width, numerics=numerics, rngs=nnx.Rngs(0))
+    computation = Computation(lowering)
+    detector = DetectionNet(width=width, computation=computation, rngs=nnx.Rngs(0))
     graph, weights = split_net(detector)
     stage, frozen = stages.detection_stage(graph, Target(3.0)), None
     if net != "detection":
-        frozen = fold_net(detector.weights(), numerics.bn_epsilon)
+        frozen = fold_net(detector.weights(), computation.bn_epsilon)
 
         def detect(frozen, depth):
-            return jax.nn.sigmoid(apply_folded(detector.net, frozen, numerics, depth))
+            return jax.nn.sigmoid(apply_folded(detector.net, frozen, computation, depth))
 
         graph, weights = split_net(
-            RegressionNet(VARIANTS[net], width=width, numerics=numerics, rngs=nnx.Rngs(0))
+            RegressionNet(VARIANTS[net], width=width, computation=computation, rngs=nnx.Rngs(0))
         )
         stage = stages.regression_stage(graph, detect, Target(3.0, 1.0), 10.0)
     transform = Optimisation("adam", 1e-3, "cosine", 1).transform(1)

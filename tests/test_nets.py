@@ -10,7 +10,7 @@ from flax import nnx
 from lowerings import CONV3D as XLA
 from lowerings import EXACT, LOWERINGS
 
-from jaxpose.nets.compute import Numerics, apply_folded, fold_net, shift_in_time
+from jaxpose.nets.compute import Computation, apply_folded, fold_net, shift_in_time
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
@@ -21,7 +21,7 @@ CLIP = (1, 3, 16, 16)
 """Batch, frames, rows, columns."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """To compile, that is: these tests spend their time on nothing else."""
-CONV3D = Numerics(XLA)
+CONV3D = Computation(XLA)
 run_jitted = jax.jit(run_net, static_argnums=0, static_argnames="train", compiler_options=QUICK)
 
 
@@ -49,12 +49,12 @@ def normal(seed: int, *shape: int):
 
 
 def regression(variant="asy", width=TINY, **options) -> RegressionNet:
-    options = {"numerics": CONV3D, "rngs": nnx.Rngs(0)} | options
+    options = {"computation": CONV3D, "rngs": nnx.Rngs(0)} | options
     return RegressionNet(VARIANTS[variant], width=width, **options)
 
 
 def detection(**options) -> DetectionNet:
-    return DetectionNet(**{"width": 2 * TINY, "numerics": CONV3D, "rngs": nnx.Rngs(0)} | options)
+    return DetectionNet(**{"width": 2 * TINY, "computation": CONV3D, "rngs": nnx.Rngs(0)} | options)
 
 
 def inputs(net) -> list:
@@ -92,7 +92,9 @@ def test_detection_refuses_a_grid_that_does_not_divide_by_16(grid, lowering):
     assert SHRINK == 16
     with pytest.raises(ValueError, match="divisible by"):
         nnx.eval_shape(
-            lambda: detection(numerics=Numerics(lowering))(jnp.zeros((1, 1, *grid, 1)), train=False)
+            lambda: detection(computation=Computation(lowering))(
+                jnp.zeros((1, 1, *grid, 1)), train=False
+            )
         )
 
 
@@ -141,7 +143,7 @@ def assert_same_tree(actual, expected, tolerance):
 )
 def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
     actual, expected = (
-        call(make(numerics=Numerics(low)), train=False)[0] for low in (lowering, XLA)
+        call(make(computation=Computation(low)), train=False)[0] for low in (lowering, XLA)
     )
     assert_same_tree(actual, expected, 1e-5)
 
@@ -153,7 +155,7 @@ def test_a_whole_net_gives_the_same_under_every_lowering(make, lowering):
 )
 def test_a_whole_net_learns_the_same_under_every_lowering(make, lowering):
     def gradients(lowering):
-        net = make(numerics=Numerics(lowering))
+        net = make(computation=Computation(lowering))
         graph, weights = split_net(net)
 
         def loss(params, x):
@@ -211,7 +213,7 @@ def test_a_bias_under_batch_norm_has_no_gradient_and_everything_else_has():
 
 @pytest.mark.parametrize("make", [regression, pytest.param(detection, marks=pytest.mark.slow)])
 def test_bfloat16_is_for_activations_and_parameters_stay_float32(make):
-    net = make(numerics=Numerics(XLA, dtype="bfloat16"))
+    net = make(computation=Computation(XLA, dtype="bfloat16"))
     _, weights = split_net(net)
     out, stats = call(net, train=True)
     leaves = jax.tree.leaves((weights, stats, out))

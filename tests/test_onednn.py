@@ -18,7 +18,7 @@ from lowerings import CONV3D, FOLDED, NEEDS_ONEDNN, ONEDNN
 from jaxpose import lowering
 from jaxpose.lowering.onednn import convolution, dnnl, library, norm, primitives, products
 from jaxpose.lowering.onednn import lowering as onednn
-from jaxpose.nets.compute import Numerics
+from jaxpose.nets.compute import Computation
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
 from jaxpose.training.loop import Optimisation
@@ -333,7 +333,7 @@ def test_batch_norm_in_bfloat16_is_that_of_float32_within_its_precision():
 @NEEDS_ONEDNN
 def test_the_loss_of_a_step_tells_of_nan_that_relu_hid():
     layer = Layer("c", 4, 8, kernel=(1, 3, 1))
-    graph, weights = split_net(Conv(layer, Numerics(ONEDNN), rngs=nnx.Rngs(0)))
+    graph, weights = split_net(Conv(layer, Computation(ONEDNN), rngs=nnx.Rngs(0)))
 
     def loss(weights, frozen, batch):
         y, stats = run_net(graph, weights, batch["depth"], train=True)
@@ -424,7 +424,7 @@ def test_a_layer_trains_alike_by_onednn_and_by_flax(relu, transposed):
     x = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 6, 5, 4)), jnp.float32)
     left = []
     for how in (ONEDNN, CONV3D):
-        conv = Conv(layer, Numerics(how, bn_momentum=0.9), rngs=nnx.Rngs(0))
+        conv = Conv(layer, Computation(how, bn_momentum=0.9), rngs=nnx.Rngs(0))
         conv.bias[...] = jnp.linspace(-0.2, 0.5, 8)
         for _ in range(2):
             loss, gradients = nnx.value_and_grad(lambda c: (c(x, train=True) ** 3).sum())(conv)

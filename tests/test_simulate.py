@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -603,9 +604,9 @@ def test_a_folder_with_another_simulation_is_refused_and_left_alone(recordings):
 
 
 def test_a_folder_of_a_run_that_was_killed_in_its_first_write_is_taken(tmp_path):
-    (tmp_path / "simulation.json.partial").write_text("{")
+    (tmp_path / ".simulation.json.123.part").write_text("{")
     simulate(tmp_path, infants=1, frames=3, seed=0, size=(160, 120), processes=1, images=False)
-    assert (tmp_path / "README.md").exists() and not list(tmp_path.glob("*.partial"))
+    assert (tmp_path / "README.md").exists() and not list(tmp_path.glob(".*.part"))
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path):
@@ -785,7 +786,7 @@ def fill_up(monkeypatch, place: str, infant: int) -> list[str]:
 
     def open_(file, mode="r", *args, **kwargs):
         path = Path(file) if isinstance(file, str | Path) else Path()
-        name = path.name.removesuffix(".partial")
+        name = re.sub(r"^\.(.*)\.\d+\.part$", r"\1", path.name)
         inside = path.parent.name == existing or not path.parent.name.startswith("pz")
         if "w" not in mode or name != place or not inside:
             return opens(file, mode, *args, **kwargs)
@@ -812,7 +813,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written_and_the_run_goes_on_wi
         assert command.main([*argv, f"--out={out}"]) == 1
     assert stopped == [place]
     assert "No space left on device; make room" in capsys.readouterr().err
-    assert not list(out.rglob("*.partial"))
+    assert not [*out.rglob("*.partial"), *out.rglob("*.part")]
     whole = {path.stem.removeprefix("result_") for path in out.glob("result_*")}
     assert {path.name for path in out.glob("pz*")} == whole
     outside = place in ("simulation.json", "frames.png", "README.md")

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from jaxpose.body.masks import Target
-from jaxpose.nets.compute import Numerics
+from jaxpose.nets.compute import Computation
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
 from jaxpose.training.checkpoints import CheckpointError, Checkpoints
@@ -186,8 +186,8 @@ class Small(nnx.Module):
     """A regression net of two layers, the first with batch norm."""
 
     def __init__(self, rngs):
-        self.hidden = Conv(Layer("hidden", 21, 4), Numerics(), rngs=rngs)
-        self.output = Conv(Layer("output", 4, 20, norm=False, relu=False), Numerics(), rngs=rngs)
+        self.hidden = Conv(Layer("hidden", 21, 4), Computation(), rngs=rngs)
+        self.output = Conv(Layer("output", 4, 20, norm=False, relu=False), Computation(), rngs=rngs)
 
     def __call__(self, depth, maps, *, train: bool):
         x = jnp.concatenate([depth, maps], axis=-1)
@@ -244,12 +244,10 @@ def test_every_clip_counts_once_where_the_last_batch_is_smaller():
     assert sizes == [2, 2, 2]  # one shape, one compilation
 
 
-def test_fill_up_repeats_the_last_clip_of_every_array():
-    batch = {"depth": np.array([[1.0], [2.0]]), "visible": np.array([True, False])}
-    actual = fill_up(batch, 4)
-    np.testing.assert_array_equal(actual["depth"], [[1], [2], [2], [2]])
-    np.testing.assert_array_equal(actual["visible"], [True, False, False, False])
-    assert fill_up(batch, 2) is batch
+def test_fill_up_repeats_the_last_clip():
+    clips = np.array([[1.0], [2.0]])
+    np.testing.assert_array_equal(fill_up(clips, 4), [[1], [2], [2], [2]])
+    assert fill_up(clips, 2) is clips
 
 
 @pytest.mark.parametrize("name", ["a b", "st*r", "q?", "{x,y}", "\u00fcbung", "~x", "%41"])

@@ -7,7 +7,6 @@ without it can train, too.
 import dataclasses
 import hashlib
 import json
-import os
 import warnings
 import zipfile
 import zlib
@@ -19,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from data_pipeline.errors import DataError
 from jaxpose.body.geometry import UNIT_MM
 from jaxpose.body.skeleton import MIRROR
+from jaxpose.files import written_whole
 from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
 
 FORMAT = "jaxpose frames 1"
@@ -148,29 +148,10 @@ def save(frames: Frames, path: Path) -> None:
         )
     header = {"format": FORMAT, "dataset": arrays.pop("dataset"), "step": arrays.pop("step")}
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{_beside(path)}{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            np.savez_compressed(
-                file, header=json.dumps(header), depth=depth.astype(np.uint16), **arrays
-            )
-        beside.rename(path)
-    except OSError as error:  # the error of a full disk names no file
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def remove_parts(path: Path) -> None:
-    """Removes temporary files of `path` that killed processes left; its lock must be held."""
-    for part in path.parent.iterdir():
-        if part.name.startswith(_beside(path)) and part.suffix == ".part":
-            part.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> str:
-    """Returns the beginning of the names of temporary files of `save`."""
-    return f".{path.name}."
+    with written_whole(path) as beside, open(beside, "wb") as file:
+        np.savez_compressed(
+            file, header=json.dumps(header), depth=depth.astype(np.uint16), **arrays
+        )
 
 
 def load(path: Path) -> Frames:

@@ -11,7 +11,7 @@ import numpy as np
 from data_pipeline.errors import DataError
 from data_pipeline.simulated.parameters import DEFAULT
 from data_pipeline.simulated.picture import contact_sheet
-from data_pipeline.simulated.writing import write_whole
+from jaxpose.files import remove_parts, write_text, written_whole
 
 NOTE, README, PICTURE = "simulation.json", "README.md", "frames.png"
 
@@ -82,11 +82,11 @@ def claim(out: Path, settings: dict, infants: int) -> None:
                 "; ask for all of them, or name another folder with --out"
             )
         return
-    begun = note.with_name(note.name + ".partial")  # of a run that was killed while it wrote
-    if out.exists() and any(path != begun for path in out.iterdir()):
-        raise DataError(f"{out} holds something else; name an empty or a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(note, (json.dumps(settings, indent=1) + "\n").encode())
+    remove_parts(note)
+    if any(out.iterdir()):
+        raise DataError(f"{out} holds something else; name an empty or a new folder with --out")
+    write_text(note, json.dumps(settings, indent=1) + "\n")
 
 
 def _differences(existing, expected, name: str = "") -> list[str]:
@@ -109,7 +109,8 @@ def describe(out: Path, settings: dict, infants: int) -> None:
     """Writes the folder's README, and a picture of the first infants where there are images."""
     picture, options, changed = "", "", ""
     if settings["images"]:
-        write_whole(out / PICTURE, contact_sheet(out))
+        with written_whole(out / PICTURE) as beside:
+            beside.write_bytes(contact_sheet(out))
         picture = PICTURE_TEXT
     else:
         options = " --sheets_only"
@@ -123,4 +124,4 @@ def describe(out: Path, settings: dict, infants: int) -> None:
         height=height, options=options, picture=picture, changed=changed,
         versions=", ".join(f"{name} {module.__version__}" for name, module in versions.items()),
     )  # fmt: skip
-    write_whole(out / README, text.encode())
+    write_text(out / README, text)

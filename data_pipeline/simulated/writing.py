@@ -22,6 +22,7 @@ from data_pipeline.simulated import annotation
 from data_pipeline.simulated.parameters import Parameters
 from data_pipeline.simulated.recording import Recording
 from jaxpose.body.skeleton import JOINTS
+from jaxpose.files import write_text
 
 
 def sheet_path(out: Path, infant: int) -> Path:
@@ -52,7 +53,7 @@ def write_recording(
         recording = Recording(seed, infant, size, frames, parameters)
         sheet = _write_frames(recording, partial, images, tick)
         partial.rename(folder)
-        write_whole(sheet_path(out, infant), sheet.encode())
+        write_text(sheet_path(out, infant), sheet)
     except BaseException as error:
         # For example a full disk: delete an incomplete recording, and a folder without a sheet.
         shutil.rmtree(partial, ignore_errors=True)
@@ -93,17 +94,6 @@ def _write_frames(
     (folder / "camera.json").write_text(json.dumps(recording.camera.intrinsics(), indent=1) + "\n")
     (folder / "scene.xml").write_text(recording.scene.xml)
     return "\n".join(rows) + "\n"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file under another name and renames it, so that it never exists in part."""
-    beside = path.with_name(path.name + ".partial")
-    try:
-        beside.write_bytes(data)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    beside.rename(path)
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:

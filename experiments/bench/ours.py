@@ -1,7 +1,6 @@
 """A case -> its JAX call, compiled ahead of time, with its inputs on the device."""
 
 import dataclasses
-import os
 import time
 
 import jax
@@ -18,8 +17,9 @@ from jaxpose.body import geometry
 from jaxpose.cost.timing import POOL
 from jaxpose.decoding import linking
 from jaxpose.decoding.peaks import Decoding
+from jaxpose.files import written_whole
 from jaxpose.lowering import lowering_named
-from jaxpose.nets.compute import Numerics, apply_folded, fold_net
+from jaxpose.nets.compute import Computation, apply_folded, fold_net
 from jaxpose.nets.modules import ConvNet
 from jaxpose.training import losses
 from jaxpose.training.step import initial_state, make_step, run_net, split_net
@@ -52,23 +52,23 @@ class Ours:
 
     # ---- nets ----
 
-    def net(self, net: str, variant: str, numerics: Numerics):
+    def net(self, net: str, variant: str, computation: Computation):
         """Creates a net that is to be trained; returns its graph and its weights."""
         description = net_of(net, variant, self.size.width)
-        module = ConvNet(description, numerics=numerics, rngs=nnx.Rngs(0))
+        module = ConvNet(description, computation=computation, rngs=nnx.Rngs(0))
         module.set_weights(draw(description.layers))
         return split_net(module)
 
-    def forward(self, net: str, variant: str, numerics: Numerics):
+    def forward(self, net: str, variant: str, computation: Computation):
         """Returns the function (weights, *inputs) -> maps of a net in prediction, and its weights.
 
         Batch norms are folded.
         """
         description = net_of(net, variant, self.size.width)
-        weights = fold_net(draw(description.layers), numerics.bn_epsilon)
+        weights = fold_net(draw(description.layers), computation.bn_epsilon)
 
         def forward(weights, *inputs):
-            return apply_folded(description, weights, numerics, *inputs)
+            return apply_folded(description, weights, computation, *inputs)
 
         return forward, jax.tree.map(jnp.asarray, weights)
 
@@ -83,11 +83,13 @@ class Ours:
             ]
         return self.pools[key]
 
-    def numerics(self, case: Case) -> Numerics:
+    def computation(self, case: Case) -> Computation:
         """Returns how the nets of a case are computed."""
         dtype = "bfloat16" if case.dtype == "bfloat16" else "float32"
         config = self.size.config
-        return Numerics(lowering_named(case.lowering), dtype, config.bn_momentum, config.bn_epsilon)
+        return Computation(
+            lowering_named(case.lowering), dtype, config.bn_momentum, config.bn_epsilon
+        )
 
     def prepare(self, case: Case) -> Prepared:
         """Compiles a case and compares its first result with the reference.
@@ -100,7 +102,7 @@ class Ours:
         self.write_reference(case)
         if case.what == "train_step":
             return self.step(case)
-        forward, weights = self.forward(case.net, case.variant, self.numerics(case))
+        forward, weights = self.forward(case.net, case.variant, self.computation(case))
         pool = self.pool(case)
         compiled, facts = compile_ahead(jax.jit(forward), case.dtype, weights, *pool[0])
         output = np.asarray(compiled(weights, *pool[0]), np.float32)
@@ -128,7 +130,7 @@ class Ours:
 
     def step(self, case: Case) -> Prepared:
         """Compiles a training step; every call starts from the state that the last one returned."""
-        graph, weights = self.net(case.net, case.variant, self.numerics(case))
+        graph, weights = self.net(case.net, case.variant, self.computation(case))
         transform = self.optimiser(case)
         names = NEEDS[case.net, case.what]
         pool = [dict(zip(names, arrays, strict=True)) for arrays in self.pool(case)]
@@ -155,9 +157,11 @@ class Ours:
         path = self.reference.path(case)
         if path.exists():
             return
-        numerics = self.numerics(dataclasses.replace(case, lowering="conv3d", dtype="float32"))
+        computation = self.computation(
+            dataclasses.replace(case, lowering="conv3d", dtype="float32")
+        )
         train = case.what == "train_step"
-        graph, weights = self.net(case.net, case.variant, numerics)
+        graph, weights = self.net(case.net, case.variant, computation)
         names = NEEDS[case.net, case.what]
         batch = inputs(names, case.batch if train else 1, self.size.clip, 1)[0]
         with jax.default_matmul_precision("highest"):
@@ -167,10 +171,8 @@ class Ours:
             else:
                 run = jax.jit(run_net, static_argnums=0, static_argnames="train")
                 result = np.asarray(run(graph, weights, *batch.values(), train=False)[0])
-        # Renamed when complete: a process that is killed meanwhile leaves no reference.
-        part = path.with_name(f"part-{path.name}")
-        np.save(part, result)
-        os.replace(part, path)
+        with written_whole(path) as beside, open(beside, "wb") as file:
+            np.save(file, result)
 
     # ---- both nets, decoding, input ----
 
@@ -201,9 +203,9 @@ class Ours:
         `forward` turns depth on the device into maps on the device, `clip_to_pose` depth on the
         host into poses on the host.
         """
-        numerics = self.numerics(case)
-        detect, detector = self.forward("detection", "", numerics)
-        regress, regressor = self.forward("regression", case.variant, numerics)
+        computation = self.computation(case)
+        detect, detector = self.forward("detection", "", computation)
+        regress, regressor = self.forward("regression", case.variant, computation)
 
         def forward(detector, regressor, depth):
             return regress(regressor, depth, jax.nn.sigmoid(detect(detector, depth)))

@@ -19,9 +19,9 @@ from experiments.bench import plots, render
 from experiments.bench.cases import Case
 from experiments.bench.report import SCHEMA, compared
 from experiments.config import ConfigError
-from experiments.rundir import write_json, write_text
 from jaxpose.cost.ratios import P90_CALLS, P95_CALLS
 from jaxpose.cost.timing import Visit
+from jaxpose.files import write_json, write_text
 
 MEMORY = ("prepared_mb", "process_mb")
 """Columns of schema 1 that are left out: memory of processes that had run other cases before."""

@@ -80,15 +80,15 @@ def channels_second(array: np.ndarray) -> torch.Tensor:
 class Net(nn.Module):
     """The detection or the regression net, from the same layers and weights as ours."""
 
-    def __init__(self, net: str, variant: str, width: float, numerics, *, folded: bool):
-        """Creates the layers. `numerics` has `bn_momentum` and `bn_epsilon` as in `Numerics`."""
+    def __init__(self, net: str, variant: str, width: float, computation, *, folded: bool):
+        """Creates the layers; `computation` is a `Computation`, whose lowering has no meaning."""
         super().__init__()
         self.net = net_of(net, variant, width)
         weights = draw(self.net.layers)
         # PyTorch forbids dots in names of modules; ours have slashes.
         self.convs = nn.ModuleDict(
             {
-                layer.name: conv(layer, weights[layer.name], numerics, folded)
+                layer.name: conv(layer, weights[layer.name], computation, folded)
                 for layer in self.net.layers
             }
         )
@@ -103,9 +103,9 @@ def concatenate(parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(parts, 1)
 
 
-def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequential:
+def conv(layer: Layer, weights: LayerWeights, computation, folded: bool) -> nn.Sequential:
     """Creates one layer: the convolution, and batch norm and ReLU where they follow."""
-    kernel, bias = fold(weights, numerics.bn_epsilon) if folded else weights[:2]
+    kernel, bias = fold(weights, computation.bn_epsilon) if folded else weights[:2]
     padding = [k // 2 if s == 1 else 0 for k, s in zip(layer.kernel, layer.stride, strict=True)]
     if layer.transposed:
         module = nn.ConvTranspose3d(layer.cin, layer.cout, layer.kernel, layer.stride)
@@ -126,7 +126,7 @@ def conv(layer: Layer, weights: LayerWeights, numerics, folded: bool) -> nn.Sequ
     modules = [module]
     if layer.norm and not folded:
         module.bias.requires_grad_(False)  # batch norm cancels it; ours is not trained
-        norm = nn.BatchNorm3d(layer.cout, numerics.bn_epsilon, 1 - numerics.bn_momentum)
+        norm = nn.BatchNorm3d(layer.cout, computation.bn_epsilon, 1 - computation.bn_momentum)
         with torch.no_grad():
             norm.weight.copy_(torch.from_numpy(weights.scale))
             norm.bias.copy_(torch.from_numpy(weights.shift))

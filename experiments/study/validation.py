@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipeline.commands import expand, parse_options, run_command
-from experiments.rundir import write_json
 from experiments.study import statistics
+from jaxpose.files import write_json
 
 TRAINING_SD = {"none": 0.0, "moderate": 0.15, "large": 0.5}
 """Standard deviation, over trainings, of the difference of two nets, px of 128x96."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxpose.lowering import LOWERINGS, Lowering, add_bias, convolve, upsample
@@ -17,7 +18,7 @@ from jaxpose.nets.layers import Layer, Net
 
 
 @dataclasses.dataclass(frozen=True)
-class Numerics:
+class Computation:
     """How a net is computed, as opposed to what it is.
 
     Attributes:
@@ -89,7 +90,7 @@ def shift_in_time(x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
 
 def convolve_layer(
     layer: Layer,
-    numerics: Numerics,
+    computation: Computation,
     x: Float[Array, "b t h w ci"],
     kernel: Float[Array, "kt kh kw cig co"],
     bias: Float[Array, "co"] | None,
@@ -103,7 +104,7 @@ def convolve_layer(
     if layer.shift:
         x = shift_in_time(x)
     if layer.transposed:
-        y = upsample(x, kernel, lowering=numerics.lowering)
+        y = upsample(x, kernel, lowering=computation.lowering)
         y = add_bias(y, bias)
         return jax.nn.relu(y) if relu else y
     return convolve(
@@ -113,7 +114,7 @@ def convolve_layer(
         stride=layer.stride,
         groups=layer.groups,
         relu=relu,
-        lowering=numerics.lowering,
+        lowering=computation.lowering,
     )
 
 
@@ -123,7 +124,10 @@ def concatenate(parts: list[Float[Array, "b t h w _"]]) -> Float[Array, "b t h w
 
 
 def apply_folded(
-    net: Net, weights: Mapping[str, Folded], numerics: Numerics, *inputs: Float[Array, "b t h w _"]
+    net: Net,
+    weights: Mapping[str, Folded],
+    computation: Computation,
+    *inputs: Float[Array, "b t h w _"],
 ) -> Float[Array, "b t h w maps"]:
     """Computes the output, in float32, of a net whose batch norms are folded.
 
@@ -131,11 +135,17 @@ def apply_folded(
     net's probabilities.
     """
     layers = {layer.name: layer for layer in net.layers}
-    dtype = jnp.dtype(numerics.dtype)
+    dtype = jnp.dtype(computation.dtype)
 
     def run(name: str, x: Float[Array, "b t h w _"]) -> Float[Array, "b t2 h2 w2 _"]:
         kernel, bias = (jnp.asarray(array, dtype) for array in weights[name])
         layer = layers[name]
-        return convolve_layer(layer, numerics, x.astype(dtype), kernel, bias, relu=layer.relu)
+        return convolve_layer(layer, computation, x.astype(dtype), kernel, bias, relu=layer.relu)
 
     return net.walk(run, concatenate, *inputs).astype(jnp.float32)
+
+
+def fill_up(clips: np.ndarray, size: int) -> np.ndarray:
+    """Repeats the last clip until there are `size`, so that only one shape is compiled."""
+    missing = size - len(clips)
+    return np.concatenate([clips, np.repeat(clips[-1:], missing, axis=0)]) if missing else clips

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxpose.body.skeleton import CONNECTIONS, JOINTS
 from jaxpose.nets import detection, regression
-from jaxpose.nets.compute import LayerWeights, Numerics, concatenate, convolve_layer
+from jaxpose.nets.compute import Computation, LayerWeights, concatenate, convolve_layer
 from jaxpose.nets.factorise import FACTORISATIONS, Factorisation, Variant
 from jaxpose.nets.layers import Layer, Net
 
@@ -27,21 +27,21 @@ class Conv(nnx.Module):
     def __init__(
         self,
         layer: Layer,
-        numerics: Numerics,
+        computation: Computation,
         *,
         rngs: nnx.Rngs,
         init: nnx.Initializer = GLOROT,
     ):
         """Creates the layer's weights; `init` draws the initial kernel."""
-        self.layer, self.numerics = layer, numerics
+        self.layer, self.computation = layer, computation
         self.kernel = nnx.Param(init(rngs.params(), layer.kernel_shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(layer.cout, jnp.float32))
         self.norm = (
             nnx.BatchNorm(
                 layer.cout,
-                momentum=numerics.bn_momentum,
-                epsilon=numerics.bn_epsilon,
-                dtype=jnp.dtype(numerics.dtype),
+                momentum=computation.bn_momentum,
+                epsilon=computation.bn_epsilon,
+                dtype=jnp.dtype(computation.dtype),
                 rngs=rngs,
             )
             if layer.norm
@@ -51,15 +51,15 @@ class Conv(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w ci"], *, train: bool
     ) -> Float[Array, "b t2 h2 w2 co"]:
-        """Computes convolution, batch norm and ReLU in the precision of the numerics.
+        """Computes convolution, batch norm and ReLU in the precision of the computation.
 
         With `train`, batch norm uses the batch's own statistics and updates the running ones.
         """
-        layer, dtype = self.layer, jnp.dtype(self.numerics.dtype)
+        layer, dtype = self.layer, jnp.dtype(self.computation.dtype)
         x, bias = x.astype(dtype), self.bias[...].astype(dtype)
         if self.norm is None:
             return self._convolve(x, bias, relu=layer.relu)
-        if train and self.numerics.lowering.norm_relu:
+        if train and self.computation.lowering.norm_relu:
             return self._norm_relu(self._convolve(x, None))
         # Batch norm subtracts the bias again, so its gradient is rounding noise, which Adam would
         # scale up to full steps.
@@ -69,7 +69,7 @@ class Conv(nnx.Module):
 
     def _convolve(self, x, bias, relu: bool = False) -> Float[Array, "b t2 h2 w2 co"]:
         kernel = self.kernel[...].astype(x.dtype)
-        return convolve_layer(self.layer, self.numerics, x, kernel, bias, relu=relu)
+        return convolve_layer(self.layer, self.computation, x, kernel, bias, relu=relu)
 
     def _norm_relu(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
         """Computes batch norm in training mode and ReLU by the lowering.
@@ -78,7 +78,7 @@ class Conv(nnx.Module):
         bias, which the result does not depend on; only the running mean includes it.
         """
         norm = self.norm
-        y, mean, variance = self.numerics.lowering.norm_relu(
+        y, mean, variance = self.computation.lowering.norm_relu(
             x, norm.scale[...], norm.bias[...], norm.epsilon, self.layer.relu
         )
         mean = mean + jax.lax.stop_gradient(self.bias[...])
@@ -122,7 +122,7 @@ class ConvNet(nnx.Module):
         self,
         net: Net,
         *,
-        numerics: Numerics,
+        computation: Computation,
         rngs: nnx.Rngs,
         init: Mapping[str, nnx.Initializer] = types.MappingProxyType({}),
     ):
@@ -133,7 +133,7 @@ class ConvNet(nnx.Module):
         self.net = net
         self.convs = nnx.Dict(
             {
-                layer.name: Conv(layer, numerics, rngs=rngs, init=init.get(layer.name, GLOROT))
+                layer.name: Conv(layer, computation, rngs=rngs, init=init.get(layer.name, GLOROT))
                 for layer in net.layers
             }
         )
@@ -167,7 +167,7 @@ class DetectionNet(ConvNet):
         width: float = 1.0,
         factorise: Factorisation = FACTORISATIONS["full"],
         output_bias: float = 0.0,
-        numerics: Numerics = Numerics(),  # noqa: B008 (frozen)
+        computation: Computation = Computation(),  # noqa: B008 (frozen)
         rngs: nnx.Rngs,
     ):
         """Creates the weights. `output_bias` is the initial log-odds of every pixel.
@@ -183,7 +183,7 @@ class DetectionNet(ConvNet):
             return jnp.concatenate([joints, connections], axis=-1)
 
         net = detection.net(width, factorise)
-        super().__init__(net, numerics=numerics, rngs=rngs, init={"out": heads})
+        super().__init__(net, computation=computation, rngs=rngs, init={"out": heads})
         bias = self.convs["out"].bias
         bias[...] = jnp.full_like(bias[...], output_bias)
 
@@ -203,13 +203,15 @@ class RegressionNet(ConvNet):
         *,
         width: float = 1.0,
         zero_output: bool = False,
-        numerics: Numerics = Numerics(),  # noqa: B008 (frozen)
+        computation: Computation = Computation(),  # noqa: B008 (frozen)
         rngs: nnx.Rngs,
     ):
         """Creates the weights. With `zero_output`, the first maps are 0 rather than noise, which
         the first steps would have to unlearn."""
         init = {"output": nnx.initializers.zeros} if zero_output else {}
-        super().__init__(regression.net(variant, width), numerics=numerics, rngs=rngs, init=init)
+        super().__init__(
+            regression.net(variant, width), computation=computation, rngs=rngs, init=init
+        )
 
     def __call__(
         self,

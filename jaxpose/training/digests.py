@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxpose.files import write_text
+
 NAME = "sha256.json"
 """File in a checkpoint's folder: path of each other file in it -> its SHA-256."""
 
@@ -16,9 +18,7 @@ def write(folder: Path) -> None:
     """Writes the digests of all files in a folder, whole or not at all."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     digests = {str(path.relative_to(folder)): _sha256(path) for path in files}
-    beside = folder / f"{NAME}.part"
-    beside.write_text(json.dumps(digests))
-    beside.rename(folder / NAME)
+    write_text(folder / NAME, json.dumps(digests))
 
 
 def problem(folder: Path) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+from jaxpose.nets.compute import fill_up
 from jaxpose.training.checkpoints import Checkpoints
 from jaxpose.training.step import (
     Batch,
@@ -200,15 +201,8 @@ def mean_over_clips(score, weights: Weights, frozen, batches: Iterator[Batch]) -
     for batch in batches:
         count = len(batch["depth"])
         size = max(size, count)
-        scores = score(weights, frozen, fill_up(batch, size))
+        filled = {name: fill_up(array, size) for name, array in batch.items()}
+        scores = score(weights, frozen, filled)
         values.append({name: np.asarray(value)[:count] for name, value in scores.items()})
     joined = {name: np.concatenate([v[name] for v in values]) for name in values[0]}
     return {name: float(np.mean(value, dtype=np.float64)) for name, value in joined.items()}
-
-
-def fill_up(batch: Batch, size: int) -> Batch:
-    """Repeats the last clip until a batch has `size` clips."""
-    missing = size - len(batch["depth"])
-    if not missing:
-        return batch
-    return {k: np.concatenate([v, np.repeat(v[-1:], missing, axis=0)]) for k, v in batch.items()}
