@@ -1,42 +1,40 @@
-"""Checks, times and trains on a GPU machine in under eight minutes.
+"""Checks, times and trains on a GPU machine in about twelve minutes.
 
     python -m experiments.gpu --data=utd.npz        # a file written by `data_pipeline.prepare`
 
     check    every lowering against JAX's own 3-D convolution, values and gradients
-    bench    variants x lowerings x precisions, batch 1 and 16, and training steps
+    bench    variants x precisions, batch 1 and 16, and training steps
     train    a few hundred steps of both nets from the prepared file
 
-`bench` and `train` are separate processes with time limits. All results are in --out. The command
-needs JAX for the GPU and no TensorFlow. --device=cpu does the same at tiny size, as a test.
+`bench` and `train` are separate processes with time limits; --parts selects some of the three. XLA
+needs 5 to 60 s to compile one net for a GPU, so the first process of the benchmark takes most of
+its time; the others find its programs in a cache. A benchmark that reaches its limit leaves the
+results of the processes that it finished. All results are in --out. The command needs JAX for the
+GPU and no TensorFlow. --device=cpu does the same at tiny size, as a test.
 """
 
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.examples.frames import Frames, load
+from experiments import lowering_check
 from experiments.config import ConfigError
 from experiments.rundir import claim
 from jaxpose.files import write_json
-from jaxpose.lowering import LOWERINGS, Lowering, convolve, upsample
 
-BENCH_S, TRAIN_S = 240, 150
-"""Time limits of the two long parts, in seconds."""
-EQUAL = 1e-5
-"""Largest relative deviation of float32 sums in another order."""
-KERNELS = ((3, 3, 3), (1, 3, 1), (1, 1, 3), (3, 1, 1), (1, 3, 3), (1, 1, 1))
-"""Extents (t, y, x) of the kernels that are checked."""
+PARTS = ("check", "bench", "train")
+BENCH_S, TRAIN_S, STOP_S = 500, 120, 20
+"""Time limits of the two long parts, and of their end after they were interrupted, in seconds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,76 +47,12 @@ class Options:
     """Folder for all results."""
     device: Literal["gpu", "cpu"] = "gpu"
     """cpu: the same at tiny size."""
+    parts: str = ",".join(PARTS)
+    """What to do, separated by commas."""
     steps: int = 300
     """Training steps of each net."""
     dirty: bool = False
     """Time although files differ from the commit; the result is marked."""
-
-
-# ---- check ----
-
-
-def check(lowering: str) -> dict[str, float]:
-    """Compares a lowering with JAX's own 3-D convolution, with all products in IEEE float32.
-
-    Returns, by kernel, the largest deviation of the output and of both gradients, as a share of the
-    largest value.
-    """
-    rng = np.random.default_rng(0)
-
-    def draw(*shape: int) -> jax.Array:
-        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
-
-    def strided(x, kernel, lowering):
-        return convolve(x, kernel, stride=(1, 2, 2), lowering=lowering)
-
-    def depthwise(x, kernel, lowering):
-        return convolve(x, kernel, groups=16, lowering=lowering)
-
-    measured = {}
-    with jax.default_matmul_precision("highest"):
-        for kernel in KERNELS:
-            x, weights = draw(2, 3, 12, 20, 16), draw(*kernel, 16, 24)
-            name = "x".join(map(str, kernel))
-            measured[name] = deviation(convolve, x, weights, LOWERINGS[lowering])
-        for name, function, x_shape, kernel_shape in (
-            ("1x2x2 strided", strided, (2, 3, 12, 20, 16), (1, 2, 2, 16, 24)),
-            ("1x2x2 transposed", upsample, (2, 3, 6, 10, 16), (1, 2, 2, 16, 24)),
-            ("3x3x3 depthwise", depthwise, (2, 3, 12, 20, 16), (3, 3, 3, 1, 16)),
-        ):
-            x, weights = draw(*x_shape), draw(*kernel_shape)
-            measured[name] = deviation(function, x, weights, LOWERINGS[lowering])
-    return measured
-
-
-def deviation(function: Callable, x: jax.Array, kernel: jax.Array, lowering: Lowering) -> float:
-    """Returns the largest deviation of a lowering from conv3d, in the output and both gradients."""
-
-    def outputs(lowering: Lowering) -> list[jax.Array]:
-        """Computes the output and both gradients."""
-
-        def loss(x, kernel):
-            return jnp.sum(jnp.sin(function(x, kernel, lowering=lowering)))
-
-        value = jax.jit(lambda x, kernel: function(x, kernel, lowering=lowering))(x, kernel)
-        return [value, *jax.jit(jax.grad(loss, argnums=(0, 1)))(x, kernel)]
-
-    pairs = zip(outputs(lowering), outputs(LOWERINGS["conv3d"]), strict=True)
-    return float(max(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)) for a, b in pairs))
-
-
-def check_all() -> dict[str, dict]:
-    """Checks every lowering; the result of one that cannot be used is the reason, under `error`."""
-    checked = {}
-    for lowering in LOWERINGS:
-        try:
-            checked[lowering] = check(lowering)
-        except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:
-            checked[lowering] = {"error": str(error).splitlines()[0]}
-    return checked
-
-
-# ---- the other parts ----
 
 
 def bench_command(options: Options, out: Path) -> list[str]:
@@ -126,8 +60,9 @@ def bench_command(options: Options, out: Path) -> list[str]:
     command = ["experiments.bench", f"--device={options.device}", f"--out={out}"]
     command += ["--dirty"] * options.dirty
     if options.device == "gpu":
-        command += ["--size=paper", "--batches=1,16", "--precisions=float32,tf32,bfloat16"]
-        return [*command, "--variants=asy,full,thin", f"--minutes={0.6 * BENCH_S / 60:.1f}"]
+        command += ["--size=paper", "--batches=1,16", "--precisions=float32,bfloat16"]
+        command += ["--nets=detection,regression", "--lowerings=conv3d"]
+        return [*command, "--variants=asy,full,thin", f"--minutes={0.9 * BENCH_S / 60:.1f}"]
     command += ["--size=tiny", "--protocol=smoke", "--batches=1", "--precisions=float32"]
     return [*command, "--variants=asy", "--whats=forward", "--lowerings=folded"]
 
@@ -145,23 +80,35 @@ def train_command(options: Options, out: Path, frames: Frames) -> list[str]:
     return [*command, "--width=0.0625"]
 
 
-def part(name: str, command: list[str], limit_s: float) -> dict:
-    """Runs a command in another process, for at most `limit_s` seconds.
+def part(name: str, command: list[str], limit_s: float, cache: Path) -> dict:
+    """Runs a command in another process; after `limit_s` seconds it is interrupted.
 
-    Returns its `seconds`, and the JSON of its last line (`result`) or the failure (`error`).
+    `cache` is the folder of compiled programs. Returns the `seconds`, and the JSON of the last line
+    (`result`) or the failure (`error`).
     """
     print(f"{name}: {' '.join(command)}", file=sys.stderr)
     began = time.perf_counter()
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", *command], stdout=-1, text=True, timeout=limit_s
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"took longer than {limit_s:.0f} s", "seconds": limit_s}
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache.absolute()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # a benchmark then writes what it finished
+            try:
+                process.communicate(timeout=STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return {"error": f"took longer than {limit_s:.0f} s", "seconds": limit_s}
     seconds = round(time.perf_counter() - began, 1)
-    if done.returncode:
-        return {"error": f"ended with code {done.returncode}", "seconds": seconds}
-    return {"seconds": seconds, "result": json.loads(done.stdout.splitlines()[-1])}
+    if process.returncode:
+        return {"error": f"ended with code {process.returncode}", "seconds": seconds}
+    return {"seconds": seconds, "result": json.loads(printed.splitlines()[-1])}
 
 
 def work(options: Options) -> dict:
@@ -183,27 +130,39 @@ def work(options: Options) -> dict:
             "it, or pass --device=cpu"
         ) from None
     del os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"]
+    parts = [name.strip() for name in options.parts.split(",")]
+    if unknown := [name for name in parts if name not in PARTS]:
+        raise ConfigError(
+            f"--parts={options.parts}: unknown part {unknown[0]!r}; one or more of: "
+            f"{', '.join(PARTS)}"
+        )
     if options.steps < 1:
         raise ConfigError(f"--steps={options.steps}: expected 1 or more")
     frames = load(expand(options.data))  # a missing file is reported before anything is timed
     out = expand(options.out)
     claim(out, 50_000_000)
-    result = {"device": device.device_kind, "jax": jax.__version__, "lowerings": check_all()}
-    write_json(out / "gpu.json", result)
-    result["bench"] = part("bench", bench_command(options, out), BENCH_S)
-    write_json(out / "gpu.json", result)
-    result["train"] = part("train", train_command(options, out, frames), TRAIN_S)
-    result["seconds"] = round(time.perf_counter() - began, 1)
-    write_json(out / "gpu.json", result)
+    result = {"device": device.device_kind, "jax": jax.__version__}
+    work_of = {
+        "check": lowering_check.check_all,
+        "bench": lambda: part("bench", bench_command(options, out), BENCH_S, out / "cache"),
+        "train": lambda: part("train", train_command(options, out, frames), TRAIN_S, out / "cache"),
+    }
+    for name in PARTS:
+        if name in parts:
+            result[name] = work_of[name]()
+            result["seconds"] = round(time.perf_counter() - began, 1)
+            write_json(out / "gpu.json", result)
     return result
 
 
 def failures(result: dict) -> list[str]:
     """Lists the parts that failed, and the kernels for which a lowering deviates."""
-    failed = [name for name in ("bench", "train") if "error" in result[name]]
-    for lowering, checked in result["lowerings"].items():
+    failed = [name for name in ("bench", "train") if "error" in result.get(name, {})]
+    for lowering, checked in result.get("check", {}).items():
         # A text is the reason why a lowering cannot be used, such as oneDNN on a GPU.
-        off = [k for k, v in checked.items() if not isinstance(v, str) and not v < EQUAL]
+        off = [
+            k for k, v in checked.items() if not isinstance(v, str) and not v < lowering_check.EQUAL
+        ]
         failed += [f"{lowering} {kernel} deviates by {checked[kernel]:.2g}" for kernel in off]
     return failed
 

@@ -6,11 +6,11 @@ import pytest
 from test_resume import made_up
 
 from data_pipeline.examples.frames import save
-from experiments import gpu
+from experiments import gpu, lowering_check
 
 
 def test_folding_passes_the_check_for_gpus():
-    measured = gpu.check("folded")
+    measured = lowering_check.check("folded")
     assert set(measured) >= {"3x3x3", "1x2x2 strided", "1x2x2 transposed", "3x3x3 depthwise"}
     assert max(measured.values()) < 1e-5
 
@@ -19,10 +19,10 @@ def test_it_times_and_trains_in_processes_of_their_own_and_writes_their_results(
     tmp_path, monkeypatch, capsys
 ):
     save(made_up(), tmp_path / "frames.npz")
-    monkeypatch.setattr(gpu, "check", lambda lowering: {"3x3x3": 0.0})
+    monkeypatch.setattr(lowering_check, "check", lambda lowering: {"3x3x3": 0.0})
     commands = []
 
-    def part(name, command, limit_s):
+    def part(name, command, limit_s, cache):
         commands.append(command)
         return {"seconds": 1.0, "result": {}}
 
@@ -33,7 +33,13 @@ def test_it_times_and_trains_in_processes_of_their_own_and_writes_their_results(
     assert "--regression.epochs=3" in commands[1]
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed == json.loads((tmp_path / "out" / "gpu.json").read_text())
-    assert gpu.BENCH_S + gpu.TRAIN_S < 7 * 60
+    assert list(printed) == ["device", "jax", "check", "seconds", "bench", "train"]
+    assert gpu.main([*options, "--parts=check"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["device", "jax", "check", "seconds"]
+    assert len(commands) == 2
+    assert gpu.main([*options, "--parts=check,fly"]) == 2
+    assert "unknown part 'fly'; one or more of: check, bench, train" in capsys.readouterr().err
+    assert gpu.BENCH_S + gpu.TRAIN_S + 2 * gpu.STOP_S < 12 * 60
 
 
 @pytest.mark.slow
@@ -47,7 +53,7 @@ def test_the_whole_script_works_at_tiny_size(tmp_path, capsys):
 
 def test_a_lowering_that_deviates_ends_with_an_error(tmp_path, monkeypatch, capsys):
     save(made_up(), tmp_path / "frames.npz")
-    monkeypatch.setattr(gpu, "check", lambda lowering: {"3x3x3": 2e-5, "1x1x1": 1e-7})
+    monkeypatch.setattr(lowering_check, "check", lambda lowering: {"3x3x3": 2e-5, "1x1x1": 1e-7})
     monkeypatch.setattr(gpu, "part", lambda *a: {"seconds": 1.0, "result": {}})
     options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
     assert gpu.main(options) == 1
@@ -55,9 +61,10 @@ def test_a_lowering_that_deviates_ends_with_an_error(tmp_path, monkeypatch, caps
     assert "folded 3x3x3 deviates by 2e-05" in error and "1x1x1" not in error
 
 
-def test_a_part_that_fails_or_takes_too_long_is_noted():
-    assert gpu.part("a", ["json.tool", "/nowhere"], 20)["error"].startswith("ended with code")
-    assert "took longer than" in gpu.part("b", ["experiments.account"], 0.01)["error"]
+def test_a_part_that_fails_or_takes_too_long_is_noted(tmp_path):
+    failed = gpu.part("a", ["json.tool", "/nowhere"], 20, tmp_path)
+    assert failed["error"].startswith("ended with code")
+    assert "took longer than" in gpu.part("b", ["http.server", "0"], 0.5, tmp_path)["error"]
 
 
 @pytest.mark.parametrize(
