@@ -2,10 +2,10 @@
 
     python -m data_pipeline.check DIR
 
-The table goes to stderr. The last line of stdout is one JSON object with `infants`, `problems` and
-`remarks`. A problem stops every import, `prepare` and a run included (exit code 1). A remark does
-not, but a person should look at it: joints outside the image, right and left that look exchanged,
-8-bit images. The rules are those of `data_pipeline.babypose.rules`.
+The command writes a table to stderr. The last line of stdout is one JSON object with `infants`,
+`problems` and `remarks`. A problem prevents every import, also by `prepare` or a run (exit code 1).
+A remark does not, but a person should look at it: joints outside the image, right and left that
+look exchanged, 8-bit images. The rules are those of `data_pipeline.babypose.rules`.
 """
 
 import dataclasses
@@ -65,12 +65,12 @@ class Report:
 
     @property
     def problems(self) -> list[Problem]:
-        """What stops an import."""
+        """The problems, each of which prevents an import."""
         return self.findings.problems
 
     @property
     def remarks(self) -> list[Problem]:
-        """What a person should look at."""
+        """The remarks, which a person should look at."""
         return self.findings.remarks
 
     def as_json(self) -> dict:
@@ -152,11 +152,11 @@ def table(report: Report) -> str:
 class Options:
     """Reads a babyPose folder and lists its problems by file and row.
 
-    Exit code: 0 = the folder can be used, 1 = it has problems, 2 = no such folder. The last line of
-    stdout is one JSON object: {infants, problems, remarks}."""
+    The exit code is 0 if the folder can be used, 1 if it has problems, and 2 if it does not exist.
+    The last line of stdout is one JSON object: {infants, problems, remarks}."""
 
     dir: tyro.conf.Positional[str]
-    """Folder with result_pz<ID>.csv (or .xlsx) and pz<ID>/<n>_16bit.png."""
+    """Folder with sheets result_pz<ID>.csv or .xlsx and images pz<ID>/<n>_16bit.png."""
 
 
 def run(options: Options) -> int:

@@ -36,3 +36,9 @@ DATASETS = {
         0.0, 200.0, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", _ORDERS, True
     ),
 }
+
+
+def builders_help() -> str:
+    """Returns the help of an option that selects a configuration of a data set."""
+    listed = "; ".join(f"{name}: {' or '.join(d.configs)}" for name, d in DATASETS.items())
+    return f"Configuration of the data set. {listed}. None: the first one."

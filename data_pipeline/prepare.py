@@ -1,4 +1,4 @@
-"""A data set's own files -> one file of frames on the net's grid, to train from without TensorFlow.
+"""A data set's own files -> one file of frames on the nets' grid, to train without TensorFlow.
 
     python -m data_pipeline.prepare --dataset=utd_mhad --data_dir=DIR --out=utd.npz
     python -m experiments.run --dataset=utd_mhad --data_dir=utd.npz
@@ -11,9 +11,12 @@ import dataclasses
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from data_pipeline.commands import expand, parse_options, run_command
-from data_pipeline.datasets import DATASETS
+from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import grid_of, save
 from data_pipeline.load import fingerprint, read
@@ -50,19 +53,17 @@ def prepare(
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Writes a data set on the nets' grid to one file, from which nets are trained without its own
-    files."""
+    """Writes a data set on the nets' grid to one file. `experiments.run --data_dir=FILE.npz` trains
+    from this file without the data set's own files."""
 
-    dataset: str
-    """simulated, utd_mhad, babypose."""
+    dataset: Annotated[str, arg(help=f"Data set: {', '.join(DATASETS)}.")]
     data_dir: str
     """Folder with the data set's own files."""
     out: str
-    """File to write, a name in .npz."""
+    """File to write, FILE.npz."""
     grid: str = "64x48"
-    """Columns x rows."""
-    builder: str | None = None
-    """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad)."""
+    """Columns and rows of the nets' input, such as 64x48."""
+    builder: Annotated[str | None, arg(help=builders_help())] = None
 
 
 def run(options: Options) -> dict:

@@ -3,16 +3,18 @@
     python -m data_pipeline.simulate --infants=16 --frames=100 --seed=0 --size=320,240 --out=DIR
 
 Infant k depends on the seed and on k alone, so more infants can be added later with the same
-command, and a run that was killed goes on where it stopped.
+command, and the same command continues a run that was stopped.
 """
 
 import dataclasses
 import sys
 import time
-from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
+from tyro.conf import arg
 
 from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.errors import DataError
@@ -23,11 +25,11 @@ from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_paramet
 from data_pipeline.simulated.workers import spread
 from data_pipeline.simulated.writing import sheet_path, write_recording
 
-MOST_WIDTH = 640
-"""Of an image, px: what the sensor's matching window was made for."""
+LEAST_WIDTH, MOST_WIDTH = 160, 640
+"""Widths of an image, px. The largest is the one that the sensor's matching window is meant for."""
 
 VERSION = 4
-"""Of what a seed turns into; raised whenever the same command gives other bytes."""
+"""Version of the simulation. Raise it when the same command writes other bytes."""
 
 
 def simulate(
@@ -43,12 +45,12 @@ def simulate(
 ) -> None:
     """Writes `infants` recordings of `frames` annotated frames of `size` (width, height) to `out`.
 
-    Infants that are already there, whole and from the same settings, are kept. `processes` is the
-    number of cores by default; it does not change a byte. Without `images`, sheets and truth are
-    the same as with them, at a twentieth of the time.
+    Complete infants of the same settings that `out` already contains are not simulated again.
+    `processes` is one per core by default; it does not change the result. Without `images`, sheets
+    and truth are the same, and take a twentieth of the time.
 
     Raises:
-      DataError: a value out of range, or `out` holds something else.
+      DataError: a value is out of range, or `out` contains something else.
     """
     check(infants, frames, seed, size, processes)
     common = {"seed": seed, "size": size, "frames": frames, "images": images}
@@ -75,21 +77,21 @@ def _write(job, tick) -> None:
 
 
 def check(infants: int, frames: int, seed: int, size=(640, 480), processes=None) -> None:
-    """Raises `DataError` for a value out of range."""
-    for name, value, least in (
+    """Raises `DataError` for an option that is out of range."""
+    for option, value, least in (
         ("infants", infants, 1),
         ("frames", frames, CLIP),  # a shorter sheet cannot be used
         ("seed", seed, 0),
-        ("width", size[0], 160),
-        ("height", size[1], 120),
         ("processes", 1 if processes is None else processes, 1),
     ):
         if value < least:
-            raise DataError(f"{name} is {value}; it must be at least {least}")
-    if size[0] > MOST_WIDTH:
-        raise DataError(f"width is {size[0]}; it must be at most {MOST_WIDTH}")
-    if 3 * size[0] != 4 * size[1]:
-        raise DataError(f"size is {size[0]},{size[1]}; the image must be 4:3, such as 640,480")
+            raise DataError(f"--{option}={value}: expected {least} or more")
+    width, height = size
+    if not LEAST_WIDTH <= width <= MOST_WIDTH or 3 * width != 4 * height:
+        raise DataError(
+            f"--size={width},{height}: expected a 4:3 image that is {LEAST_WIDTH} to {MOST_WIDTH} "
+            "px wide, such as 640,480"
+        )
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -102,24 +104,30 @@ def _size(text: str) -> tuple[int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Simulates depth video of infants, in the layout of the babyPose data set."""
+    """Simulates depth video of infants, in the layout of the babyPose data set. The same command
+    continues a simulation that was stopped."""
 
     out: str
-    """Folder to create, or to complete."""
+    """Folder to write, which is new, empty, or contains a part of the same simulation."""
     infants: int = 16
     """Number of recordings, one infant each."""
     frames: int = 1000
     """Annotated frames per infant, 1/6 s apart."""
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of all random numbers."""
     size: str = "640,480"
-    """WIDTH,HEIGHT of an image, px."""
+    """Width and height of an image, px."""
     processes: int | None = None
     """Number of processes. None: one per core."""
-    parameters: str | None = None
-    """FILE.json with changes of the model (data_pipeline/simulated/parameters.py)."""
+    parameters: Annotated[
+        str | None,
+        arg(
+            help="FILE.json with parameters of the model that differ from the default, such as "
+            '{"movement": {"burst_s": [1, 4]}}. data_pipeline/simulated/parameters.py lists them.'
+        ),
+    ] = None
     sheets_only: bool = False
-    """No images: the same sheets, 20 times faster."""
+    """Write the same sheets without images, which is 20 times faster."""
 
 
 def run(options: Options) -> dict | int:
@@ -138,7 +146,7 @@ def run(options: Options) -> dict | int:
             parameters=parameters,
             images=not options.sheets_only,
         )
-    except futures.process.BrokenProcessPool:
+    except BrokenProcessPool:
         print("error: a process was killed (memory?); the same command goes on", file=sys.stderr)
         return 1
     summary = {"infants": options.infants, "frames": options.infants * options.frames}

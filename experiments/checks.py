@@ -1,11 +1,12 @@
-"""Values of a configuration that no run can use -> `ConfigError`, before any work."""
+"""A configuration -> `ConfigError` for values that no run can use, before any work."""
 
 import math
 from pathlib import Path
 
 from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.frames import grid_of
-from experiments.config import SEEDS, Config, ConfigError, Machine, Place, Recipe
+from experiments.config import Config, ConfigError, Machine, Place
+from experiments.recipe import SEEDS, Recipe
 from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
@@ -15,7 +16,11 @@ STAGES = ("detection", "regression")
 
 
 def check(config: Config) -> None:
-    """Raises `ConfigError` for values that no run can use."""
+    """Checks all options of a run.
+
+    Raises:
+      ConfigError: a value that no run can use. This holds for the other functions here, too.
+    """
     check_names(config)
     check_grid(config.recipe.grid)
     check_numbers(config.recipe)
@@ -25,6 +30,7 @@ def check(config: Config) -> None:
 
 
 def check_names(config: Config) -> None:
+    """Checks that everything that an option names exists."""
     recipe = config.recipe
     for option, value, known in (
         ("variant", recipe.variant, VARIANTS),
@@ -49,7 +55,7 @@ def check_names(config: Config) -> None:
 
 
 def check_grid(text: str) -> tuple[int, int]:
-    """ "64x48" -> (48, 64): rows, columns."""
+    """Checks that the nets can use a grid such as "64x48"; returns its rows and columns."""
     rows, cols = grid_of(text)
     if rows % SHRINK or cols % SHRINK:
         raise ConfigError(
@@ -60,11 +66,13 @@ def check_grid(text: str) -> tuple[int, int]:
 
 
 def check_min_score(min_score: float) -> None:
+    """Checks that a perfect peak can reach the score."""
     if not 0 < min_score <= 1:
         raise ConfigError(f"--min_score={min_score:g}: expected more than 0, at most 1")
 
 
 def check_numbers(recipe: Recipe) -> None:
+    """Checks that every number of a recipe lies in its range."""
     detection, regression = recipe.detection, recipe.regression
     for option, value in (
         ("width", recipe.width),
@@ -105,9 +113,10 @@ def check_numbers(recipe: Recipe) -> None:
 
 
 def check_split(recipe: Recipe) -> None:
+    """Checks that ids and folds name each part of the split once."""
     for part, ids in recipe.ids.items():
-        if ids is not None and len(set(ids)) != len(ids):
-            raise ConfigError(f"--{part}_ids names an id twice; expected each once")
+        if repeated := [each for each in ids or () if ids.count(each) > 1]:
+            raise ConfigError(f"--{part}_ids names {repeated[0]} twice; expected each id once")
     folds, fold = recipe.folds, recipe.fold
     if folds is None and fold is None:
         return
@@ -126,6 +135,7 @@ def check_split(recipe: Recipe) -> None:
 
 
 def check_place(place: Place, recipe: Recipe) -> None:
+    """Checks that the run's folder can have its name, and that a data folder is named."""
     name = place.name
     if name is not None and (
         name in ("", ".", "..", "detectors") or Path(name).name != name or name.startswith(".")
@@ -145,6 +155,7 @@ def check_place(place: Place, recipe: Recipe) -> None:
 
 
 def check_machine(machine: Machine, recipe: Recipe) -> None:
+    """Checks that micro-batches divide the batches."""
     for stage in STAGES:
         parts = getattr(machine, f"{stage}_micro_batches")
         batch = recipe.batch_size or getattr(recipe, stage).batch_size

@@ -5,7 +5,8 @@ import dataclasses
 import jax
 
 from data_pipeline.examples import clips
-from experiments.config import Config, ConfigError, Machine, Recipe
+from experiments.config import Config, ConfigError, Machine
+from experiments.recipe import Recipe
 from jaxpose.cost import memory
 from jaxpose.lowering import fastest, lowering_named
 from jaxpose.nets.layers import Net

@@ -3,65 +3,78 @@
     python -m experiments.evaluate runs/simulated-asy-seed0/model.safetensors
     python -m experiments.evaluate MODEL --dataset=babypose --data_dir=DIR [--test_ids=1,2]
 
-If the data is that of the model's training, the infants are tested that the training held out. On
-other data, all infants are tested, or those of --test_ids.
+On the data of the model's training, the infants that the training held out are tested. On other
+data, all infants are tested. --test_ids names others.
 """
 
 import dataclasses
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
 import tyro
+from tyro.conf import arg
 
 import jaxpose
 from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, check_parts, ids_of, named_ids, split_frames
 from experiments import evaluation, machines, table2
 from experiments.checks import check_min_score
-from experiments.config import Config, ConfigError, Place, Recipe
+from experiments.config import Config, ConfigError, Place
 from experiments.data import read_frames
+from experiments.recipe import Recipe
 from jaxpose.files import write_json
-from jaxpose.lowering import fastest, lowering_named
+from jaxpose.lowering import LOWERINGS, fastest, lowering_named
 from jaxpose.model import Model
 from jaxpose.specification import Linking, Maps
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Tests a model; the last line of stdout is the result as JSON."""
+    """Tests a model on a data set. The last line of stdout is the result as JSON.
+
+    On the data of the model's training, the infants that the training held out are tested. On other
+    data, all infants are tested."""
 
     model: tyro.conf.Positional[str]
-    """A model.safetensors."""
-    dataset: str | None = None
-    """simulated, utd_mhad or babypose. None: the data set of the model's training."""
-    data_dir: str | None = None
-    """Folder with the data set's own files, or a file written by `data_pipeline.prepare`."""
+    """Model file, such as runs/simulated-asy-seed0/model.safetensors."""
+    dataset: Annotated[
+        str | None,
+        arg(help=f"Data set: {', '.join(DATASETS)}. None: that of the model's training."),
+    ] = None
+    data_dir: Annotated[
+        str | None,
+        arg(
+            help="Folder with the data set's own files, or a file written by "
+            "`data_pipeline.prepare`. None: data/simulated, for simulated data."
+        ),
+    ] = None
     test_ids: str | None = None
-    """Infants or subjects to test: 1,2,3. None: see above."""
-    builder: str | None = None
-    """Configuration of the data set: row_order (babypose, simulated), every1 (utd_mhad)."""
+    """Ids of the infants or subjects to test, such as 1,2,3. None: as described above."""
+    builder: Annotated[str | None, arg(help=builders_help())] = None
     cache_dir: str = "data/cache"
-    """Folder for data on the grid, which is read from the data set's files only once."""
-    lowering: str = "auto"
-    """How convolutions are computed: auto, conv3d, folded, onednn."""
+    """Folder for frames on the grid, which are read from the data set's files only once."""
+    lowering: Annotated[
+        str, arg(help=f"How convolutions are computed: auto, {', '.join(LOWERINGS)}.")
+    ] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of activations."""
     min_score: float | None = None
-    """Peak below which a joint counts as missing, up to 1. None: the model's."""
+    """Height of a peak below which a joint counts as missing, up to 1. None: the model's."""
     maps: Maps | None = None
-    """Which maps are decoded: regression, combined. None: the model's."""
+    """Maps that are decoded. None: the model's."""
     linking: Linking | None = None
-    """How candidates become limbs: chain, bipartite. None: the model's."""
+    """How joints are linked to limbs. None: the model's."""
     out: str | None = None
-    """File to which the result is written, too: a name in .json."""
+    """File to which the result is also written, FILE.json."""
 
 
 def evaluate(options: Options) -> dict:
-    """Loads the model and the data, and tests the one on the other; returns the result."""
+    """Tests a model on a data set; returns the result."""
     model = load(options)
     digest = model.digest
     model = decoding_as(options, model)

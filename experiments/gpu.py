@@ -10,7 +10,7 @@
 needs 5 to 60 s to compile one net for a GPU, so the first process of the benchmark takes most of
 its time; the others find its programs in a cache. A benchmark that reaches its limit leaves the
 results of the processes that it finished. All results are in --out. The command needs JAX for the
-GPU and no TensorFlow. --device=cpu does the same at tiny size, as a test.
+GPU and no TensorFlow. --device=cpu does the same at a tiny size, as a test.
 """
 
 import dataclasses
@@ -39,20 +39,22 @@ BENCH_S, TRAIN_S, STOP_S = 500, 120, 20
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Checks, times and trains on a GPU; the last line of stdout is the result as JSON."""
+    """Checks the lowerings, times the nets and trains them on a GPU, in about twelve minutes.
+
+    The last line of stdout is the result as JSON."""
 
     data: str
-    """A file written by `python -m data_pipeline.prepare`."""
+    """Data to train on: a file written by `python -m data_pipeline.prepare`."""
     out: str = "gpu"
     """Folder for all results."""
     device: Literal["gpu", "cpu"] = "gpu"
-    """cpu: the same at tiny size."""
+    """Device that JAX computes on. cpu does the same at a tiny size, as a test."""
     parts: str = ",".join(PARTS)
-    """What to do, separated by commas."""
+    """List of parts to run, separated by commas."""
     steps: int = 300
     """Training steps of each net."""
     dirty: bool = False
-    """Time although files differ from the commit; the result is marked."""
+    """Measure although files differ from the commit. The result says so."""
 
 
 def bench_command(options: Options, out: Path) -> list[str]:
@@ -112,7 +114,7 @@ def part(name: str, command: list[str], limit_s: float, cache: Path) -> dict:
 
 
 def work(options: Options) -> dict:
-    """Runs all parts in order. If one fails, that is recorded, and the others run.
+    """Runs all parts in order. The result records a part that failed, and the others run.
 
     Raises:
       ConfigError: an option cannot be used.

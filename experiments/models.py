@@ -9,9 +9,10 @@ from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.clips import CLIP
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split
-from experiments.config import Config, short_hash
+from experiments.config import Config
 from experiments.machines import commit
 from experiments.numerics import NUMERICS
+from experiments.recipe import short_hash
 from jaxpose.decoding import metrics
 from jaxpose.decoding.peaks import Decoding
 from jaxpose.lowering import lowering_named

@@ -7,7 +7,8 @@ from pathlib import Path
 import tyro
 
 from experiments.checks import check
-from experiments.config import PRESETS, Config, ConfigError, Recipe, settle
+from experiments.config import Config, ConfigError
+from experiments.recipe import PRESETS, Recipe, settle
 
 
 def parse(arguments: list[str] | None = None) -> Config:

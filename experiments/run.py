@@ -4,8 +4,8 @@
     python -m experiments.run --variant=asy --dataset=utd_mhad --data_dir=DIR --folds=6 --fold=0
     python -m experiments.run --preset=paper --dataset=babypose --data_dir=DIR
 
-Killed and started again with the same command, it goes on from the last epoch and ends with the
-same weights and numbers. Two runs that share what determines the detection net share the net.
+If a run was stopped, the same command continues it from the last epoch, and ends with the same
+weights and numbers. Runs with the same settings of the detection net share that net.
 """
 
 import sys
@@ -55,7 +55,7 @@ def run(config: Config) -> dict:
 
 
 def work(config: Config) -> dict:
-    """Does the work of `run`, with the folder locked."""
+    """Trains, tests and writes a run whose folder is locked; returns its result."""
     seconds = dict.fromkeys(("data", "detection", "regression", "evaluation"), 0.0)
     config = prepare(config)
 
@@ -103,7 +103,7 @@ def work(config: Config) -> dict:
 
 
 def prepare(config: Config) -> Config:
-    """Checks the folder, the disk and the machine before any work; no `auto` is left."""
+    """Checks the folder, the disk and the machine; returns the configuration without `auto`."""
     choices.use_device(config.machine)
     clip = (clips.CLIP, *config.recipe.rows_cols)
     nets = choices.nets(config.recipe).values()

@@ -15,9 +15,10 @@ from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split
 from data_pipeline.locks import locked
 from experiments import choices, rundir
-from experiments.config import Config, Recipe, short_hash
+from experiments.config import Config
 from experiments.models import NetWeights, layer_weights
 from experiments.numerics import NUMERICS
+from experiments.recipe import Recipe, short_hash
 from jaxpose.body.masks import Target
 from jaxpose.cost.accounting import net_cost
 from jaxpose.lowering import lowering_named

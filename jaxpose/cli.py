@@ -1,6 +1,7 @@
-"""The console command `jaxpose`, for those who use a model.
+"""Shows what a trained model is. This is the console command `jaxpose`.
 
-jaxpose info MODEL      what the model is, and what it was trained and tested on
+jaxpose info MODEL      the model's nets, input and decoding, its training and its errors
+jaxpose version         the version of jaxpose
 """
 
 import dataclasses
@@ -17,10 +18,10 @@ from jaxpose.cost.accounting import net_cost
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Prints what a model is: its specification as text, then one line of JSON."""
+    """Prints a model's specification: as text to stderr, then as one line of JSON to stdout."""
 
     model: tyro.conf.Positional[str]
-    """Path of a model.safetensors."""
+    """Model file, such as runs/simulated-asy-seed0/model.safetensors."""
 
 
 @dataclasses.dataclass(frozen=True)

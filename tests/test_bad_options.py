@@ -12,7 +12,7 @@ from test_resume import BRIEF, SMALL, made_up, rows_of, start, whole_run
 
 from data_pipeline.examples.frames import Frames, save
 from experiments import run, rundir, trainings
-from experiments.config import SEEDS
+from experiments.recipe import SEEDS
 
 
 class TrainingBegan(Exception):
@@ -71,6 +71,7 @@ def part_of(frames: Frames, chosen) -> Frames:
         ("--builder=row_order", ["--builder=row_order", "frames.npz", "data_pipeline.prepare"]),
         ("--bach_size=4", ["--bach_size", "--help"]),
         ("--test_ids=9", ["--test_ids", "'9'", "ids here: 1, 2, 3, 4, 5, 6"]),
+        ("--test_ids=3,4,3", ["--test_ids names 3 twice", "expected each id once"]),
         ("--train_ids=1,2,7", ["--train_ids", "'7'", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--train_ids=", ["--train_ids", "ids here: 1, 2, 3, 4, 5, 6"]),
         ("--seed=-1", ["--seed=-1", "expected 0 to 4294967295"]),
@@ -104,7 +105,7 @@ def part_of(frames: Frames, chosen) -> Frames:
         ("--data_dir=no.npz", ["no.npz", "no such file", "data_pipeline.prepare"]),
     ],
 )
-def test_an_unusable_option_is_named_with_what_was_wanted(command, option, words, capsys):
+def test_an_unusable_option_is_named_with_what_is_expected(command, option, words, capsys):
     output = " ".join(refusal([*command, *option.split()], capsys).replace("\u2502", " ").split())
     assert [word for word in words if word not in output] == []
 

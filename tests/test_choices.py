@@ -6,8 +6,9 @@ import jax
 import pytest
 
 from experiments import choices
-from experiments.config import ConfigError, default_name
+from experiments.config import ConfigError
 from experiments.options import parse
+from experiments.recipe import default_name
 from jaxpose.cost import memory
 from jaxpose.lowering import LOWERINGS
 from jaxpose.lowering.onednn import lowering as onednn

@@ -13,8 +13,9 @@ from data_pipeline.examples.splits import split_frames
 from data_pipeline.load import load_frames
 from data_pipeline.sources import babypose
 from experiments import choices, evaluation, prediction
-from experiments.config import Config, Machine, Recipe, settle
+from experiments.config import Config, Machine
 from experiments.models import assemble
+from experiments.recipe import Recipe, settle
 from jaxpose.body.geometry import joints_from_grid
 from jaxpose.decoding.linking import Poses
 from jaxpose.nets.compute import LayerWeights

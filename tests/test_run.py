@@ -26,10 +26,10 @@ from data_pipeline.examples.clips import clip_frames
 from data_pipeline.examples.frames import load, save
 from data_pipeline.examples.splits import split_frames
 from experiments import account, evaluate, evaluation, rundir, tables
-from experiments.config import short_hash
 from experiments.numerics import NUMERICS
 from experiments.options import parse as config_of
 from experiments.prediction import predictor
+from experiments.recipe import short_hash
 from experiments.trainings import detector_facts
 from jaxpose.body.skeleton import LIMBS
 from jaxpose.cost.accounting import net_cost

@@ -619,13 +619,13 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--infants=0", "infants is 0; it must be at least 1"),
-        ("--frames=2", "frames is 2; it must be at least 3"),
-        ("--size=800,600", "width is 800; it must be at most 640"),
-        ("--seed=-1", "seed is -1; it must be at least 0"),
-        ("--size=640,400", "must be 4:3"),
+        ("--infants=0", "--infants=0: expected 1 or more"),
+        ("--frames=2", "--frames=2: expected 3 or more"),
+        ("--size=800,600", "--size=800,600: expected a 4:3 image that is 160 to 640 px wide"),
+        ("--seed=-1", "--seed=-1: expected 0 or more"),
+        ("--size=640,400", "--size=640,400: expected a 4:3 image"),
         ("--size=640", "expected WIDTH,HEIGHT"),
-        ("--processes=0", "processes is 0; it must be at least 1"),
+        ("--processes=0", "--processes=0: expected 1 or more"),
         ("--frame=3", "Unrecognized options"),
     ],
 )

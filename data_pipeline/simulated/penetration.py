@@ -74,7 +74,7 @@ class Options:
     frames: int = 1000
     """Frames per recording."""
     seed: int = 0
-    """Everything random follows from it."""
+    """Seed of all random numbers."""
 
 
 def run(options: Options) -> dict:

@@ -7,7 +7,7 @@ lowering and precision.
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from experiments.config import PRESETS, Recipe
+from experiments.recipe import PRESETS, Recipe
 from jaxpose import lowering as lowerings
 from jaxpose.nets.factorise import VARIANTS
 

@@ -4,7 +4,9 @@ import dataclasses
 import importlib.util
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from experiments.account import parse_clip
 from experiments.bench import cases
@@ -22,42 +24,75 @@ PACKAGES = {
 """Kind of peer -> the packages that it needs, which are in the extra `peers`."""
 
 
+def _sizes() -> str:
+    """Lists the sizes for the help."""
+    return ", ".join(
+        f"{name} ({size.clip[2]}x{size.clip[1]}, width {size.width:g})"
+        for name, size in cases.SIZES.items()
+    )
+
+
+def _protocols() -> str:
+    """Lists the protocols for the help."""
+    return ", ".join(
+        f"{name} ({protocol.processes} processes, {protocol.minutes:g} min)"
+        for name, protocol in PROTOCOLS.items()
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Times the nets, decoding and input, on a machine that should do nothing else. Lists are
-    separated by commas; by default everything is timed that the protocol has time for."""
+    """Times the nets, decoding and input. The machine should do nothing else meanwhile.
 
-    size: str = "default"
-    """default: 64x48, widths / 4; paper: 128x96, width 1; tiny: for tests."""
+    Values in lists are separated by commas. By default a list has all values that the protocol has
+    time for. The result files, a table and a figure are written to --out."""
+
+    size: Annotated[str, arg(help=f"Size of clips and nets: {_sizes()}.")] = "default"
     clip: str | None = None
-    """Frames, rows, columns, instead of the size's: 3,96,128."""
-    protocol: str = "default"
-    """default: 3 fresh processes, 20 minutes; full: 5, and 30 blocks in each, hours; smoke: for
-    tests."""
+    """Frames, rows and columns of a clip, such as 3,96,128. None: those of the size."""
+    protocol: Annotated[str, arg(help=f"How much is measured: {_protocols()}.")] = "default"
     peers: bool = False
-    """Also time PyTorch, ONNX Runtime and OpenVINO, where they are installed."""
-    implementations: str | None = None
-    """jaxpose, jax_conv3d, torch_eager, torch_compile, torch_onednn, onnxruntime, openvino."""
-    nets: str | None = None
-    """detection, regression, pipeline, decoding, input."""
-    variants: str | None = None
-    """Regression nets, such as asy,full,thin."""
-    whats: str | None = None
-    """forward, train_step; chain, bipartite; to_grid, device_put; clip_to_pose."""
-    lowerings: str | None = None
-    """How convolutions are computed: conv3d, folded, onednn."""
-    precisions: str | None = None
-    """float32, bfloat16; on a GPU also tf32."""
-    batches: str | None = None
-    """Clips of a forward pass; by default 1,16, and 1 for size paper under the default protocol."""
+    """Also time PyTorch, ONNX Runtime and OpenVINO, if they are installed."""
+    implementations: Annotated[
+        str | None, arg(help=f"List of implementations: {', '.join(cases.IMPLEMENTATIONS)}.")
+    ] = None
+    nets: Annotated[
+        str | None,
+        arg(help=f"List of what is timed: {', '.join(cases.NETS)}. A pipeline is both nets."),
+    ] = None
+    variants: Annotated[
+        str | None, arg(help=f"List of regression nets: {', '.join(VARIANTS)}.")
+    ] = None
+    whats: Annotated[
+        str | None,
+        arg(
+            help=f"List of operations: {', '.join(cases.WHATS)}. chain and bipartite decode; "
+            "device_put and to_grid are input; clip_to_pose is both nets and decoding."
+        ),
+    ] = None
+    lowerings: Annotated[
+        str | None,
+        arg(help=f"List of ways to compute convolutions: {', '.join(cases.LOWERINGS)}."),
+    ] = None
+    precisions: Annotated[
+        str | None,
+        arg(help=f"List of precisions: {', '.join(cases.PRECISIONS)}. tf32 needs a GPU."),
+    ] = None
+    batches: Annotated[
+        str | None,
+        arg(
+            help="List of numbers of clips in a forward pass. None: 1,16, or 1 for the size paper "
+            "with the default protocol."
+        ),
+    ] = None
     minutes: float | None = None
-    """Duration, instead of the protocol's."""
+    """Duration in minutes. None: that of the protocol."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where JAX runs."""
+    """Device that JAX computes on. auto: a GPU if JAX has one, else the CPU."""
     seed: int = 0
     """Seed of the order of cases in a block."""
     dirty: bool = False
-    """Measure although files differ from the commit; the result is marked."""
+    """Measure although files differ from the commit. The result says so."""
     out: str = str(RESULTS)
     """Folder for the result files."""
 

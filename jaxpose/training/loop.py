@@ -38,17 +38,21 @@ class Optimisation:
     """Optimiser, learning rate and duration of one training."""
 
     optimiser: Literal["adam", "sgd"]
+    """Optimiser of optax."""
     learning_rate: float
+    """Highest learning rate."""
     schedule: Literal["cosine", "steps"]
-    """cosine: to zero over the whole training; steps: x0.9 every 10 epochs (the paper)."""
+    """Learning rate over time. cosine: falls to 0; steps: x0.9 every 10 epochs (the paper)."""
     epochs: int
+    """Number of epochs."""
     batch_size: int = 16
+    """Clips per training step."""
     steps_per_epoch: int | None = None
-    """An epoch ends with validation and a checkpoint. None: when every clip was seen once."""
+    """Training steps before each validation and checkpoint. None: one pass over all clips."""
     momentum: float = 0.98
     """Momentum of sgd."""
     warmup_steps: int = 0
-    """The learning rate rises linearly over these."""
+    """Number of first steps over which the learning rate rises linearly from 0."""
 
     def transform(self, steps_per_epoch: int) -> optax.GradientTransformation:
         """Creates the optimiser, with its learning rate as a function of the step."""
