@@ -1,12 +1,12 @@
-# Two commands: `make run` trains, tests and draws the system on simulated infants; `make test`.
-# Everything runs in .venv, which is made here, and made anew when its two files change.
+# `make run` trains and tests the system on simulated infants; `make test` runs the tests.
+# Every target creates .venv if needed, and updates it when pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
 ARGS ?= --variant=asy
 EXTRAS ?= data,onednn,test
 
-# Large pages for the arrays that every training step allocates; ignored where the C library is
-# not glibc.
+# Large memory pages for the arrays that every training step allocates. C libraries other than glibc
+# ignore this.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .PHONY: run bench gpu readme test test-all lint clean .venv
@@ -14,17 +14,18 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 run: .venv
 	@.venv/bin/python -m experiments.run $(ARGS)
 
-# On a machine that does nothing else; make bench EXTRAS=data,onednn,test,peers ARGS='--peers'
+# Run this on a machine that does nothing else. With PyTorch, ONNX Runtime and OpenVINO:
+# make bench EXTRAS=data,onednn,test,peers ARGS='--peers'
 bench: ARGS =
 bench: .venv
 	@.venv/bin/python -m experiments.bench $(ARGS)
 
-# make gpu EXTRAS=cuda12 DATA=FILE.npz, a file written by data_pipeline.prepare
+# make gpu EXTRAS=cuda12 DATA=FILE.npz, where data_pipeline.prepare wrote the file.
 DATA ?= utd.npz
 gpu: .venv
 	@.venv/bin/python -m experiments.gpu --data=$(DATA)
 
-# The tables of README.md and docs/, from the committed results.
+# Updates the tables of README.md and docs/ from the committed results.
 readme: .venv
 	@.venv/bin/python -m experiments.readme
 
@@ -38,20 +39,20 @@ lint: .venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-# A stamp for every choice of extras: another choice is installed beside what is there.
+# One stamp file per choice of extras. Another choice is installed in addition.
 comma := ,
-MADE := .venv/.made-$(subst $(comma),-,$(EXTRAS))
-.venv: $(MADE)
+STAMP := .venv/.installed-$(subst $(comma),-,$(EXTRAS))
+.venv: $(STAMP)
 
-# In place, and the stamp last: an install that failed leaves what was there and is done again.
-# Talk goes to stderr: the last line of `make run` on stdout is the run's result.
-$(MADE): pyproject.toml constraints.txt
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'wanted Python 3.11 or newer; set PYTHON=...')"
-	@echo "making .venv (a minute or two)" >&2
+# The stamp is written last, so that a failed installation is repeated. Messages are printed to stderr:
+# the last line of `make run` on stdout is the run's result.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'expected Python 3.11 or newer; set PYTHON=...')"
+	@echo "creating .venv (a minute or two)" >&2
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv >&2
 	@.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]' >&2
-	@touch $(MADE)
+	@touch $(STAMP)
 
-# What can be made again; runs and your own data stay.
+# Removes what can be created again, but not runs and your own data.
 clean:
 	rm -rf .venv data/simulated data/cache

@@ -61,10 +61,10 @@ def read_json(path: Path) -> dict | None:
         value = json.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise ConfigError(
-            f"{path}: is not JSON ({error}); delete {path.parent} to start anew"
+            f"{path}: is not JSON ({error}); delete {path.parent} to start again"
         ) from None
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: is not a JSON object; delete {path.parent} to start anew")
+        raise ConfigError(f"{path}: is not a JSON object; delete {path.parent} to start again")
     return value
 
 
@@ -80,7 +80,7 @@ def compare(folder: Path, name: str, expected: dict, what: str) -> None:
         differing = "; ".join(_differences(stored, expected))
         raise ConfigError(
             f"{folder} holds a run with another {what}: {differing}; choose another --name, or "
-            "delete the folder to start anew"
+            "delete the folder to start again"
         )
 
 
@@ -144,7 +144,7 @@ class History:
         try:
             return [json.loads(line) for line in path.read_text().splitlines()]
         except ValueError:
-            return []  # written anew
+            return []  # written again
 
     def write(self, rows: list[dict]) -> None:
         """Writes all rows so far; those that are new go to TensorBoard."""

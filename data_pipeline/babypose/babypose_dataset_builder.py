@@ -102,6 +102,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         spread = _KEYS // max(1, len(source_files(root)))
         config = "row_order" if self.builder_config.row_order else "time_order"
         for key, frame in enumerate(babypose(root, config)):
-            # A path is stored as the file's own bytes; an array is encoded anew.
+            # A path is stored as the file's own bytes; an array is encoded again.
             depth = frame.depth_mm[..., None] if frame.image is None else str(frame.image)
             yield key * spread, example_of(frame, depth)

@@ -1,9 +1,9 @@
 """The rules of a babyPose folder, one list for `check`, the TFDS importer, `prepare` and a run.
 
-A *problem* stops an import: something is missing, damaged or ambiguous, or depth or joints would
-be changed without notice. A *remark* does not stop it: the import has one clear meaning, which a
-person should look at (a joint outside of the image counts as missing; right and left that look
-exchanged may be right; 8-bit images hold grey levels; images that are not 4:3 are squeezed).
+A *problem* prevents an import: something is missing, damaged or ambiguous, or depth or joints would
+be changed without notice. A *remark* does not: the data has one clear meaning, which a person
+should check. A joint outside the image counts as missing; right and left that look exchanged may be
+correct; 8-bit images contain grey levels; images that are not 4:3 are squeezed.
 """
 
 import dataclasses
@@ -25,15 +25,15 @@ from jaxpose.body.skeleton import JOINTS
 SHOWN = 40
 """Lines of each list that a terminal shows."""
 MOST_OUTSIDE = 0.5
-"""Share of an infant's joints outside of the image from which on its sheet is of another size."""
+"""Largest share of an infant's joints outside the image; beyond it, the image has another size."""
 
 
 class FolderError(DataError):
-    """A folder with problems: the text names the first `SHOWN`, the attributes hold all.
+    """A folder with problems. The text lists the first `SHOWN` of them.
 
     Attributes:
-        problems: what stops an import.
-        remarks: what does not.
+      problems: all problems; each prevents an import.
+      remarks: all remarks, which do not.
     """
 
     def __init__(self, findings: "Findings"):
@@ -49,12 +49,12 @@ class FolderError(DataError):
 
 @dataclasses.dataclass(frozen=True)
 class Joints:
-    """What the rules see in one infant's joints.
+    """Properties of one infant's joints that the rules depend on.
 
     Attributes:
-        outside: annotated, but outside of the image.
-        exchanged: pairs of `swaps.RIGHT` and `swaps.LEFT` that look exchanged.
-        mirrored: whether right and left look exchanged in most frames.
+      outside: which joints are annotated, but outside the image.
+      exchanged: which pairs of `swaps.RIGHT` and `swaps.LEFT` look exchanged.
+      mirrored: whether right and left look exchanged in most frames.
     """
 
     outside: Bool[np.ndarray, "n 12"]
@@ -83,7 +83,7 @@ class Findings:
     remarks: list[Problem] = dataclasses.field(default_factory=list)
 
     def table(self) -> str:
-        """Both lists for a terminal."""
+        """Formats both lists for a terminal."""
         lines = []
         for name, entries in (("problem", self.problems), ("remark", self.remarks)):
             lines.append(f"\n{len(entries)} {name}{'' if len(entries) == 1 else 's'}")
@@ -132,25 +132,27 @@ def _check_shape(root: Path, infant: Infant, remark: Report) -> None:
 
 
 def _check_joints(infant: Infant, problem: Report, remark: Report) -> None:
-    """Joints outside of the image, exchanged sides, and grey levels of one infant."""
-    sheet, seen = infant.sheet, Joints.of(infant)
+    """Reports an infant's joints outside the image, exchanged sides, and grey levels."""
+    sheet, joints = infant.sheet, Joints.of(infant)
     path, (width, height) = str(sheet.path), infant.recording.size
-    if seen.outside.sum() > MOST_OUTSIDE * sheet.visible.sum():
+    if joints.outside.sum() > MOST_OUTSIDE * sheet.visible.sum():
         what = (
-            f"{seen.outside.sum()} of {sheet.visible.sum()} joints are outside of the image; "
+            f"{joints.outside.sum()} of {sheet.visible.sum()} joints are outside of the image; "
             f"expected pixels of its {width}x{height} images; annotate images of that size"
         )
         problem(Problem(path, None, what))
     else:
-        for k, joint in np.argwhere(seen.outside):
+        for k, joint in np.argwhere(joints.outside):
             x, y = sheet.joints[k, joint]
             what = f"{JOINTS[joint]} at {x:g},{y:g} is outside of the image; it counts as missing"
             remark(Problem(path, int(sheet.rows[k]), what))
-    for k in np.flatnonzero(seen.exchanged.any(1)):
-        pairs = (JOINTS[RIGHT[p]].removeprefix("right_") for p in np.flatnonzero(seen.exchanged[k]))
+    for k in np.flatnonzero(joints.exchanged.any(1)):
+        pairs = (
+            JOINTS[RIGHT[p]].removeprefix("right_") for p in np.flatnonzero(joints.exchanged[k])
+        )
         what = f"right and left look exchanged: {', '.join(pairs)}; look at the image"
         remark(Problem(path, int(sheet.rows[k]), what))
-    if seen.mirrored:
+    if joints.mirrored:
         what = "right and left look exchanged in most frames, or the infant lies on its belly"
         remark(Problem(path, None, what))
     if infant.bits == 8:
@@ -159,7 +161,7 @@ def _check_joints(infant: Infant, problem: Report, remark: Report) -> None:
 
 
 def _check_clips(root: Path, infants: list[Infant], problem: Report) -> None:
-    """Every infant needs three frames in a row, at the one step that a run takes for all."""
+    """Reports infants without three frames in a row, at the usual step of the folder."""
     in_time = [np.sort(infant.sheet.frames) for infant in infants]
     try:
         step = usual_step(np.concatenate(in_time))

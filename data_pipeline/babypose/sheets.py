@@ -1,7 +1,7 @@
 """babyPose annotation sheets (`result_pz<ID>.csv` or `.xlsx`) -> joints per frame.
 
-Every function takes `report`, which it calls once per problem: `raise_first` stops there, the
-`append` of a list collects them all. A reader goes on after a report with what is still sound.
+Readers call their argument `report` once per problem. `raise_first` stops at the first one; the
+`append` of a list collects all of them, and the reader continues with what can still be used.
 """
 
 import csv
@@ -31,10 +31,12 @@ _CELL = re.compile(f"{_NUMBER},{_NUMBER}")
 
 
 class Problem(NamedTuple):
-    """What is wrong, where, and what to do.
+    """A problem or a remark, with its place.
 
-    file: the sheet (or the folder), as the user's path leads there
-    row:  as a spreadsheet program numbers it, the header being row 1; None = the whole file
+    Attributes:
+      file: path of the sheet or the folder, as the user wrote its beginning.
+      row: row as a spreadsheet program numbers it, the header being row 1; None: the whole file.
+      what: what is wrong and what to do.
     """
 
     file: str
@@ -50,18 +52,20 @@ Report = Callable[[Problem], None]
 
 
 def raise_first(problem: Problem) -> NoReturn:
-    """The `report` of a reader that must not go on: raises `DataError`."""
+    """Raises the problem as a `DataError`; the `report` of a reader that stops at the first one."""
     raise DataError(str(problem))
 
 
 class Sheet(NamedTuple):
     """The annotated frames of one infant.
 
-    subject: the infant's id, without the "pz"
-    rows:    row of each frame in the file, see `Problem`
-    numbers: each frame's number in the recording, as written in its image's name
-    joints:  (x, y) px of the image, order of `JOINTS`, (-1, -1) where missing; may lie outside
-             of the image, whose size a sheet does not tell
+    Attributes:
+      path: the file.
+      subject: the infant's id, without the "pz".
+      rows: row of each frame in the file, as in `Problem`.
+      numbers: number of each frame in the recording, as written in its image's name.
+      joints: (x, y) px of the image in the order of `JOINTS`, (-1, -1) where missing. They may lie
+        outside the image, whose size is not in a sheet.
     """
 
     path: Path
@@ -72,13 +76,16 @@ class Sheet(NamedTuple):
 
     @property
     def frames(self) -> Int[np.ndarray, " n"]:
+        """Number of each frame as an integer."""
         return np.array([int(n) for n in self.numbers], np.int32)
 
     @property
     def visible(self) -> Bool[np.ndarray, "n 12"]:
+        """Which joints have a position."""
         return (self.joints != -1).any(-1)
 
     def take(self, order: Int[np.ndarray, " k"]) -> "Sheet":
+        """Returns the sheet with the frames of these indices."""
         return self._replace(
             rows=self.rows[order],
             numbers=tuple(self.numbers[k] for k in order),
@@ -86,47 +93,47 @@ class Sheet(NamedTuple):
         )
 
     def in_time_order(self) -> "Sheet":
-        """The same frames sorted by number; the rows of the published sheets are not."""
+        """Returns the sheet sorted by frame number, as the rows of published sheets are not."""
         return self.take(np.argsort(self.frames))
 
 
 def read_sheet(path: Path, report: Report) -> Sheet | None:
-    """Reads one sheet in the order of its rows; None where nothing in it can be used.
+    """Reads one sheet in the order of its rows; returns None if nothing in it can be used.
 
-    Of a workbook, the worksheet with the table is read. Rows with a problem are left out.
+    In a workbook, this is the worksheet with the table. Rows with a problem are left out.
     """
 
-    def wrong(what: str, row: int | None = None) -> None:
+    def problem(what: str, row: int | None = None) -> None:
         report(Problem(str(path), row, what))
 
     named = SHEET_NAME.fullmatch(path.name)
     if not named:
-        wrong("not a sheet's name; name it result_pz<ID>.csv or result_pz<ID>.xlsx")
+        problem("not a sheet's name; name it result_pz<ID>.csv or result_pz<ID>.xlsx")
         return None
     try:
         filled = read_table(path, "image") if named[2].lower() == "xlsx" else _csv_rows(path)
     except DataError as error:
-        wrong(str(error))
+        problem(str(error))
         return None
     if not filled:
-        wrong("the sheet is empty; export it again with its header and its frames")
+        problem("the sheet is empty; export it again with its header and its frames")
         return None
     header_row, header = filled[0]
-    columns = _columns(header, lambda what: wrong(what, header_row))
+    columns = _columns(header, lambda what: problem(what, header_row))
     if columns is None:
         return None
 
     rows, numbers, joints = [], [], []
-    seen: dict[int, int] = {}
+    row_of: dict[int, int] = {}
     for row, cells in filled[1:]:
         try:
             number, xy = _read_row(cells, columns, header)
         except DataError as error:
-            wrong(str(error), row)
+            problem(str(error), row)
             continue
-        first = seen.setdefault(int(number), row)
+        first = row_of.setdefault(int(number), row)
         if first != row:
-            wrong(f"frame {int(number)} is already in row {first}; remove one of the two", row)
+            problem(f"frame {int(number)} is already in row {first}; remove one of the two", row)
             continue
         rows.append(row)
         numbers.append(number)
@@ -134,34 +141,34 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
 
     # Rows that were reported above count here, so that no row of a short sheet is reported twice.
     if len(filled) - 1 < FEWEST_FRAMES:
-        wrong(
-            f"{len(filled) - 1} annotated frames, at least {FEWEST_FRAMES} (one clip) expected; "
+        problem(
+            f"{len(filled) - 1} annotated frames; expected at least {FEWEST_FRAMES} (one clip); "
             "add frames or remove the sheet"
         )
     if not rows:
         return None
     sheet = Sheet(path, named[1], np.array(rows), tuple(numbers), np.array(joints, np.float32))
     if not sheet.visible.any():
-        wrong("every joint of every frame is missing (-1,-1); annotate it or remove the sheet")
+        problem("every joint of every frame is missing (-1,-1); annotate it or remove the sheet")
     return sheet
 
 
-def _columns(header: list[str], wrong: Callable[[str], None]) -> dict[str, int] | None:
-    """Column name -> index, for `image` and the 12 joints; None where any of them is not clear."""
+def _columns(header: list[str], problem: Callable[[str], None]) -> dict[str, int] | None:
+    """Returns the index of `image` and the 12 joints by column name; None if one is ambiguous."""
     names = [name.lower() for name in header]
     if len(names) == 1:
-        wrong(f"one column only, {header[0][:40]!r}; separate the columns by ';'")
+        problem(f"one column only, {header[0][:40]!r}; separate the columns by ';'")
         return None
     expected = ("image", *COLUMNS)
     sound = True
     for name in expected:
         if names.count(name) != 1:
             result = "missing" if name not in names else f"there {names.count(name)} times"
-            wrong(f"column {name!r} is {result}; expected once each: {', '.join(expected)}")
+            problem(f"column {name!r} is {result}; expected once each: {', '.join(expected)}")
             sound = False
     for name in names:
         if name and name not in (*expected, *IGNORED):
-            wrong(f"unknown column {name!r}; rename or remove it")
+            problem(f"unknown column {name!r}; rename or remove it")
             sound = False
     return {name: names.index(name) for name in expected} if sound else None
 
@@ -169,7 +176,11 @@ def _columns(header: list[str], wrong: Callable[[str], None]) -> dict[str, int] 
 def _read_row(
     cells: list[str], columns: dict[str, int], header: list[str]
 ) -> tuple[str, Float[np.ndarray, "12 2"]]:
-    """One row -> (frame number as written, joints); DataError says what is wrong with it."""
+    """Returns the frame number, as written, and the joints of a row.
+
+    Raises:
+      DataError: the row cannot be used.
+    """
     if len(cells) < len(header):
         raise DataError(f"{len(cells)} cells, the header has {len(header)}; restore the whole row")
     for cell, name in zip_longest(cells, header, fillvalue=""):

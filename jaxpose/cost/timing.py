@@ -4,7 +4,7 @@
     visit     a few calls of one subject in a row, each with the next input of a pool; the first
               call, after other subjects ran, takes longer than the others and is recorded apart
     block     one visit of every subject, in random order; a control is visited twice (A/A)
-    process   blocks in one fresh process: compilation, memory layout and threads start anew
+    process   blocks in one fresh process: compilation, memory layout and threads are new
 
 `jaxpose.cost.ratios` compares the visits of two subjects.
 """

@@ -166,7 +166,7 @@ def fit(
 def _first_state(weights: Weights, transform: optax.GradientTransformation) -> TrainState:
     """Returns the state before the first step, in arrays of its own on the default device."""
     # Copied, because the first step donates its argument. Committed to the device as restored
-    # arrays are, or the second step would be compiled anew.
+    # arrays are, or the second step would be compiled again.
     state = initial_state(jax.tree.map(jnp.copy, weights), transform)
     return jax.device_put(state, jax.config.jax_default_device or jax.devices()[0])
 
