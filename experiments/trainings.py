@@ -85,9 +85,8 @@ def train_detection(
     ):
         rundir.settle(folder, "config.json", facts, "configuration")
         best, rows, seconds = fit(
-            stages.detection_stage(graph, target),
+            stages.detection_objective(graph, target),
             weights,
-            None,
             recipe.detection,
             make_batches(config, frames, split, "detection", target),
             checkpoints,
@@ -125,9 +124,15 @@ def train_regression(
     }
     with Checkpoints(folder / "checkpoints", highest=False, basis=basis) as checkpoints:
         best, rows, seconds = fit(
-            stages.regression_stage(graph, detect, target, recipe.regression.target_scale, fed),
+            stages.regression_objective(
+                graph,
+                detect,
+                target,
+                recipe.regression.target_scale,
+                fed=fed,
+                frozen=fold_net(detector.weights, recipe.bn_epsilon),
+            ),
             weights,
-            fold_net(detector.weights, recipe.bn_epsilon),
             recipe.regression,
             make_batches(config, frames, split, "regression", target),
             checkpoints,

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxpose.body.masks import Target
 from jaxpose.training import losses
 from jaxpose.training.loop import Optimisation
-from jaxpose.training.stages import detection_stage, regression_stage, targets
+from jaxpose.training.stages import detection_objective, regression_objective, targets
 from jaxpose.training.step import split_net
 
 TARGET = Target(2.0, 4.0)
@@ -83,7 +83,7 @@ def test_targets_are_the_pipeline_s_masks_or_the_same_drawn_here():
 
 def test_the_detection_stage_keeps_the_most_accurate_epoch():
     graph, weights = split_net(Constant(-1.0))
-    stage = detection_stage(graph, Target(2.0))
+    stage = detection_objective(graph, Target(2.0))
     assert (stage.best, stage.highest) == ("val_accuracy", True)
     expected = targets(batch(), Target(2.0))
     positive = np.asarray(expected).mean(axis=(1, 2, 3, 4))
@@ -102,7 +102,7 @@ def half(frozen, depth):
 def test_the_regression_stage_compares_with_masks_times_the_scale_on_top_of_probabilities():
     frozen = jnp.float32(0.5)
     graph, weights = split_net(Constant(-0.5))  # which the net here takes away again
-    stage = regression_stage(graph, half, TARGET, scale=10.0)
+    stage = regression_objective(graph, half, TARGET, scale=10.0)
     assert (stage.best, stage.highest) == ("val_error", False)
     expected = np.asarray(targets(batch(), TARGET))
     loss, _ = stage.loss(weights, frozen, batch())
@@ -115,7 +115,7 @@ def test_the_regression_stage_compares_with_masks_times_the_scale_on_top_of_prob
 def test_a_regression_net_may_be_fed_true_binary_masks_instead_of_the_detected_ones():
     graph, weights = split_net(Constant(-0.5))  # answers its input minus a half
     fed = Target(TARGET.radius_px)
-    stage = regression_stage(graph, half, TARGET, scale=10.0, fed=fed)
+    stage = regression_objective(graph, half, TARGET, scale=10.0, fed=fed)
     loss, _ = stage.loss(weights, jnp.float32(0.5), batch())
     true, gaussian = (np.asarray(targets(batch(), target)) for target in (fed, TARGET))
     assert {*np.unique(true).tolist()} == {0.0, 1.0} and 0 < gaussian[true > 0].min() < 1

@@ -103,7 +103,7 @@ def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int
     computation = Computation(lowering)
     detector = DetectionNet(width=width, computation=computation, rngs=nnx.Rngs(0))
     graph, weights = split_net(detector)
-    stage, frozen = stages.detection_stage(graph, Target(3.0)), None
+    stage, frozen = stages.detection_objective(graph, Target(3.0)), None
     if net != "detection":
         frozen = fold_net(detector.weights(), computation.bn_epsilon)
 
@@ -113,7 +113,7 @@ def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int
         graph, weights = split_net(
             RegressionNet(VARIANTS[net], width=width, computation=computation, rngs=nnx.Rngs(0))
         )
-        stage = stages.regression_stage(graph, detect, Target(3.0, 1.0), 10.0)
+        stage = stages.regression_objective(graph, detect, Target(3.0, 1.0), 10.0)
     transform = Optimisation("adam", 1e-3, "cosine", 1).transform(1)
     batch = {
         "depth": jnp.zeros((8, 3, 48, 64, 1)),

@@ -14,13 +14,13 @@ from jaxpose.training.checkpoints import CheckpointError, Checkpoints
 from jaxpose.training.loop import (
     Batches,
     DivergedError,
+    Objective,
     Optimisation,
-    Stage,
     fill_up,
     fit,
     mean_over_clips,
 )
-from jaxpose.training.stages import regression_stage
+from jaxpose.training.stages import regression_objective
 from jaxpose.training.step import Weights, initial_state, split_net
 
 
@@ -47,14 +47,14 @@ def place(weights: Weights) -> float:
     return float(jax.tree.leaves(weights.params)[0])
 
 
-def walking(goal: float, highest: bool = False) -> Stage:
+def walking(goal: float, highest: bool = False) -> Objective:
     """Best where the walker is nearest to `goal` (or furthest from it)."""
 
     def score(weights: Weights, frozen, batch):
         distance = jnp.abs(jax.tree.leaves(weights.params)[0] - goal)
         return {"distance": jnp.full(len(batch["depth"]), distance)}
 
-    return Stage("walk", walk, score, "distance", highest)
+    return Objective("walk", walk, score, "distance", highest)
 
 
 def ones(epoch: int = 0):
@@ -74,7 +74,7 @@ def unit_steps(epochs: int, **options) -> Optimisation:
 def run(folder, stage, optimisation, train=ones, highest=False):
     checkpoints = Checkpoints(folder, highest=highest)
     start = fresh(START)
-    actual = fit(stage, start, None, optimisation, Batches(train, ones, STEPS), checkpoints)
+    actual = fit(stage, start, optimisation, Batches(train, ones, STEPS), checkpoints)
     return *actual, checkpoints
 
 
@@ -143,7 +143,7 @@ def test_weights_wrecked_by_the_last_update_of_an_epoch_are_not_kept(tmp_path):
         slope = batch["depth"].mean()
         return slope * (place - jax.lax.stop_gradient(place)), weights.stats
 
-    stage = Stage("walk", flat, score, "distance", False)
+    stage = Objective("walk", flat, score, "distance", False)
     rate = Optimisation("sgd", 10.0, "steps", 3, momentum=0.0)
     with pytest.raises(DivergedError, match=r"weights' norm is inf at epoch 2"):
         run(tmp_path, stage, rate, train=poisoned)
@@ -197,7 +197,7 @@ class Small(nnx.Module):
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
     graph, weights = split_net(Small(nnx.Rngs(0)))
-    stage = regression_stage(graph, blind, TARGET, 10.0)
+    stage = regression_objective(graph, blind, TARGET, 10.0, frozen=NOTHING)
     optimisation = Optimisation(optimiser, 0.01, "cosine", 4, warmup_steps=2)
 
     def killed(epoch):
@@ -210,7 +210,7 @@ def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
         checkpoints = Checkpoints(tmp_path / folder, highest=False)
         val = lambda: noisy(99)  # noqa: E731
         data = Batches(batches, val, STEPS)
-        fit(stage, fresh(weights), NOTHING, optimisation, data, checkpoints)
+        fit(stage, fresh(weights), optimisation, data, checkpoints)
 
     train("whole", noisy)
     with pytest.raises(KeyboardInterrupt):  # in the middle of epoch 3

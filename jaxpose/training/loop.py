@@ -73,7 +73,7 @@ class Optimisation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class Objective:
     """What one of the two trainings minimises and measures."""
 
     name: str
@@ -83,6 +83,8 @@ class Stage:
     """The validation measure that selects the epoch."""
     highest: bool
     """Whether a higher value of `best` is better."""
+    frozen: Any = None
+    """Arrays that do not train, the second argument of `loss` and `score`."""
 
 
 class Batches(NamedTuple):
@@ -98,9 +100,8 @@ class Batches(NamedTuple):
 
 
 def fit(
-    stage: Stage,
+    objective: Objective,
     weights: Weights,
-    frozen: Any,
     optimisation: Optimisation,
     batches: Batches,
     checkpoints: Checkpoints,
@@ -110,9 +111,8 @@ def fit(
 ) -> tuple[Weights, list[dict], float]:
     """Trains to the last epoch, or goes on from the last checkpoint.
 
-    `frozen` is the second argument of the stage's functions. `on_epoch` receives all rows of
-    measures so far after each checkpoint. A step processes a batch in `micro_batches` parts, as
-    `make_step` describes.
+    `on_epoch` receives all rows of measures so far after each checkpoint. A step processes a batch
+    in `micro_batches` parts, as `make_step` describes.
 
     Returns:
       The best epoch's weights, one row of measures per epoch, and the seconds that this call spent
@@ -125,42 +125,55 @@ def fit(
     began = time.perf_counter()
     transform = optimisation.transform(batches.steps_per_epoch)
     state = _first_state(weights, transform)
-    step = make_step(stage.loss, transform, micro_batches)
-    score = jax.jit(stage.score)
+    step = make_step(objective.loss, transform, micro_batches)
+    score = jax.jit(objective.score)
 
     # ---- where an earlier process stopped ----
     done, history = 0, []
     if checkpoints.latest() is not None:
         done, state, history = checkpoints.restore_latest(state)
         on_epoch(history)
-    with _progress(stage, optimisation, batches, done) as bar:
+    with _progress(objective, optimisation, batches, done) as bar:
         for epoch in range(done, optimisation.epochs):
-            # ---- train ----
-            epoch_began, losses = time.perf_counter(), []
-            for batch in batches.train(epoch):
-                state, loss = step(state, frozen, batch)
-                losses.append(loss)
-                if len(losses) > 1:  # the loss of the step before: the device need not wait
-                    _check_finite(stage, {"loss": losses[-2]}, epoch, len(losses) - 1)
-                bar.update()
-            _check_finite(stage, {"loss": losses[-1]}, epoch, len(losses))
+            epoch_began = time.perf_counter()
+            state, losses = _train(objective, step, state, batches, epoch, bar)
             seconds = time.perf_counter() - epoch_began
 
             # ---- validate, save ----
             now = Weights(state.params, state.stats)
-            measures = mean_over_clips(score, now, frozen, batches.validation())
+            measures = mean_over_clips(score, now, objective.frozen, batches.validation())
             # The last update may destroy the weights after a good loss.
             norm = {"weights' norm": optax.tree.norm(state.params)}
-            _check_finite(stage, measures | norm, epoch, len(losses))
-            row = {"stage": stage.name, "epoch": epoch + 1, "step": int(state.step)}
+            _check_finite(objective, measures | norm, epoch, len(losses))
+            row = {"stage": objective.name, "epoch": epoch + 1, "step": int(state.step)}
             row |= {"loss": float(np.mean([float(v) for v in losses])), **measures}
             history = [*history, row | {"seconds": round(seconds, 3)}]
-            checkpoints.save(epoch + 1, state, history, measures[stage.best])
+            checkpoints.save(epoch + 1, state, history, measures[objective.best])
             on_epoch(history)
-            bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", stage.best)})
+            bar.set_postfix({k: f"{row[k]:.4g}" for k in ("loss", objective.best)})
     best = checkpoints.restore_best(state)
     seconds = time.perf_counter() - began if done < optimisation.epochs else 0.0
     return Weights(best.params, best.stats), history, seconds
+
+
+def _train(
+    objective: Objective,
+    step: Callable,
+    state: TrainState,
+    batches: Batches,
+    epoch: int,
+    bar: tqdm,
+) -> tuple[TrainState, list[jax.Array]]:
+    """Trains one epoch, counted from 0; returns the state and the loss of every step."""
+    losses: list[jax.Array] = []
+    for batch in batches.train(epoch):
+        state, loss = step(state, objective.frozen, batch)
+        losses.append(loss)
+        if len(losses) > 1:  # the loss of the step before: the device need not wait
+            _check_finite(objective, {"loss": losses[-2]}, epoch, len(losses) - 1)
+        bar.update()
+    _check_finite(objective, {"loss": losses[-1]}, epoch, len(losses))
+    return state, losses
 
 
 def _first_state(weights: Weights, transform: optax.GradientTransformation) -> TrainState:
@@ -171,10 +184,12 @@ def _first_state(weights: Weights, transform: optax.GradientTransformation) -> T
     return jax.device_put(state, jax.config.jax_default_device or jax.devices()[0])
 
 
-def _progress(stage: Stage, optimisation: Optimisation, batches: Batches, done: int) -> tqdm:
+def _progress(
+    objective: Objective, optimisation: Optimisation, batches: Batches, done: int
+) -> tqdm:
     """Creates a progress bar in steps; it is silent where the training is complete."""
     return tqdm(
-        desc=stage.name,
+        desc=objective.name,
         total=optimisation.epochs * batches.steps_per_epoch,
         initial=done * batches.steps_per_epoch,
         unit="step",
@@ -183,7 +198,7 @@ def _progress(stage: Stage, optimisation: Optimisation, batches: Batches, done: 
 
 
 def _check_finite(
-    stage: Stage, measures: Mapping[str, jax.Array | float], epoch: int, step: int
+    objective: Objective, measures: Mapping[str, jax.Array | float], epoch: int, step: int
 ) -> None:
     """Raises `DivergedError` where a measure is not finite. `epoch` is from 0, `step` from 1."""
     values = {name: float(value) for name, value in measures.items()}
@@ -191,7 +206,7 @@ def _check_finite(
     if bad:
         stored = "the checkpoint of the epoch before is kept" if epoch else "no checkpoint exists"
         raise DivergedError(
-            f"{stage.name}: {', '.join(bad)} at epoch {epoch + 1}, step {step} of it; {stored}; "
+            f"{objective.name}: {', '.join(bad)} at epoch {epoch + 1}, step {step} of it; {stored}; "
             "try a lower learning rate"
         )
 

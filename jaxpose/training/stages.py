@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxpose.body.masks import Target
 from jaxpose.training import losses
-from jaxpose.training.loop import Stage
+from jaxpose.training.loop import Objective
 from jaxpose.training.step import Batch, Weights, run_net
 
 
@@ -25,7 +25,7 @@ def targets(batch: Batch, target: Target) -> Float[Array, "b t h w maps"]:
     return target.draw(jnp, batch["xy"], batch["visible"], grid)
 
 
-def detection_stage(graph, target: Target) -> Stage:
+def detection_objective(graph, target: Target) -> Objective:
     """Describes the training of the detection net.
 
     It minimises the cross-entropy with binary masks. The best epoch has the highest pixel accuracy.
@@ -40,21 +40,27 @@ def detection_stage(graph, target: Target) -> Stage:
         logits, _ = run_net(graph, weights, batch["depth"], train=False)
         return {"val_accuracy": losses.pixel_accuracy(logits, targets(batch, target))}
 
-    return Stage("detection", loss, score, best="val_accuracy", highest=True)
+    return Objective("detection", loss, score, best="val_accuracy", highest=True)
 
 
 Detect = Callable[[Any, Float[Array, "b t h w 1"]], Float[Array, "b t h w maps"]]
 """(frozen weights, depth) -> probabilities of the detection net in evaluation mode."""
 
 
-def regression_stage(
-    graph, detect: Detect, target: Target, scale: float, fed: Target | None = None
-) -> Stage:
+def regression_objective(
+    graph,
+    detect: Detect,
+    target: Target,
+    scale: float,
+    *,
+    fed: Target | None = None,
+    frozen: Any = None,
+) -> Objective:
     """Describes the training of the regression net on top of the frozen detection net.
 
     It minimises the squared error against Gaussian masks times `scale`. The best epoch has the
     lowest absolute error; validation measures are in units of a peak of 1. `graph` is the net's,
-    from `split_net`. With `fed` the net's input are true masks of that size, which replace the
+    from `split_net`; `frozen` are the detection net's folded weights. With `fed` the net's input are true masks of that size, which replace the
     detection net's maps.
     """
 
@@ -80,4 +86,4 @@ def regression_stage(
             "val_unexplained": residual / power,
         }
 
-    return Stage("regression", loss, score, best="val_error", highest=False)
+    return Objective("regression", loss, score, "val_error", highest=False, frozen=frozen)
