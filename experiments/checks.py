@@ -6,13 +6,11 @@ from pathlib import Path
 from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.frames import grid_of
 from experiments.config import Config, ConfigError, Machine, Place
-from experiments.recipe import SEEDS, Recipe
+from experiments.recipe import SEEDS, STAGES, Recipe
 from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.training.checkpoints import CheckpointError, check_folder
-
-STAGES = ("detection", "regression")
 
 
 def check(config: Config) -> None:
@@ -100,7 +98,7 @@ def check_numbers(recipe: Recipe) -> None:
         if not 0 <= value < 1:
             raise ConfigError(f"--{option}={value:g}: expected 0 or more, and less than 1")
     for stage in STAGES:
-        settings = getattr(recipe, stage)
+        settings = recipe.stage(stage)
         for option, least in (
             ("batch_size", 1),
             ("epochs", 1),
@@ -147,18 +145,23 @@ def check_place(place: Place, recipe: Recipe) -> None:
         check_folder(Path(place.runs_dir) / (name or ""))
     except CheckpointError as error:
         raise ConfigError(f"--runs_dir: {error}") from None
-    if recipe.dataset != "simulated" and place.data_dir is None:
+    check_data_dir(recipe.dataset, place.data_dir)
+
+
+def check_data_dir(dataset: str, data_dir: str | None) -> None:
+    """Raises `ConfigError` where a data set that cannot be created here has no folder."""
+    if dataset in DATASETS and dataset != "simulated" and data_dir is None:
         raise ConfigError(
-            f"--dataset={recipe.dataset} needs --data_dir, the folder with its files: "
-            f"{DATASETS[recipe.dataset].layout}"
+            f"--dataset={dataset} needs --data_dir, the folder with its files: "
+            f"{DATASETS[dataset].layout}"
         )
 
 
 def check_machine(machine: Machine, recipe: Recipe) -> None:
     """Checks that micro-batches divide the batches."""
     for stage in STAGES:
-        parts = getattr(machine, f"{stage}_micro_batches")
-        batch = recipe.batch_size or getattr(recipe, stage).batch_size
+        parts = machine.micro_batches(stage)
+        batch = recipe.batch_size or recipe.stage(stage).batch_size
         if parts < 1 or batch % parts:
             raise ConfigError(
                 f"--{stage}_micro_batches={parts}: expected a divisor of the {batch} clips of a "

@@ -77,8 +77,7 @@ def check_memory(config: Config) -> None:
     lowering, available = lowering_named(machine.lowering), memory.machine_bytes()
     clip = (clips.CLIP, *recipe.rows_cols)
     for stage, net in nets(recipe).items():
-        parts = getattr(machine, f"{stage}_micro_batches")
-        batch = getattr(recipe, stage).batch_size
+        parts, batch = machine.micro_batches(stage), recipe.stage(stage).batch_size
         need = memory.step_bytes(net.layers, clip, batch, lowering)
         if need / parts > memory.SHARE * available:
             fit = memory.micro_batches(net.layers, clip, batch, lowering, available)

@@ -74,6 +74,10 @@ class Machine:
     regression_micro_batches: int = 1
     """The same number for the regression net."""
 
+    def micro_batches(self, stage: str) -> int:
+        """Returns the option of one of `STAGES`."""
+        return getattr(self, f"{stage}_micro_batches")
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:

@@ -23,7 +23,7 @@ from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, check_parts, ids_of, named_ids, split_frames
 from experiments import evaluation, machines, table2
-from experiments.checks import check_min_score
+from experiments.checks import check_data_dir, check_min_score
 from experiments.config import Config, ConfigError, Place
 from experiments.data import read_frames
 from experiments.recipe import Recipe
@@ -98,7 +98,7 @@ def evaluate(options: Options) -> dict:
         "linking": specification.linking,
         "min_score": specification.decoding.min_score,
         "versions": {"jaxpose": jaxpose.__version__, "jax": jax.__version__},
-        **machines.facts(),
+        **machines.described(),
         **evaluation.report(frames, tested, errors),
         "model": digest,
         "provenance": specification.provenance,
@@ -159,8 +159,7 @@ def frames_of(model: Model, options: Options) -> Frames:
     data_dir = None if options.data_dir is None else str(expand(options.data_dir))
     recipe = Recipe(dataset=dataset, grid=f"{cols}x{rows}", builder=options.builder)
     place = Place(data_dir=data_dir, cache_dir=str(expand(options.cache_dir)))
-    if dataset != "simulated" and data_dir is None:
-        raise ConfigError(f"--dataset={dataset} needs --data_dir, the folder with its files")
+    check_data_dir(dataset, data_dir)
     return read_frames(Config(recipe=recipe, place=place))
 
 

@@ -29,6 +29,7 @@ from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.examples.frames import Frames, load
 from experiments import lowering_check
 from experiments.config import ConfigError
+from experiments.recipe import STAGES
 from experiments.rundir import claim
 from jaxpose.files import write_json
 
@@ -74,7 +75,7 @@ def train_command(options: Options, out: Path, frames: Frames) -> list[str]:
     command = ["experiments.run", f"--dataset={frames.dataset}", f"--data_dir={options.data}"]
     command += [f"--runs_dir={out / 'runs'}", f"--grid={frames.grid[1]}x{frames.grid[0]}"]
     per_epoch = min(30, options.steps)
-    for stage in ("detection", "regression"):
+    for stage in STAGES:
         command += [f"--{stage}.steps_per_epoch={per_epoch}"]
         command += [f"--{stage}.epochs={max(1, options.steps // per_epoch)}"]
     if options.device == "gpu":

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 """Root folder of the project."""
 
 
-def facts() -> dict:
+def described() -> dict:
     """Returns what every result records about its code and its machine."""
     return {
         "commit": commit(),

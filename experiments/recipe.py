@@ -20,6 +20,8 @@ from jaxpose.training.loop import Optimisation
 
 SEEDS = 2**32
 """Number of different seeds: JAX uses 32 bits of a seed, so weights would repeat without notice."""
+STAGES = ("detection", "regression")
+"""Names of the two trainings, and of their nets."""
 FROM_WIDTH = ("width", "batch_size")
 """Options of the recipe that only set the same option of both stages."""
 
@@ -109,7 +111,7 @@ class Recipe:
     """Number that batch norm adds to the variance."""
     min_score: float = Decoding.min_score
     """Height of a peak below which a joint counts as missing; a perfect peak is about 1."""
-    maps: Maps = "regression"
+    maps: Maps = "combined"
     """Maps that are decoded: those of the regression net, or those of both nets combined."""
     linking: Linking = "chain"
     """How joints are linked to limbs. bipartite is the paper's."""
@@ -141,14 +143,18 @@ class Recipe:
         """Part of the split -> ids of its subjects; None where the option is not set."""
         return {part: named_ids(getattr(self, f"{part}_ids")) for part in PARTS}
 
-    def facts(self) -> dict:
+    def stage(self, name: str) -> Detection | Regression:
+        """Returns the options of one of `STAGES`."""
+        return getattr(self, name)
+
+    def as_json(self) -> dict:
         """Returns the recipe as JSON, without options that only set others."""
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in FROM_WIDTH}
 
     @property
     def hash(self) -> str:
         """Hash of the recipe, 12 hexadecimal digits."""
-        return short_hash(self.facts())
+        return short_hash(self.as_json())
 
 
 PRESETS = {
@@ -160,6 +166,7 @@ PRESETS = {
         width=1.0,
         radius=6.0,
         mirror=False,
+        maps="regression",
         linking="bipartite",
         bn_momentum=0.99,  # paper: unclear, Keras's defaults, which the group is taken to use
         bn_epsilon=1e-3,
@@ -177,14 +184,14 @@ def default_name(recipe: Recipe) -> str:
     if recipe.folds is not None:
         name += f"-fold{recipe.fold}of{recipe.folds}"
     usual = settle(dataclasses.replace(PRESETS["quick"], **common))
-    return name if recipe.facts() == usual.facts() else f"{name}-{recipe.hash[:6]}"
+    return name if recipe.as_json() == usual.as_json() else f"{name}-{recipe.hash[:6]}"
 
 
 def settle(recipe: Recipe) -> Recipe:
     """Sets the options that follow from others: mirror images, widths and batch sizes."""
     stages = {}
-    for stage in ("detection", "regression"):
-        settings = getattr(recipe, stage)
+    for stage in STAGES:
+        settings = recipe.stage(stage)
         changed = {"width": recipe.width} if settings.width is None else {}
         if recipe.batch_size is not None:
             changed["batch_size"] = recipe.batch_size

@@ -27,6 +27,7 @@ from experiments.config import Config
 from experiments.data import read_frames
 from experiments.models import assemble
 from experiments.options import parse
+from experiments.recipe import STAGES
 from experiments.trainings import train_detection, train_regression
 from jaxpose.cost import memory
 from jaxpose.cost.accounting import net_cost
@@ -56,7 +57,7 @@ def run(config: Config) -> dict:
 
 def work(config: Config) -> dict:
     """Trains, tests and writes a run whose folder is locked; returns its result."""
-    seconds = dict.fromkeys(("data", "detection", "regression", "evaluation"), 0.0)
+    seconds = dict.fromkeys(("data", *STAGES, "evaluation"), 0.0)
     config = prepare(config)
 
     # ---- data, split ----
@@ -87,7 +88,7 @@ def work(config: Config) -> dict:
     evaluation.save_predictions(config.run_dir / "predictions.npz", frames, tested, errors)
     seconds["evaluation"] = time.perf_counter() - began
     result = {
-        **facts(config, frames, split),
+        **settings(config, frames, split),
         **report,
         **costs(config),
         "seconds": {stage: round(value, 1) for stage, value in seconds.items()},
@@ -134,7 +135,7 @@ def with_metrics(model: Model, report: dict) -> Model:
     return model.with_provenance(metrics={name: report[name] for name in names})
 
 
-def facts(config: Config, frames: Frames, split: Split) -> dict:
+def settings(config: Config, frames: Frames, split: Split) -> dict:
     """Describes the run: settings, machine, versions."""
     recipe = config.recipe
     return {
@@ -151,13 +152,10 @@ def facts(config: Config, frames: Frames, split: Split) -> dict:
         "subjects": split.subjects,
         "device": jax.devices()[0].device_kind,
         "lowering": config.machine.lowering,
-        "micro_batches": {
-            stage: getattr(config.machine, f"{stage}_micro_batches")
-            for stage in ("detection", "regression")
-        },
+        "micro_batches": {stage: config.machine.micro_batches(stage) for stage in STAGES},
         "versions": {"jaxpose": jaxpose.__version__, "jax": jax.__version__},
         "date": date.today().isoformat(),
-        **machines.facts(),
+        **machines.described(),
     }
 
 

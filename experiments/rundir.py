@@ -109,7 +109,7 @@ def config_json(config: Config) -> dict:
     """Returns what a run must not change: recipe, machine without its device, and `NUMERICS`."""
     machine = dataclasses.asdict(config.machine)
     machine.pop("device")
-    return {"numerics": NUMERICS, "recipe": config.recipe.facts(), "machine": machine}
+    return {"numerics": NUMERICS, "recipe": config.recipe.as_json(), "machine": machine}
 
 
 def stored_machine(folder: Path) -> dict:

@@ -18,7 +18,7 @@ from experiments import choices, rundir
 from experiments.config import Config
 from experiments.models import NetWeights, layer_weights
 from experiments.numerics import NUMERICS
-from experiments.recipe import Recipe, short_hash
+from experiments.recipe import STAGES, Recipe, short_hash
 from jaxpose.body.masks import Target
 from jaxpose.cost.accounting import net_cost
 from jaxpose.lowering import lowering_named
@@ -27,7 +27,7 @@ from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.modules import DetectionNet, RegressionNet
 from jaxpose.training import digests, stages
 from jaxpose.training.checkpoints import Checkpoints
-from jaxpose.training.loop import Batches, Optimisation, fit
+from jaxpose.training.loop import Batches, fit
 from jaxpose.training.step import split_net
 
 
@@ -91,7 +91,7 @@ def train_detection(
             make_batches(config, frames, split, "detection", target),
             checkpoints,
             on_epoch=history.write,
-            micro_batches=config.machine.detection_micro_batches,
+            micro_batches=config.machine.micro_batches("detection"),
         )
     return Trained(layer_weights(graph, best), rows, seconds, folder)
 
@@ -137,7 +137,7 @@ def train_regression(
             make_batches(config, frames, split, "regression", target),
             checkpoints,
             on_epoch=lambda rows: history.write(detector.rows + rows),
-            micro_batches=config.machine.regression_micro_batches,
+            micro_batches=config.machine.micro_batches("regression"),
         )
     return Trained(layer_weights(graph, best), rows, seconds, folder)
 
@@ -150,8 +150,8 @@ def make_batches(
     Every frame starts a training clip, every third one a validation clip.
     """
     recipe = config.recipe
-    optimisation: Optimisation = getattr(recipe, stage)
-    batch, number = optimisation.batch_size, ("detection", "regression").index(stage)
+    optimisation, number = recipe.stage(stage), STAGES.index(stage)
+    batch = optimisation.batch_size
     starts = clips.clip_starts(frames, split.used["train"], shift=1)
     validation = clips.clip_starts(frames, split.used["val"], shift=clips.CLIP)
     shown = frames
@@ -189,13 +189,13 @@ SPLIT = {"split", "folds", "fold", "train_ids", "val_ids", "test_ids"}
 def detector_facts(config: Config, frames: Frames, split: Split) -> dict:
     """Returns all that determines the detection net, and nothing else."""
     recipe: Recipe = config.recipe
-    options = {name: v for name, v in recipe.facts().items() if name not in LATER | SPLIT}
+    options = {name: v for name, v in recipe.as_json().items() if name not in LATER | SPLIT}
     known = split.as_json(frames)
     return {
         **options,
         "lowering": config.machine.lowering,
         "masks": config.machine.masks,
-        "micro_batches": config.machine.detection_micro_batches,
+        "micro_batches": config.machine.micro_batches("detection"),
         "data": known["data"],
         "scale_mm": DATASETS[recipe.dataset].scale_mm,
         "split": {part: known["parts"][part] for part in ("train", "val")},

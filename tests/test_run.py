@@ -347,12 +347,12 @@ def test_another_decoding_is_tried_without_another_training(run, folder, result,
     base, *_ = run
     options = [str(folder / "model.safetensors"), f"--data_dir={base / 'frames.npz'}"]
     options.append(f"--lowering={result['lowering']}")
-    assert evaluate.main([*options, "--maps=combined", "--min_score=1e-6"]) == 0
+    assert evaluate.main([*options, "--maps=regression", "--min_score=1e-6"]) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (again["maps"], again["min_score"]) == ("combined", 1e-6)
-    assert again["rmsd_fallback_px"] == again["combined_fallback_px"]
+    assert (again["maps"], again["min_score"]) == ("regression", 1e-6)
+    assert again["rmsd_fallback_px"] == again["regression_fallback_px"]
     assert again["missed_rate"] < result["missed_rate"]
-    assert evaluate.main([*options, "--linking=bipartite"]) == 0
+    assert evaluate.main([*options, "--maps=regression", "--linking=bipartite"]) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (again["maps"], again["linking"]) == ("regression", "bipartite")
     assert again["rmsd_fallback_px"] == again["bipartite_fallback_px"]

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from jaxpose.body.masks import Target
-from jaxpose.nets.compute import Computation
+from jaxpose.nets.compute import Computation, fill_up
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
 from jaxpose.training.checkpoints import CheckpointError, Checkpoints
@@ -16,7 +16,6 @@ from jaxpose.training.loop import (
     DivergedError,
     Objective,
     Optimisation,
-    fill_up,
     fit,
     mean_over_clips,
 )

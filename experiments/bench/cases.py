@@ -7,7 +7,7 @@ lowering and precision.
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from experiments.recipe import PRESETS, Recipe
+from experiments.recipe import PRESETS, STAGES, Recipe
 from jaxpose import lowering as lowerings
 from jaxpose.nets.factorise import VARIANTS
 
@@ -24,7 +24,7 @@ WORKERS = {
     "openvino": ("openvino",),
 }
 """Kind of process -> the implementations that run in it."""
-NETS = ("detection", "regression", "pipeline", "decoding", "input")
+NETS = (*STAGES, "pipeline", "decoding", "input")
 WHATS = ("forward", "train_step", "chain", "bipartite", "device_put", "to_grid", "clip_to_pose")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 """float32 is IEEE's; tf32, on a GPU alone, is float32 with rounded products."""

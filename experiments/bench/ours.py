@@ -13,6 +13,7 @@ from experiments.bench.cases import Case, Size
 from experiments.bench.compiled import compile_ahead
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import NEEDS, draw, drawn_maps, inputs, net_of
+from experiments.recipe import STAGES
 from jaxpose.body import geometry
 from jaxpose.cost.timing import POOL
 from jaxpose.decoding import linking
@@ -97,7 +98,7 @@ class Ours:
         Raises:
           WrongResult: the result deviates from the reference.
         """
-        if case.net not in ("detection", "regression"):
+        if case.net not in STAGES:
             return self.stage(case)
         self.write_reference(case)
         if case.what == "train_step":

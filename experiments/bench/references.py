@@ -9,6 +9,7 @@ from experiments.bench.client import Refused, Worker, WorkerDied, start_worker
 from experiments.bench.measured import Measured
 from experiments.bench.prepared import Reference
 from experiments.bench.protocol import Plan
+from experiments.recipe import STAGES
 
 
 def write_references(
@@ -22,7 +23,7 @@ def write_references(
     reference = Reference(folder)
     tasks: dict[Path, list[Case]] = {}
     for case in plan.cases:
-        if case.net in ("detection", "regression"):
+        if case.net in STAGES:
             tasks.setdefault(reference.path(case), []).append(case)
     worker = None
     try:

@@ -10,6 +10,7 @@ from experiments.bench.expected import BARS, PREDICTIONS, Prediction
 from experiments.bench.machine import LOADED, cores, environment
 from experiments.bench.measured import Measured
 from experiments.bench.weights import layers_of
+from experiments.recipe import STAGES
 from jaxpose.cost.accounting import net_cost
 from jaxpose.cost.ratios import control_spread, summarise
 from jaxpose.cost.roofline import Ceilings, least_seconds
@@ -121,7 +122,7 @@ def row(case: Case, visits: Sequence[Visit], measured: Measured, size: Size) -> 
         **{k: round(v, 4) if isinstance(v, float) else v for k, v in summary._asdict().items()},
         **{k: facts.get(k) for k in FACTS},
     }
-    if case.net in ("detection", "regression", "pipeline"):
+    if case.net in (*STAGES, "pipeline"):
         values |= net_values(case, summary.median_ms, size, measured.ceilings)
     return values
 

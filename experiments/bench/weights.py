@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from experiments.recipe import STAGES
 from jaxpose.body.masks import Target
 from jaxpose.body.skeleton import MAPS
 from jaxpose.nets import detection, regression
@@ -21,7 +22,7 @@ def net_of(net: str, variant: str, width: float) -> Net:
 
 def layers_of(net: str, variant: str, width: float) -> tuple[Layer, ...]:
     """Returns the layers of one net, or of both for `pipeline`."""
-    if net in ("detection", "regression"):
+    if net in STAGES:
         return net_of(net, variant, width).layers
     return net_of("detection", "", width).layers + net_of("regression", variant, width).layers
 

@@ -9,6 +9,7 @@ from experiments.bench.comparisons import PYTORCH
 from experiments.bench.render import interval, ms, speedup
 from experiments.blocks.source import Source, joined, wrapped
 from experiments.config import ConfigError
+from experiments.recipe import STAGES
 from experiments.table1 import table
 from jaxpose.cost.accounting import CONVENTION
 from jaxpose.nets.factorise import VARIANTS
@@ -58,7 +59,7 @@ def _tasks(result: dict) -> Iterator[list[dict]]:
     """Yields the rows of every task and type that we computed."""
     tasks: dict[tuple, list[dict]] = {}
     for row in result["rows"]:
-        if row["net"] in ("detection", "regression"):
+        if row["net"] in STAGES:
             key = tuple(row[k] for k in ("net", "variant", "what", "batch", "dtype"))
             tasks.setdefault(key, []).append(row)
     yield from (rows for rows in tasks.values() if _ours(rows))

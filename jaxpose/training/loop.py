@@ -206,8 +206,8 @@ def _check_finite(
     if bad:
         stored = "the checkpoint of the epoch before is kept" if epoch else "no checkpoint exists"
         raise DivergedError(
-            f"{objective.name}: {', '.join(bad)} at epoch {epoch + 1}, step {step} of it; {stored}; "
-            "try a lower learning rate"
+            f"{objective.name}: {', '.join(bad)} at epoch {epoch + 1}, step {step} of it; "
+            f"{stored}; try a lower learning rate"
         )
 
 

@@ -60,8 +60,8 @@ def regression_objective(
 
     It minimises the squared error against Gaussian masks times `scale`. The best epoch has the
     lowest absolute error; validation measures are in units of a peak of 1. `graph` is the net's,
-    from `split_net`; `frozen` are the detection net's folded weights. With `fed` the net's input are true masks of that size, which replace the
-    detection net's maps.
+    from `split_net`; `frozen` are the detection net's folded weights. With `fed` the net's input
+    are true masks of that size, which replace the detection net's maps.
     """
 
     def forward(weights: Weights, frozen: Any, batch: Batch, train: bool):
