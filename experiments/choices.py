@@ -31,12 +31,22 @@ def use_device(machine: Machine) -> None:
     """
     if machine.device == "auto":
         return
+    jax.config.update("jax_default_device", find_device(machine.device))
+
+
+def find_device(name: str) -> jax.Device:
+    """Returns JAX's first device of a kind: auto, cpu or gpu.
+
+    Raises:
+      ConfigError: JAX has no such device.
+    """
     try:
-        jax.config.update("jax_default_device", jax.devices(machine.device)[0])
+        return jax.devices(None if name == "auto" else name)[0]
     except RuntimeError:
         available = ", ".join(sorted({device.platform for device in jax.devices()}))
         raise ConfigError(
-            f"--device={machine.device}: not available; JAX has: {available}"
+            f"--device={name}: JAX has no such device, only: {available}; install JAX for it, or "
+            "pass another --device"
         ) from None
 
 

@@ -28,6 +28,7 @@ import jax
 from data_pipeline.commands import expand, parse_options, run_command
 from data_pipeline.examples.frames import Frames, load
 from experiments import lowering_check
+from experiments.choices import find_device
 from experiments.config import ConfigError
 from experiments.recipe import STAGES
 from experiments.rundir import claim
@@ -124,14 +125,7 @@ def work(options: Options) -> dict:
     began = time.perf_counter()
     # This process only checks. Memory that it reserved would not be available to the other parts.
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    try:
-        device = jax.devices(options.device)[0]
-    except RuntimeError:
-        known = ", ".join(sorted({d.platform for d in jax.devices()}))
-        raise ConfigError(
-            f"--device={options.device}: JAX has no such device, only: {known}; install JAX for "
-            "it, or pass --device=cpu"
-        ) from None
+    device = find_device(options.device)
     del os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"]
     parts = [name.strip() for name in options.parts.split(",")]
     if unknown := [name for name in parts if name not in PARTS]:

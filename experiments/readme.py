@@ -103,12 +103,12 @@ def content(arguments: str, root: Path = ROOT) -> str:
             sources.append(Source(paths, label or None))
         else:
             options[label] = value
-    known = [p.name for p in inspect.signature(BLOCKS[name]).parameters.values()][1:]
+    names = [p.name for p in inspect.signature(BLOCKS[name]).parameters.values()][1:]
     for option in options:
-        if option not in known:
+        if option not in names:
             raise ConfigError(
                 f"unknown option {option!r} of the block {name!r}; "
-                + (f"one of: {', '.join(known)}" if known else "it has none")
+                + (f"one of: {', '.join(names)}" if names else "it has none")
             )
     return BLOCKS[name](sources, **options)
 

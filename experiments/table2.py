@@ -91,8 +91,12 @@ def _errors(results: list[dict], factor: float = 1.0) -> str:
             for key, what in OURS.items()
             if key in result
         ]
-    known = results[0]["baselines"]
-    rows += [[what, *cells(known[key], factor)] for key, what in BASELINES.items() if key in known]
+    baselines = results[0]["baselines"]
+    rows += [
+        [what, *cells(baselines[key], factor)]
+        for key, what in BASELINES.items()
+        if key in baselines
+    ]
     return table(COLUMNS, rows)
 
 

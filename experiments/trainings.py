@@ -190,14 +190,14 @@ def detector_facts(config: Config, frames: Frames, split: Split) -> dict:
     """Returns all that determines the detection net, and nothing else."""
     recipe: Recipe = config.recipe
     options = {name: v for name, v in recipe.as_json().items() if name not in LATER | SPLIT}
-    known = split.as_json(frames)
+    division = split.as_json(frames)
     return {
         **options,
         "lowering": config.machine.lowering,
         "masks": config.machine.masks,
         "micro_batches": config.machine.micro_batches("detection"),
-        "data": known["data"],
+        "data": division["data"],
         "scale_mm": DATASETS[recipe.dataset].scale_mm,
-        "split": {part: known["parts"][part] for part in ("train", "val")},
+        "split": {part: division["parts"][part] for part in ("train", "val")},
         "numerics": NUMERICS,
     }

@@ -21,6 +21,7 @@ from experiments.bench.prepared import Reference, WrongResult
 from experiments.bench.processes import measure
 from experiments.bench.protocol import PROTOCOLS, Plan
 from experiments.bench.weights import deviation, inputs
+from experiments.config import ConfigError
 from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.factorise import VARIANTS
 
@@ -286,7 +287,7 @@ def test_a_device_that_does_not_exist_is_named():
 
     if jax.default_backend() != "cpu":
         pytest.skip("it exists")
-    with pytest.raises(RuntimeError, match="--device=gpu: JAX has no such device, only: cpu"):
+    with pytest.raises(ConfigError, match="--device=gpu: JAX has no such device, only: cpu"):
         Ours(TINY, 1, None, "gpu")
 
 

@@ -94,10 +94,10 @@ def _report_same_infant(entries: list[tuple[str, Path]], kind: str, report: Repo
     """Returns one path per infant, sorted by number; reports others with the same number."""
     first: dict[int, Path] = {}
     for subject, path in entries:
-        known = first.setdefault(int(subject), path)
-        if known != path:
+        earlier = first.setdefault(int(subject), path)
+        if earlier != path:
             what = (
-                f"{known} is a {kind} of the same infant {int(subject)}; remove one of the two, "
+                f"{earlier} is a {kind} of the same infant {int(subject)}; remove one of the two, "
                 "or give it another number: leading zeros and capital letters make no difference"
             )
             report(Problem(str(path), None, what))

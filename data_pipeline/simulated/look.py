@@ -157,9 +157,9 @@ def draw(sources: list[Source], at_1m: float | None, path: Path) -> None:
 def _draw_frames(source: Source, row) -> None:
     shown = np.linspace(0, len(source.frames) - 1, SHOWN).round().astype(int)
     chosen = [source.frames[k] for k in dict.fromkeys(shown)]
-    known = np.concatenate([depth[depth > 0] for depth in chosen])
+    returns = np.concatenate([depth[depth > 0] for depth in chosen])
     # Percentiles: one far corner would otherwise give everything near the same colour.
-    deep = max(float(np.ptp(np.percentile(known, (1, 99)))), DEEP_MM)
+    deep = max(float(np.ptp(np.percentile(returns, (1, 99)))), DEEP_MM)
     row.suptitle(f"{source.name}: {deep / 1000:.1f} m from white to black, violet is no return")
     for axes in (panels := row.subplots(1, SHOWN)):
         axes.set_axis_off()

@@ -62,17 +62,17 @@ def refusal(kind, value) -> str | None:
         return None if _within(value, bounds) else f"a number {bounds}"
     ascending = any(isinstance(mark, Ascending) for mark in getattr(kind, "__metadata__", ()))
     members = typing.get_args(typing.get_args(kind)[0] if ascending else kind)
-    each = [_bounds(member) for member in members]
+    limits = [_bounds(member) for member in members]
     if (
         isinstance(value, list | tuple)
-        and len(value) == len(each)
-        and all(_within(v, bounds) for v, bounds in zip(value, each, strict=True))
+        and len(value) == len(limits)
+        and all(_within(v, bounds) for v, bounds in zip(value, limits, strict=True))
         and not (ascending and value[0] > value[1])
     ):
         return None
-    count = f"{NUMBERS[len(each)]}{' ascending' if ascending else ''} numbers"
-    alike = len(set(each)) == 1
-    return f"{count} " + (str(each[0]) if alike else ", ".join(map(str, each)))
+    count = f"{NUMBERS[len(limits)]}{' ascending' if ascending else ''} numbers"
+    alike = len(set(limits)) == 1
+    return f"{count} " + (str(limits[0]) if alike else ", ".join(map(str, limits)))
 
 
 def _bounds(kind) -> Bounds | None:

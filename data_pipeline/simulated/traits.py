@@ -140,9 +140,9 @@ def edge_widths(frames: list[np.ndarray]) -> dict[str, float]:
         profiles, steepest = _profiles(depth)
         left, right = profiles[:, :SIDE_PX], profiles[:, -SIDE_PX:]
         step = np.abs(right.mean(1) - left.mean(1))
-        known = (left > 0).all(1) & (right > 0).all(1)
+        covered = (left > 0).all(1) & (right > 0).all(1)
         flat = np.maximum(np.ptp(left, axis=1), np.ptp(right, axis=1)) < 0.2 * step
-        stored = known & flat & (step > EDGE * np.minimum(left.mean(1), right.mean(1)))
+        stored = covered & flat & (step > EDGE * np.minimum(left.mean(1), right.mean(1)))
         widths.append(step[stored] / steepest[stored])
         lost.append((profiles[stored] == 0).sum(1))
     widths, lost = np.concatenate(widths), np.concatenate(lost)

@@ -118,14 +118,14 @@ def cases(size: Size, choice: Choice) -> list[Case]:
     The first case of every kind of worker is its control: asy forward with one clip, unless that is
     excluded.
     """
-    every = [*_nets(size, choice), *_rest(choice)]
+    matrix = [*_nets(size, choice), *_rest(choice)]
     allowed = {
         "net": choice.nets,
         "variant": (*choice.variants, ""),
         "what": choice.whats,
         "implementation": choice.implementations,
     }
-    return [c for c in every if all(getattr(c, k) in values for k, values in allowed.items())]
+    return [c for c in matrix if all(getattr(c, k) in values for k, values in allowed.items())]
 
 
 def _nets(size: Size, choice: Choice) -> Iterator[Case]:

@@ -72,8 +72,8 @@ class Side:
         )
         if self.implementation is not None:
             return same and case.implementation == self.implementation and not lowering
-        expected = self.lowering or lowering
-        return same and bool(lowering) and case.lowering == expected == lowering
+        required = self.lowering or lowering
+        return same and bool(lowering) and case.lowering == required == lowering
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,9 +60,9 @@ class Measured:
     def add_ceilings(self, products: dict[str, dict[str, float]], bytes_per_s: float) -> None:
         """Replaces recorded rates by new ones that are higher."""
         for dtype, rates in products.items():
-            known = self.products.setdefault(dtype, {})
+            highest = self.products.setdefault(dtype, {})
             for library, rate in rates.items():
-                known[library] = max(rate, known.get(library, 0.0))
+                highest[library] = max(rate, highest.get(library, 0.0))
         self.bytes_per_s = max(self.bytes_per_s, bytes_per_s)
 
     @property

@@ -13,6 +13,7 @@ from experiments.bench.cases import Case, Size
 from experiments.bench.compiled import compile_ahead
 from experiments.bench.prepared import Prepared, Reference
 from experiments.bench.weights import NEEDS, draw, drawn_maps, inputs, net_of
+from experiments.choices import find_device
 from experiments.recipe import STAGES
 from jaxpose.body import geometry
 from jaxpose.cost.timing import POOL
@@ -26,23 +27,12 @@ from jaxpose.training import losses
 from jaxpose.training.step import initial_state, make_step, run_net, split_net
 
 
-class NoDevice(RuntimeError):
-    """The requested device does not exist."""
-
-
 class Ours:
     """The worker that runs our nets, with JAX."""
 
     def __init__(self, size: Size, threads: int, reference: Reference, device: str):
         self.size, self.threads, self.reference = size, threads, reference
-        try:
-            self.device = jax.devices(None if device == "auto" else device)[0]
-        except RuntimeError:
-            known = ", ".join(sorted({d.platform for d in jax.devices()}))
-            raise NoDevice(
-                f"--device={device}: JAX has no such device, only: {known}; install JAX for it, or "
-                "pass --device=auto"
-            ) from None
+        self.device = find_device(device)
         jax.config.update("jax_default_device", self.device)
         self.pools: dict[tuple, list] = {}
         self.compiled: dict[tuple, tuple] = {}

@@ -147,8 +147,10 @@ def _labels(results: dict[Path, dict]) -> dict[Path, str]:
 
     If that is not enough to distinguish them, the labels are the files' names.
     """
-    every = results.values()
-    several = {key: len({str(r.get(key)) for r in every}) > 1 for key in ("seed", "fold")}
+    several = {
+        key: len({str(result.get(key)) for result in results.values()}) > 1
+        for key in ("seed", "fold")
+    }
     labels = {
         path: result["variant"]
         + (f", seed {result['seed']}" if several["seed"] else "")

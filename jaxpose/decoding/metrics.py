@@ -149,9 +149,9 @@ def previous_pose(
     seen = np.maximum.accumulate(np.where(visible, frame[:, None], -1), axis=0)
     before = np.concatenate([np.full((1, len(JOINTS)), -1), seen])[:-1]
     first = np.maximum.accumulate(np.where(starts, frame, 0))[:, None]
-    known = before >= first
+    exists = before >= first
     previous = np.take_along_axis(xy, np.maximum(before, 0)[..., None], axis=0)
-    return np.where(known[..., None], previous, np.asarray(np.nan, xy.dtype)), known
+    return np.where(exists[..., None], previous, np.asarray(np.nan, xy.dtype)), exists
 
 
 def _ratio(part: Shaped[np.ndarray, "*n"], whole: Shaped[np.ndarray, "*#n"]) -> np.ndarray:
