@@ -1,0 +1,25 @@
+"""docs/design.md names files, functions and constants that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TABLE = (ROOT / "docs" / "design.md").read_text().split("## Where is ...?")[1].split("\n## ")[0]
+ROWS = [line.split("|")[1:3] for line in TABLE.splitlines() if "`" in line]
+
+
+@pytest.mark.parametrize(("question", "answer"), ROWS, ids=[row[0].strip() for row in ROWS])
+def test_what_the_table_names_exists(question, answer):
+    """A name after files is defined in one of them; a file without a folder is in the last one."""
+    folder, files = ROOT, []
+    for name in re.findall(r"`([^`]+)`", answer):
+        if name.endswith(("/", ".py")):
+            path = ROOT / name if (ROOT / name).exists() else folder / name
+            assert path.exists(), f"{question}: {name}"
+            folder = path if path.is_dir() else path.parent
+            files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        else:
+            defined = rf"^(    )?(def|class) {name}\b|^(    )?{name}\b.* = "
+            assert any(re.search(defined, f.read_text(), re.M) for f in files), f"{question}: {name}"
