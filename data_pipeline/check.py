@@ -19,7 +19,7 @@ import tyro
 from data_pipeline.babypose.frames import Infant
 from data_pipeline.babypose.rules import Findings, Joints, read_folder
 from data_pipeline.babypose.sheets import Problem
-from data_pipeline.commands import expand, parse_options, print_result, print_table, run_command
+from data_pipeline.commands import parse_options, print_result, print_table, run_command
 from data_pipeline.errors import DataError
 
 
@@ -155,13 +155,13 @@ class Options:
     The exit code is 0 if the folder can be used, 1 if it has problems, and 2 if it does not exist.
     The last line of stdout is one JSON object: {infants, problems, remarks}."""
 
-    dir: tyro.conf.Positional[str]
+    dir: tyro.conf.Positional[Path]
     """Folder with sheets result_pz<ID>.csv or .xlsx and images pz<ID>/<n>_16bit.png."""
 
 
 def run(options: Options) -> int:
     """Checks the folder and prints the report; returns the exit code."""
-    folder = expand(options.dir)
+    folder = options.dir
     if not os.path.isdir(folder):  # Path.is_dir raises where a name is too long
         raise DataError(f"no such folder: {folder}; expected the one that contains the sheets")
     report = check(folder)

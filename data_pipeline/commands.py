@@ -15,12 +15,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
-import tyro
-
-from data_pipeline.errors import DataError, UserError
+from data_pipeline.errors import UserError
+from jaxpose.options import parse
 
 FAILED, UNUSABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
@@ -35,10 +33,10 @@ Options = TypeVar("Options")
 def parse_options(options: type[Options], arguments: list[str] | None, module: str) -> Options:
     """Parses a command line into a dataclass of options.
 
-    `arguments` are those of the process by default; `module` is named in the help. Unknown options
-    end the program with code 2.
+    `arguments` are those of the process by default; `module` is named in the help. Options that
+    cannot be parsed end the program with code 2. In a `Path`, `~` is expanded.
     """
-    return tyro.cli(options, args=arguments, prog=f"python -m {module}", use_underscores=True)
+    return parse(options, arguments, f"python -m {module}")
 
 
 def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
@@ -140,15 +138,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def expand(path: str | Path) -> Path:
-    """Expands `~` in a path from the command line.
-
-    Raises:
-      DataError: `~user` names an unknown user.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise DataError(f"{path}: {error}; write the whole path") from None

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from data_pipeline.errors import DataError
 
+PROBE = 65536
+"""Bytes that are written to see whether the disk has room."""
+
 
 def check_output(path: Path, suffixes: Sequence[str], *, create_folder: bool = False) -> None:
-    """Checks that `path` can be written, by creating and removing an empty file beside it.
+    """Checks that `path` can be written, by creating and removing a small file beside it.
 
     `suffixes` are the allowed ones, without a dot. With `create_folder`, missing folders are
     created.
@@ -24,8 +27,10 @@ def check_output(path: Path, suffixes: Sequence[str], *, create_folder: bool = F
             path.parent.mkdir(parents=True, exist_ok=True)
         elif not path.parent.is_dir():
             raise DataError(f"{path}: no such folder: {path.parent}; create it, or name another")
-        beside.touch()
-        beside.unlink()
+        try:
+            beside.write_bytes(bytes(PROBE))
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); choose another place, or change the "

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import grid_of, save
@@ -57,9 +57,9 @@ class Options:
     from this file without the data set's own files."""
 
     dataset: Annotated[str, arg(help=f"Data set: {', '.join(DATASETS)}.")]
-    data_dir: str
+    data_dir: Path
     """Folder with the data set's own files."""
-    out: str
+    out: Path
     """File to write, FILE.npz."""
     grid: str = "64x48"
     """Columns and rows of the nets' input, such as 64x48."""
@@ -68,12 +68,12 @@ class Options:
 
 def run(options: Options) -> dict:
     """Checks the options, then prepares the data set."""
-    grid, out = grid_of(options.grid), expand(options.out)
+    grid, out = grid_of(options.grid), options.out
     known = DATASETS[options.dataset].configs if options.dataset in DATASETS else ()
     if known and options.builder not in (None, *known):
         raise DataError(f"unknown --builder {options.builder!r}; one of: {', '.join(known)}")
     check_name(out, ["npz"])
-    return prepare(options.dataset, expand(options.data_dir), grid, out, options.builder)
+    return prepare(options.dataset, options.data_dir, grid, out, options.builder)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from typing import Annotated
 from tqdm import tqdm
 from tyro.conf import arg
 
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import CLIP
 from data_pipeline.locks import locked
@@ -107,7 +107,7 @@ class Options:
     """Simulates depth video of infants, in the layout of the babyPose data set. The same command
     continues a simulation that was stopped."""
 
-    out: str
+    out: Path
     """Folder to write, which is new, empty, or contains a part of the same simulation."""
     infants: int = 16
     """Number of recordings, one infant each."""
@@ -120,7 +120,7 @@ class Options:
     processes: int | None = None
     """Number of processes. None: one per core."""
     parameters: Annotated[
-        str | None,
+        Path | None,
         arg(
             help="FILE.json with parameters of the model that differ from the default, such as "
             '{"movement": {"burst_s": [1, 4]}}. data_pipeline/simulated/parameters.py lists them.'
@@ -131,10 +131,10 @@ class Options:
 
 
 def run(options: Options) -> dict | int:
-    start, out = time.perf_counter(), expand(options.out)
+    start, out = time.perf_counter(), options.out
     parameters = DEFAULT
     if options.parameters is not None:
-        parameters = read_parameters(expand(options.parameters))
+        parameters = read_parameters(options.parameters)
     try:
         simulate(
             out,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import clip_starts, order
@@ -78,7 +78,7 @@ def measure(path: Path, batch_size: int, seconds: float) -> list[dict]:
 class Options:
     """Measures how many clips per second the input pipelines prepare from a prepared file."""
 
-    file: tyro.conf.Positional[str]
+    file: tyro.conf.Positional[Path]
     """A file written by `python -m data_pipeline.prepare`."""
     batch_size: int = 16
     """Clips per batch."""
@@ -90,7 +90,7 @@ def run(options: Options) -> dict:
     """Checks the options, then measures."""
     if options.batch_size < 1:
         raise DataError(f"--batch_size={options.batch_size}: expected 1 or more")
-    rows = measure(expand(options.file), options.batch_size, options.seconds)
+    rows = measure(options.file, options.batch_size, options.seconds)
     return {"rows": rows, "load": os.getloadavg()[0]}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.frames import grid_of
 from experiments.config import Config, ConfigError, Machine, Place
+from experiments.data import is_prepared
 from experiments.recipe import SEEDS, STAGES, Recipe
 from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.detection import SHRINK
@@ -44,8 +45,8 @@ def check_names(config: Config) -> None:
             f"unknown --builder {recipe.builder!r} for {recipe.dataset}; one of: "
             f"{', '.join(builders)}"
         )
-    data_dir = config.place.data_dir or ""
-    if recipe.builder is not None and data_dir.endswith(".npz"):
+    data_dir = config.place.data_dir
+    if recipe.builder is not None and is_prepared(data_dir):
         raise ConfigError(
             f"--builder={recipe.builder} has no effect on {data_dir}, which was prepared already; "
             "omit it, and pass it to `python -m data_pipeline.prepare`"
@@ -142,13 +143,13 @@ def check_place(place: Place, recipe: Recipe) -> None:
             f"--name={name}: expected a plain folder name inside --runs_dir, not 'detectors'"
         )
     try:
-        check_folder(Path(place.runs_dir) / (name or ""))
+        check_folder(place.runs_dir / (name or ""))
     except CheckpointError as error:
         raise ConfigError(f"--runs_dir: {error}") from None
     check_data_dir(recipe.dataset, place.data_dir)
 
 
-def check_data_dir(dataset: str, data_dir: str | None) -> None:
+def check_data_dir(dataset: str, data_dir: Path | None) -> None:
     """Raises `ConfigError` where a data set that cannot be created here has no folder."""
     if dataset in DATASETS and dataset != "simulated" and data_dir is None:
         raise ConfigError(

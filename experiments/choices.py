@@ -6,6 +6,7 @@ import jax
 
 from data_pipeline.examples import clips
 from experiments.config import Config, ConfigError, Machine
+from experiments.data import is_prepared
 from experiments.recipe import Recipe
 from jaxpose.cost import memory
 from jaxpose.lowering import fastest, lowering_named
@@ -63,7 +64,7 @@ def resolve(config: Config, stored: dict) -> Config:
         lowering = stored.get("lowering", fastest(precision).name)
         machine = dataclasses.replace(machine, lowering=lowering)
     if machine.feed == "auto":
-        prepared = (config.place.data_dir or "").endswith(".npz")
+        prepared = is_prepared(config.place.data_dir)
         feed = stored.get("feed", "numpy" if prepared else "tensorflow")
         machine = dataclasses.replace(machine, feed=feed)
     if reason := lowering_named(machine.lowering).unavailable(precision):

@@ -25,16 +25,16 @@ class Place:
     """Where the data is, and where results go."""
 
     data_dir: Annotated[
-        str | None,
+        Path | None,
         arg(
             help="Folder with the data set's own files, or a file written by "
             "`data_pipeline.prepare`. Simulated data is created in this folder if it does not "
             "exist. None: data/simulated, for simulated data."
         ),
     ] = None
-    runs_dir: str = "runs"
+    runs_dir: Path = Path("runs")
     """Folder for the run folders and the detection nets that runs share."""
-    cache_dir: str = "data/cache"
+    cache_dir: Path = Path("data/cache")
     """Folder for frames on the grid, which are read from the data set's files only once."""
     name: Annotated[
         str | None,
@@ -92,4 +92,4 @@ class Config:
     @property
     def run_dir(self) -> Path:
         """Folder of the run."""
-        return Path(self.place.runs_dir) / (self.place.name or default_name(self.recipe))
+        return self.place.runs_dir / (self.place.name or default_name(self.recipe))

@@ -6,9 +6,15 @@ from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames, load
 from data_pipeline.load import load_frames
 from experiments.config import Config
+from experiments.rundir import claim
 
 DEFAULT_SIMULATION = {"infants": 240, "frames": 16, "seed": 0, "size": (320, 240)}
 """Arguments of `simulate` for data that a run creates itself."""
+
+
+def is_prepared(data_dir: Path | None) -> bool:
+    """Tells whether the data is a file that `data_pipeline.prepare` wrote."""
+    return data_dir is not None and data_dir.suffix == ".npz"
 
 
 def read_frames(config: Config) -> Frames:
@@ -16,18 +22,18 @@ def read_frames(config: Config) -> Frames:
 
     Raises:
       DataError: the files cannot be used, or a prepared file is of another data set or grid.
+      ConfigError: the cache folder cannot be written.
     """
     recipe, place = config.recipe, config.place
-    if place.data_dir and place.data_dir.endswith(".npz"):
-        return read_prepared(Path(place.data_dir), recipe.dataset, recipe.rows_cols)
-    data_dir = Path(place.data_dir or "data/simulated")
+    if is_prepared(place.data_dir):
+        return read_prepared(place.data_dir, recipe.dataset, recipe.rows_cols)
+    claim(place.cache_dir, 100_000_000, option="--cache_dir")
+    data_dir = place.data_dir or Path("data/simulated")
     if recipe.dataset == "simulated" and (place.data_dir is None or not data_dir.exists()):
         from data_pipeline.simulate import simulate  # MuJoCo, only where it is needed
 
         simulate(data_dir, **DEFAULT_SIMULATION)
-    return load_frames(
-        recipe.dataset, data_dir, recipe.rows_cols, Path(place.cache_dir), recipe.builder
-    )
+    return load_frames(recipe.dataset, data_dir, recipe.rows_cols, place.cache_dir, recipe.builder)
 
 
 def read_prepared(path: Path, dataset: str, grid: tuple[int, int]) -> Frames:

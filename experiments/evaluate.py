@@ -9,6 +9,7 @@ data, all infants are tested. --test_ids names others.
 
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import jax
@@ -17,11 +18,12 @@ import tyro
 from tyro.conf import arg
 
 import jaxpose
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, print_table, run_command
 from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, check_parts, ids_of, named_ids, split_frames
+from data_pipeline.outputs import check_output
 from experiments import evaluation, machines, table2
 from experiments.checks import check_data_dir, check_min_score
 from experiments.config import Config, ConfigError, Place
@@ -40,14 +42,14 @@ class Options:
     On the data of the model's training, the infants that the training held out are tested. On other
     data, all infants are tested."""
 
-    model: tyro.conf.Positional[str]
+    model: tyro.conf.Positional[Path]
     """Model file, such as runs/simulated-asy-seed0/model.safetensors."""
     dataset: Annotated[
         str | None,
         arg(help=f"Data set: {', '.join(DATASETS)}. None: that of the model's training."),
     ] = None
     data_dir: Annotated[
-        str | None,
+        Path | None,
         arg(
             help="Folder with the data set's own files, or a file written by "
             "`data_pipeline.prepare`. None: data/simulated, for simulated data."
@@ -56,7 +58,7 @@ class Options:
     test_ids: str | None = None
     """Ids of the infants or subjects to test, such as 1,2,3. None: as described above."""
     builder: Annotated[str | None, arg(help=builders_help())] = None
-    cache_dir: str = "data/cache"
+    cache_dir: Path = Path("data/cache")
     """Folder for frames on the grid, which are read from the data set's files only once."""
     lowering: Annotated[
         str, arg(help=f"How convolutions are computed: auto, {', '.join(LOWERINGS)}.")
@@ -69,12 +71,14 @@ class Options:
     """Maps that are decoded. None: the model's."""
     linking: Linking | None = None
     """How joints are linked to limbs. None: the model's."""
-    out: str | None = None
+    out: Path | None = None
     """File to which the result is also written, FILE.json."""
 
 
 def evaluate(options: Options) -> dict:
     """Tests a model on a data set; returns the result."""
+    if options.out is not None:
+        check_output(options.out, ["json"])
     model = load(options)
     digest = model.digest
     model = decoding_as(options, model)
@@ -105,7 +109,7 @@ def evaluate(options: Options) -> dict:
         "infants": evaluation.infant_rows(frames, tested, errors),
     }
     if options.out is not None:
-        write_json(expand(options.out), result)
+        write_json(options.out, result)
     return result
 
 
@@ -125,7 +129,7 @@ def load(options: Options) -> Model:
         raise ConfigError(f"--lowering: {error}") from None
     if reason := lowering.unavailable(options.precision):
         raise ConfigError(f"--lowering={lowering.name} --precision={options.precision}: {reason}")
-    return Model.load(expand(options.model), lowering=lowering, precision=options.precision)
+    return Model.load(options.model, lowering=lowering, precision=options.precision)
 
 
 def decoding_as(options: Options, model: Model) -> Model:
@@ -156,10 +160,9 @@ def frames_of(model: Model, options: Options) -> Frames:
     dataset = options.dataset or provenance.get("dataset")
     if dataset is None:
         raise ConfigError("--dataset: the model does not say what it was trained on; name one")
-    data_dir = None if options.data_dir is None else str(expand(options.data_dir))
     recipe = Recipe(dataset=dataset, grid=f"{cols}x{rows}", builder=options.builder)
-    place = Place(data_dir=data_dir, cache_dir=str(expand(options.cache_dir)))
-    check_data_dir(dataset, data_dir)
+    place = Place(data_dir=options.data_dir, cache_dir=options.cache_dir)
+    check_data_dir(dataset, options.data_dir)
     return read_frames(Config(recipe=recipe, place=place))
 
 
@@ -204,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def body() -> dict:
         result = evaluate(options)
-        print(table2.errors_of(result), file=sys.stderr)
+        print_table(table2.errors_of(result))
         return result
 
     return run_command(body)

@@ -25,7 +25,7 @@ from typing import Literal
 
 import jax
 
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.examples.frames import Frames, load
 from experiments import lowering_check
 from experiments.choices import find_device
@@ -45,9 +45,9 @@ class Options:
 
     The last line of stdout is the result as JSON."""
 
-    data: str
+    data: Path
     """Data to train on: a file written by `python -m data_pipeline.prepare`."""
-    out: str = "gpu"
+    out: Path = Path("gpu")
     """Folder for all results."""
     device: Literal["gpu", "cpu"] = "gpu"
     """Device that JAX computes on. cpu does the same at a tiny size, as a test."""
@@ -135,9 +135,9 @@ def work(options: Options) -> dict:
         )
     if options.steps < 1:
         raise ConfigError(f"--steps={options.steps}: expected 1 or more")
-    frames = load(expand(options.data))  # a missing file is reported before anything is timed
-    out = expand(options.out)
-    claim(out, 50_000_000)
+    frames = load(options.data)  # a missing file is reported before anything is timed
+    out = options.out
+    claim(out, 50_000_000, option="--out")
     result = {"device": device.device_kind, "jax": jax.__version__}
     work_of = {
         "check": lowering_check.check_all,

@@ -2,13 +2,11 @@
 
 import dataclasses
 import sys
-from pathlib import Path
-
-import tyro
 
 from experiments.checks import check
 from experiments.config import Config, ConfigError
 from experiments.recipe import PRESETS, Recipe, settle
+from jaxpose import options
 
 
 def parse(arguments: list[str] | None = None) -> Config:
@@ -28,20 +26,8 @@ def parse(arguments: list[str] | None = None) -> Config:
             preset = argument.removeprefix("--preset=")
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}; one of: {', '.join(PRESETS)}")
-    config = tyro.cli(
-        Config,
-        default=Config(recipe=PRESETS[preset]),
-        args=arguments,
-        prog="python -m experiments.run",
-        use_underscores=True,
+    config = options.parse(
+        Config, arguments, "python -m experiments.run", default=Config(recipe=PRESETS[preset])
     )
-    folders = ("data_dir", "runs_dir", "cache_dir")
-    expanded = {name: _expand(getattr(config.place, name)) for name in folders}
-    place = dataclasses.replace(config.place, **expanded)
-    config = dataclasses.replace(config, place=place)
     check(config)
     return dataclasses.replace(config, recipe=settle(config.recipe))
-
-
-def _expand(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser())

@@ -11,12 +11,11 @@ weights and numbers. Runs with the same settings of the detection net share that
 import sys
 import time
 from datetime import date
-from pathlib import Path
 
 import jax
 
 import jaxpose
-from data_pipeline.commands import run_command
+from data_pipeline.commands import print_table, run_command
 from data_pipeline.errors import UserError
 from data_pipeline.examples import clips
 from data_pipeline.examples.frames import Frames
@@ -110,8 +109,7 @@ def prepare(config: Config) -> Config:
     nets = choices.nets(config.recipe).values()
     weights_bytes = 4 * sum(net_cost(net.layers, clip).parameters for net in nets)
     # weights and two moments, in the two newest, the best and the one being written
-    rundir.claim(config.run_dir, 12 * weights_bytes + 50_000_000)
-    rundir.claim(Path(config.place.cache_dir), 100_000_000)
+    rundir.claim_run(config.run_dir, 12 * weights_bytes + 50_000_000)
     config = choices.resolve(config, rundir.stored_machine(config.run_dir))
     rundir.compare(config.run_dir, "config.json", rundir.config_json(config), "configuration")
     return config
@@ -179,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
         except DivergedError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        print(table2.summary(result), file=sys.stderr)
+        print_table(table2.summary(result))
         return result
 
     return run_command(body, resume=RESUME)

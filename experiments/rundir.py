@@ -19,8 +19,10 @@ from experiments.numerics import NUMERICS
 from jaxpose.files import write_json, write_text
 
 
-def claim(folder: Path, needed_bytes: int) -> None:
+def claim(folder: Path, needed_bytes: int, *, option: str = "--runs_dir or --name") -> None:
     """Creates the folder and checks that it can be written and has room, before any work.
+
+    `option` names what sets the folder.
 
     Raises:
       ConfigError: it cannot be written, or the disk is too full.
@@ -28,19 +30,47 @@ def claim(folder: Path, needed_bytes: int) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe.{os.getpid()}"
-        probe.write_bytes(b"0" * 4096)
-        probe.unlink()
+        try:
+            probe.write_bytes(b"0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"{folder}: cannot be written ({error.strerror}); choose another --runs_dir or --name, "
-            "or change the folder's permissions"
+            f"{folder}: cannot be written ({error.strerror}); choose another {option}, or change "
+            "the folder's permissions"
         ) from error
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise ConfigError(
-            f"{folder}: {free / 1e6:.0f} MB free, the run needs about {needed_bytes / 1e6:.0f} MB "
-            "for its checkpoints; make room or choose another --runs_dir"
+            f"{folder}: {free / 1e6:.0f} MB free, about {needed_bytes / 1e6:.0f} MB are needed; "
+            f"make room or choose another {option}"
         )
+
+
+FILES = (
+    *("config.json", "split.json", "metrics.jsonl", "table2.md"),
+    *("model.safetensors", "result.json", "predictions.npz"),
+)
+FOLDERS = ("checkpoints", "figures", "tensorboard")
+"""What a run writes to its folder."""
+
+
+def claim_run(folder: Path, needed_bytes: int) -> None:
+    """Checks as `claim` does that a run can write its files, those of an earlier start included.
+
+    Raises:
+      ConfigError: a file or a folder cannot be written, or the disk is too full.
+    """
+    claim(folder, needed_bytes)
+    for name in FILES:
+        if (folder / name).is_dir():
+            raise ConfigError(
+                f"{folder / name}: is a folder, where the run writes a file; delete it, or choose "
+                "another --name"
+            )
+    for name in FOLDERS:
+        if os.path.lexists(folder / name):
+            claim(folder / name, 0)
 
 
 def remove_if_empty(folder: Path) -> None:

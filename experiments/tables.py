@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.examples.clips import CLIP
 from experiments import figures, readme
 from experiments.bench import stored
@@ -39,9 +39,9 @@ class Options:
     """Updates every table and figure that follows from committed results, or compares finished runs
     of the same data and split in tables and a figure."""
 
-    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Run folders, such as runs/asy runs/full; without any, the committed results."""
-    out: str = "runs/tables"
+    out: Path = Path("runs/tables")
     """Folder for table1.md, table2.md and fig4.png of the runs."""
 
 
@@ -57,11 +57,11 @@ def rebuild(root: Path = ROOT) -> list[Path]:
     return written + readme.update(root)
 
 
-def side_by_side(folders: tuple[str, ...], out: Path) -> list[Path]:
+def side_by_side(folders: tuple[Path, ...], out: Path) -> list[Path]:
     """Writes Table I, Table II and Fig. 4 of runs; returns the paths. Errors as in `read_runs`."""
     results = read_runs(folders)
     errors = [read_errors(Path(result["run_dir"])) for result in results]
-    claim(out, needed_bytes=10_000_000)
+    claim(out, 10_000_000, option="--out")
     write_text(out / "table1.md", table1(results))
     write_text(out / "table2.md", table2(results))
     boxes = {name: nets for name, (nets, _) in zip(labels(results), errors, strict=True)}
@@ -84,16 +84,17 @@ def table1(results: list[dict]) -> str:
     return "".join(parts) + f"\n{CONVENTION}\n"
 
 
-def read_runs(folders: tuple[str, ...]) -> list[dict]:
+def read_runs(folders: tuple[Path, ...]) -> list[dict]:
     """Reads the results of finished runs.
 
     Raises:
       ConfigError: a run is unfinished, a file is damaged, or runs cannot be compared.
     """
     if len({os.path.abspath(folder) for folder in folders}) < len(folders):
-        raise ConfigError(f"{' '.join(folders)}: names a folder twice; expected each once")
+        named = " ".join(map(str, folders))
+        raise ConfigError(f"{named}: names a folder twice; expected each once")
     results, splits = [], []
-    for folder in map(expand, folders):
+    for folder in folders:
         for name in ("result.json", "split.json", "predictions.npz"):
             if not (folder / name).is_file():
                 raise ConfigError(
@@ -150,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     def body() -> dict:
         began = time.perf_counter()
         if options.runs:
-            written = side_by_side(options.runs, expand(options.out))
+            written = side_by_side(options.runs, options.out)
             print(written[1].read_text(), file=sys.stderr)
         else:
             written = rebuild()

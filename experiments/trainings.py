@@ -74,7 +74,7 @@ def train_detection(
     graph, weights = split_net(net)
     target = Target(recipe.radius)
     facts = detector_facts(config, frames, split)
-    folder = Path(config.place.runs_dir) / "detectors" / short_hash(facts)
+    folder = config.place.runs_dir / "detectors" / short_hash(facts)
     parameters = net_cost(net.net.layers, (clips.CLIP, *recipe.rows_cols)).parameters
     rundir.claim(folder, 12 * 4 * parameters)
     with (

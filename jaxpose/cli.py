@@ -14,13 +14,14 @@ import tyro
 
 import jaxpose
 from jaxpose.cost.accounting import net_cost
+from jaxpose.options import parse
 
 
 @dataclasses.dataclass(frozen=True)
 class Info:
     """Prints a model's specification: as text to stderr, then as one line of JSON to stdout."""
 
-    model: tyro.conf.Positional[str]
+    model: tyro.conf.Positional[Path]
     """Model file, such as runs/simulated-asy-seed0/model.safetensors."""
 
 
@@ -95,12 +96,12 @@ def _errors(metrics: dict) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0 = done, 2 = an unusable file."""
-    command = tyro.cli(Command, args=arguments, prog="jaxpose", description=__doc__.splitlines()[0])
+    command = parse(Command, arguments, "jaxpose", description=__doc__.splitlines()[0])
     if isinstance(command, Version):
         print(jaxpose.__version__)
         return 0
     try:
-        values = info(Path(command.model).expanduser())
+        values = info(command.model)
     except jaxpose.ModelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -118,5 +118,5 @@ def test_the_user_s_home_is_expanded_in_every_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     place = parse(["--runs_dir=~/r", "--cache_dir=~/c", "--data_dir=~/d"]).place
     assert (place.runs_dir, place.cache_dir, place.data_dir) == tuple(
-        str(tmp_path / name) for name in "rcd"
+        tmp_path / name for name in "rcd"
     )

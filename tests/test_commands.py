@@ -11,13 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_frames import make_frames
 from test_load import write_babypose
 
-from data_pipeline import check, prepare, throughput
+from data_pipeline import check, prepare
 from data_pipeline.commands import Terminated, print_result, run_command
 from data_pipeline.errors import DataError
-from data_pipeline.examples import frames as stored
 
 GRID = (12, 16)
 
@@ -253,23 +251,6 @@ assert len(frames[0]) == len(load.load(root / "a.npz")) == 4
     infants, prepared = (json.loads(line) for line in done.stdout.splitlines())
     assert infants["problems"] == []
     assert prepared["out"] == str(root / "a.npz")
-
-
-def test_a_tilde_is_the_home_folder_in_every_path(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    assert prepare.main(options("~/in", "~/new/a.npz")) == 0
-    assert (tmp_path / "new" / "a.npz").exists() and not (tmp_path / "~").exists()
-    assert check.main(["~/in"]) == 0
-    stored.save(make_frames([1, 6, 100]), tmp_path / "b.npz")
-    capsys.readouterr()
-    assert throughput.main(["~/b.npz"]) == 2  # it was read: there is no clip in it
-    assert f"{tmp_path / 'b.npz'}: no three consecutive" in capsys.readouterr().err
-
-
-def test_the_home_of_nobody_is_refused(tmp_path, capsys):
-    assert check.main(["~no-such-user/in"]) == 2
-    assert "write the whole path" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- two processes at once

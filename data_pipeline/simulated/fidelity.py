@@ -17,7 +17,7 @@ from pathlib import Path
 import tyro
 
 from data_pipeline.babypose.statistics import statistics
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated import reference
 from data_pipeline.simulated.reference import Reference
@@ -102,24 +102,24 @@ class Options:
 
     The last line of stdout is one JSON object: {cells, share_within, seconds}."""
 
-    dir: tyro.conf.Positional[str]
+    dir: tyro.conf.Positional[Path]
     """Folder with the simulated sheets."""
-    against: str | None = None
+    against: Path | None = None
     """Folder with real sheets. None: the table of babyPose's sheets in the repository."""
-    figure: str | None = None
+    figure: Path | None = None
     """Picture to write, FILE.png or another format. None: fidelity.png in the folder."""
 
 
 def run(options: Options) -> dict:
-    start, folder = time.perf_counter(), expand(options.dir)
-    figure = folder / "fidelity.png" if options.figure is None else expand(options.figure)
-    if options.figure is not None:
+    start, folder = time.perf_counter(), options.dir
+    figure = folder / "fidelity.png" if options.figure is None else options.figure
+    if options.figure is not None or folder.is_dir():
         check_output(figure, _formats())
     ours = statistics(reference.read_folder(folder))
     if options.against is None:
         real = reference.read()
     else:
-        real = reference.derive(reference.read_folder(expand(options.against)))
+        real = reference.derive(reference.read_folder(options.against))
     cells = compare(ours, real)
     draw(cells, figure)
     print(table(cells), file=sys.stderr)

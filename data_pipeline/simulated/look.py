@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from data_pipeline.babypose.frames import read_depth, read_infants
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated import traits
@@ -203,18 +203,18 @@ class Options:
 
     The last line of stdout is one JSON object: {sources: [{name, ...}], law, out}."""
 
-    dir: tyro.conf.Positional[str]
+    dir: tyro.conf.Positional[Path]
     """Simulated folder, in babyPose's layout."""
-    real: tyro.conf.UseAppendAction[tuple[str, ...]]
+    real: tyro.conf.UseAppendAction[tuple[Path, ...]]
     """Folder with 16-bit depth PNGs, UTD-MHAD or babyPose; can be given more than once."""
-    out: str
+    out: Path
     """Picture to write, FILE.png."""
     frames: int = 24
     """Largest number of frames from each folder."""
 
 
 def run(options: Options) -> dict:
-    folder, out, real = expand(options.dir), expand(options.out), [*map(expand, options.real)]
+    folder, out, real = options.dir, options.out, options.real
     if options.frames < 1:
         raise DataError(f"--frames={options.frames}: expected at least 1")
     if not real:

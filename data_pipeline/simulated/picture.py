@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from data_pipeline.babypose.frames import Infant, read_depth, read_infants
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from jaxpose.body.skeleton import CONNECTIONS, LIMBS
@@ -97,16 +97,16 @@ def write_video(infant: Infant, out: Path, frames_per_s: float = 6.0) -> int:
 class Options:
     """Draws a contact sheet of a babyPose folder, or a video of one infant."""
 
-    dir: tyro.conf.Positional[str]
+    dir: tyro.conf.Positional[Path]
     """Folder in babyPose's layout."""
-    out: str
+    out: Path
     """File to write: FILE.png for a contact sheet, FILE.mp4 or FILE.avi for a video."""
     infant: str | None = None
     """Id of the infant in the video. None: the first infant."""
 
 
 def run(options: Options) -> dict:
-    folder, out = expand(options.dir), expand(options.out)
+    folder, out = options.dir, options.out
     if not folder.is_dir():
         raise DataError(f"no such folder: {folder}; expected one in babyPose's layout")
     check_output(out, ["png", "mp4", "avi"])

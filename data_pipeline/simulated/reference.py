@@ -20,7 +20,7 @@ import tyro
 from data_pipeline.babypose.frames import find_sheets, read_depth
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.statistics import Infant, describe, statistics
-from data_pipeline.commands import expand, run_command
+from data_pipeline.commands import run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 
@@ -124,16 +124,16 @@ def _rounded(value: float) -> float | None:
 class Options:
     """Computes the numbers of real sheets that simulated sheets are compared with."""
 
-    folder: tyro.conf.Positional[str]
+    folder: tyro.conf.Positional[Path]
     """Folder with the real sheets, result_pz<ID>.csv or .xlsx."""
-    out: str = str(STORED)
+    out: Path = STORED
     """Table to write, FILE.json; by default the repository's own table."""
 
 
 def run(options: Options) -> dict:
-    start, out = time.perf_counter(), expand(options.out)
+    start, out = time.perf_counter(), options.out
     check_output(out, ["json"])
-    infants = read_folder(expand(options.folder))
+    infants = read_folder(options.folder)
     table = derive(infants)
     write(table, infants, out)
     seconds = round(time.perf_counter() - start, 2)
@@ -141,12 +141,7 @@ def run(options: Options) -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = tyro.cli(
-        Options,
-        args=arguments,
-        prog="python -m data_pipeline.simulated.reference",
-        use_underscores=True,
-    )
+    options = parse_options(Options, arguments, "data_pipeline.simulated.reference")
     return run_command(lambda: run(options))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, print_table, run_command
 from data_pipeline.errors import UserError
 from experiments.bench import machine, render, report, stored
 from experiments.bench.client import Refused, WorkerDied
@@ -26,11 +26,14 @@ from experiments.bench.measured import Measured
 from experiments.bench.options import Options, label, plan
 from experiments.bench.processes import measure
 from experiments.config import ConfigError
+from experiments.rundir import claim
 
 
 def bench(options: Options) -> dict:
     """Measures, writes the result files, and returns the result."""
     planned, missing = plan(options)
+    folder = options.out
+    claim(folder, 10_000_000, option="--out")
     code = machine.code()
     check(code, options.dirty)
     for name, reason in missing.items():
@@ -41,7 +44,6 @@ def bench(options: Options) -> dict:
     before = machine.load()
     warn(before)
     progress = Progress(planned.protocol.minutes, len(planned.cases))
-    folder = expand(options.out)
 
     def save(measured: Measured) -> Path:
         """Writes the result so far."""
@@ -119,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
             result = bench(options)
         except (Refused, WorkerDied) as error:
             raise UserError(str(error)) from None
-        print(render.as_markdown(result), file=sys.stderr)
+        print_table(render.as_markdown(result))
         return {name: value for name, value in result.items() if name != "visits"}
 
     return run_command(body, resume="the processes that were finished are in the result file")

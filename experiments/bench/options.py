@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import arg
@@ -93,7 +94,7 @@ class Options:
     """Seed of the order of cases in a block."""
     dirty: bool = False
     """Measure although files differ from the commit. The result says so."""
-    out: str = str(RESULTS)
+    out: Path = RESULTS
     """Folder for the result files."""
 
 

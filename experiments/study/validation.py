@@ -10,11 +10,13 @@ Half of the variance between trainings is the fold's, shared by its seeds.
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from data_pipeline.commands import expand, parse_options, run_command
+from data_pipeline.commands import parse_options, run_command
+from data_pipeline.outputs import check_output
 from experiments.study import statistics
 from jaxpose.files import write_json
 
@@ -57,7 +59,7 @@ class Options:
     """Number of made-up studies per design and size of the variance between trainings."""
     seed: int = 0
     """Seed of the made-up data."""
-    out: str | None = None
+    out: Path | None = None
     """File to which the result is written, too: a name in .json."""
 
 
@@ -146,9 +148,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(Options, arguments, "experiments.study.validation")
 
     def body() -> dict:
+        if options.out is not None:
+            check_output(options.out, ["json"])
         result = validate(options.repetitions, options.seed)
         if options.out is not None:
-            write_json(expand(options.out), result)
+            write_json(options.out, result)
         return result
 
     return run_command(body)

@@ -1,0 +1,77 @@
+"""A command line -> a dataclass of options, with `~` expanded in every path.
+
+An option is a path if its value is a `Path`, so a dataclass of options gives each path that type.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from jaxpose.errors import UserError
+
+Options = TypeVar("Options")
+(POSITIONAL,) = tyro.conf.Positional[str].__metadata__
+"""What tyro marks such an option with."""
+
+
+def parse(
+    options: type[Options],
+    arguments: list[str] | None,
+    program: str,
+    *,
+    default: Options | None = None,
+    description: str | None = None,
+) -> Options:
+    """Parses a command line, that of the process where `arguments` is None, into `options`.
+
+    `program` is named in the help. Options that cannot be parsed end the program with code 2.
+    """
+    parsed = tyro.cli(
+        options,
+        args=arguments,
+        prog=program,
+        description=description,
+        use_underscores=True,
+        **({} if default is None else {"default": default}),
+    )
+    try:
+        return expand(parsed)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def expand(options: Any) -> Any:
+    """Returns a dataclass of options with `~` and `~user` expanded in every path.
+
+    Raises:
+      UserError: the home folder of a user is unknown. The message names the option.
+    """
+    changed = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        option = field.name.upper() if is_positional(field) else f"--{field.name}"
+        if dataclasses.is_dataclass(value):
+            changed[field.name] = expand(value)
+        elif isinstance(value, Path):
+            changed[field.name] = _expand(value, option)
+        elif isinstance(value, tuple):
+            changed[field.name] = tuple(
+                _expand(v, option) if isinstance(v, Path) else v for v in value
+            )
+    return dataclasses.replace(options, **changed)
+
+
+def is_positional(field: dataclasses.Field) -> bool:
+    """Tells whether an option is written without its name."""
+    return POSITIONAL in getattr(field.type, "__metadata__", ())
+
+
+def _expand(path: Path, option: str) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{option}={path}: {error}; write the whole path") from None
