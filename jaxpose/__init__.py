@@ -1,7 +1,8 @@
 """Limb poses from depth video, and what the nets that estimate them cost.
 
     import jaxpose
-    poses = jaxpose.Model.load("model.safetensors").poses(frames_mm)
+    estimator = jaxpose.load("model.safetensors")
+    pose = estimator(frames_mm)
 
 See README.md for installation and training.
 """
@@ -9,17 +10,41 @@ See README.md for installation and training.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxpose.errors import ModelError
+    from jaxpose.body.space import Intrinsics
+    from jaxpose.errors import DataError, ModelError
+    from jaxpose.estimator import Estimator, load
     from jaxpose.model import Model
+    from jaxpose.prediction.pose import Pose
+    from jaxpose.prediction.stream import View
+    from jaxpose.recordings.recording import Frame
     from jaxpose.specification import Specification
 
 __version__ = "0.2.0"
-__all__ = ["Model", "ModelError", "Specification", "__version__"]
+__all__ = [
+    "DataError",
+    "Estimator",
+    "Frame",
+    "Intrinsics",
+    "Model",
+    "ModelError",
+    "Pose",
+    "Specification",
+    "View",
+    "__version__",
+    "load",
+]
 
 _MODULES = {
+    "DataError": "jaxpose.errors",
+    "Estimator": "jaxpose.estimator",
+    "Frame": "jaxpose.recordings.recording",
+    "Intrinsics": "jaxpose.body.space",
     "Model": "jaxpose.model",
     "ModelError": "jaxpose.errors",
+    "Pose": "jaxpose.prediction.pose",
     "Specification": "jaxpose.specification",
+    "View": "jaxpose.prediction.stream",
+    "load": "jaxpose.estimator",
 }
 
 

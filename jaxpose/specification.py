@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from jaxpose.body.skeleton import CONNECTION_NAMES, JOINTS
+from jaxpose.decoding.confidence import Calibration
 from jaxpose.decoding.linking import LINKERS
 from jaxpose.decoding.peaks import Decoding
 from jaxpose.errors import ModelError
@@ -59,6 +60,8 @@ class Specification:
       decoding: how maps become candidates; its `radius_px` is also the radius of the masks.
       maps: which maps are decoded.
       linking: how candidates become a pose, a key of `LINKERS`.
+      calibration: how scores become confidences; None if that was not fitted. A file without this
+        field has none.
       mean_pose: joints (x, y) of the mean training pose, px of the grid; a baseline.
       provenance: what the model was trained on: data set, split, seed, commit, metrics.
       joints: names of the first maps, in order.
@@ -80,6 +83,7 @@ class Specification:
     clip_frames: int = 3
     maps: Maps = "regression"
     linking: Linking = "chain"
+    calibration: Calibration | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
     joints: tuple[str, ...] = JOINTS
     connections: tuple[str, ...] = CONNECTION_NAMES
@@ -127,6 +131,8 @@ class Specification:
             if not isinstance(value, str) or value not in known:
                 raise ModelError(f"unknown {name} {value!r}, expected one of: {', '.join(known)}")
         _check_decoding(self.decoding)
+        if self.calibration is not None:
+            self.calibration.check()
         if self.joints != JOINTS or self.connections != CONNECTION_NAMES:
             raise ModelError("another skeleton; expected the joints and connections of jaxpose")
         if len(self.mean_pose) != len(JOINTS):
@@ -138,8 +144,11 @@ class Specification:
             raise ModelError(f"provenance is {self.provenance!r}, expected a JSON object")
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the specification as a JSON object."""
-        return dataclasses.asdict(self)
+        """Returns the specification as a JSON object, without a calibration that is None."""
+        values = dataclasses.asdict(self)
+        if self.calibration is None:
+            del values["calibration"]
+        return values
 
     @classmethod
     def from_json(cls, values: Any) -> "Specification":
@@ -151,18 +160,21 @@ class Specification:
         if not isinstance(values, dict):
             raise ModelError("the specification is no JSON object")
         names = {field.name for field in dataclasses.fields(cls)}
-        if different := sorted(values.keys() ^ names):
+        if different := sorted((values.keys() | {"calibration"}) ^ names):
             kind = "unknown" if different[0] in values else "missing"
             raise ModelError(f"{kind} field {different[0]!r}")
         convert = {
             "grid": _pair,
             "decoding": lambda decoding: Decoding(**decoding),
+            "calibration": Calibration.from_json,
             "mean_pose": lambda points: tuple(_pair(point) for point in points),
             "joints": tuple,
             "connections": tuple,
         }
         converted = dict(values)
         for name, function in convert.items():
+            if name not in values:  # the calibration; other fields were compared above
+                continue
             try:
                 converted[name] = function(values[name])
             except (TypeError, ValueError):

@@ -28,9 +28,16 @@ BODY, NETS, LOWERING, TRAINING, DECODING, COST = (
     for room in ("body", "nets", "lowering", "training", "decoding", "cost")
 )
 RECORDINGS = {m for m in MODULES if m.startswith("jaxpose.recordings")}
-NUMPY_SIDE = BODY | DECODING | RECORDINGS
+PREDICTION = {m for m in MODULES if m.startswith("jaxpose.prediction")}
+NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION
 JAX_SIDE = NETS | LOWERING | TRAINING | COST
-JOINING = {"jaxpose.model", "jaxpose.model_file", "jaxpose.specification", "jaxpose.cli"}
+JOINING = {
+    "jaxpose.model",
+    "jaxpose.model_file",
+    "jaxpose.specification",
+    "jaxpose.estimator",
+    "jaxpose.cli",
+}
 """Modules that use both sides."""
 COMMON = {"jaxpose.errors", "jaxpose.files", "jaxpose.options"}
 """Modules that use neither side."""

@@ -27,12 +27,13 @@ class Frame(NamedTuple):
     Attributes:
       number: number of the raw frame within the recording.
       time_s: seconds since raw frame 0, from the number and the recording's rate.
-      depth_mm: depth in mm at the sensor's size, 0 where there is no return.
+      depth_mm: depth in mm at the sensor's size, 0 where there is no return; None if the image
+        could not be read (only where a reader says so).
     """
 
     number: int
     time_s: float
-    depth_mm: UInt16[np.ndarray, "h w"]
+    depth_mm: UInt16[np.ndarray, "h w"] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,194 @@
+"""Frames of a recording, one after the other -> their poses, in constant memory."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxpose.body import geometry
+from jaxpose.errors import DataError
+from jaxpose.prediction.planner import Clip, Planner
+from jaxpose.prediction.pose import Pose, frame_of, no_pose, pose_of
+from jaxpose.recordings.orientation import TURNS, Box, turn, turn_back, turn_box, widened
+from jaxpose.recordings.recording import Frame
+
+if TYPE_CHECKING:
+    from jaxpose.model import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What the nets see of a recording's images.
+
+    Attributes:
+      crop: (x, y, width, height) px of the camera's image; None: all of it, with empty margins if
+        the proportions of the nets' grid are others.
+      turn: degrees clockwise by which images are turned first, one of 0, 90, 180, 270. The infant's
+        head must point to the same side as in the model's training.
+    """
+
+    crop: Box | None = None
+    turn: int = 0
+
+    def __post_init__(self):
+        if self.turn not in TURNS:
+            raise DataError(f"a turn by {self.turn} degrees; expected one of 0, 90, 180, 270")
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How many frames were in which place of their clip.
+
+    Attributes:
+      middle: in the middle.
+      end: first or last of their clip, at the recording's ends, beside gaps, or if clips do not
+        overlap.
+      incomplete: the frame itself stood in for a missing neighbour.
+      missing: without a pose, as the frame could not be read.
+    """
+
+    middle: int = 0
+    end: int = 0
+    incomplete: int = 0
+    missing: int = 0
+
+    def plus(self, clip: Clip | None) -> "Counts":
+        """Counts one more frame."""
+        if clip is None:
+            name = "missing"
+        elif not clip.complete:
+            name = "incomplete"
+        else:
+            name = "middle" if clip.position == len(clip.frames) // 2 else "end"
+        return dataclasses.replace(self, **{name: getattr(self, name) + 1})
+
+
+class Stream:
+    """The frames of one recording that were read and whose poses were not yielded yet."""
+
+    def __init__(
+        self,
+        model: "Model",
+        *,
+        view: View,
+        overlap: bool = True,
+        batch_size: int = 8,
+        skip: int = 0,
+    ):
+        """Begins a recording; the arguments are those of `Estimator`."""
+        specification = model.specification
+        self.counts = Counts()
+        self._model, self._view, self._skip, self._batch = model, view, skip, batch_size
+        self._planner = Planner(
+            specification.clip_frames, specification.frame_interval_s, overlap=overlap
+        )
+        self._size: tuple[int, int] | None = None
+        self._crop: Box | None = None  # of the turned image
+        self._count, self._ended = 0, False
+        self._frames: dict[int, Frame] = {}  # not yet yielded
+        self._grids: dict[int, np.ndarray] = {}  # images of clips to come
+        self._planned: list[tuple[int, Clip | None]] = []
+
+    def add(self, frame: Frame) -> None:
+        """Adds the next frame; one without depth, or without a valid pixel, has no pose.
+
+        Raises:
+          DataError: the frame has another type or size than it must have, or its time is not later
+            than that of the frame before.
+        """
+        usable = frame.depth_mm is not None
+        if usable:
+            self._check(frame)
+            usable = bool(frame.depth_mm.any())
+        if usable:
+            image = turn(frame.depth_mm, self._view.turn)
+            self._grids[self._count] = self._model.to_grid(image[None], self._crop)[0]
+        self._frames[self._count] = frame
+        self._count += 1
+        self._planned.extend(self._planner.add(frame.time_s, usable))
+
+    def finish(self) -> None:
+        """Says that no frame will follow.
+
+        Raises:
+          DataError: there were fewer frames than a clip has.
+        """
+        length = self._model.specification.clip_frames
+        if self._count < length:
+            raise DataError(f"{self._count} frames; expected at least {length}, one clip")
+        self._ended = True
+        self._planned.extend(self._planner.finish())
+
+    def poses(self, lock: AbstractContextManager) -> Iterator[tuple[Frame, Pose | None]]:
+        """Yields the frames whose clips fill a batch, with their poses; at the end, all others.
+
+        `lock` is held while the nets compute.
+        """
+        while self._planned:
+            part, clips = self._next_batch()
+            if 0 < len(clips) < self._batch and not self._ended:
+                return
+            del self._planned[: len(part)]
+            poses = self._compute(part, clips, lock)
+            for index, clip in part:
+                frame = self._frames.pop(index)
+                self.counts = self.counts.plus(clip)
+                missing = None if index < self._skip else no_pose(frame.number, frame.time_s)
+                yield frame, poses.get(index, missing)
+            later = (k for _, clip in self._planned if clip for k in clip.frames)
+            oldest = min([self._planner.oldest, *later])
+            self._grids = {k: grid for k, grid in self._grids.items() if k >= oldest}
+
+    def _check(self, frame: Frame) -> None:
+        depth = frame.depth_mm
+        if not isinstance(depth, np.ndarray) or depth.dtype != np.uint16 or depth.ndim != 2:
+            kind = f"{depth.dtype} {[*depth.shape]}" if isinstance(depth, np.ndarray) else depth
+            raise DataError(
+                f"frame {frame.number} is {kind}; expected uint16 [rows columns], depth in mm"
+            )
+        size = (depth.shape[1], depth.shape[0])
+        if self._size is None:
+            self._size = size
+            box = turn_box(self._view.crop or (0, 0, *size), size, self._view.turn)
+            rows, columns = self._model.specification.grid
+            self._crop = box if self._view.crop else widened(box, columns / rows)
+        elif size != self._size:
+            raise DataError(
+                f"frame {frame.number}: {size[0]}x{size[1]} pixels; expected {self._size[0]}x"
+                f"{self._size[1]} as before; use one size for all frames of a recording"
+            )
+
+    def _next_batch(self) -> tuple[list[tuple[int, Clip | None]], dict[tuple[int, ...], int]]:
+        """Returns the next frames whose clips fit into a batch, and the clips, numbered."""
+        clips: dict[tuple[int, ...], int] = {}
+        for count, (index, clip) in enumerate(self._planned):
+            if clip is not None and index >= self._skip and clip.frames not in clips:
+                if len(clips) == self._batch:
+                    return self._planned[:count], clips
+                clips[clip.frames] = len(clips)
+        return list(self._planned), clips
+
+    def _compute(self, part, clips: dict[tuple[int, ...], int], lock) -> dict[int, Pose]:
+        """Returns the poses of the frames that have a clip and are not skipped, by index."""
+        todo = [(k, clip) for k, clip in part if clip is not None and k >= self._skip]
+        if not todo:
+            return {}
+        model = self._model
+        depth = np.stack([np.stack([self._grids[k] for k in frames]) for frames in clips])
+        with lock:
+            maps = model.decoded_maps(model.maps(model.clips(depth), self._batch))
+        clip = np.array([clips[clip.frames] for _, clip in todo])
+        position = np.array([clip.position for _, clip in todo])
+        poses = model.decode(maps[clip, position])
+        xy = geometry.joints_from_grid(poses.xy, np.array(self._crop), model.specification.grid)
+        xy = turn_back(xy, self._size, self._view.turn)
+        frames = [self._frames[k] for k, _ in todo]
+        pose = pose_of(
+            poses._replace(xy=xy),
+            np.array([frame.number for frame in frames]),
+            np.array([frame.time_s for frame in frames], np.float64),
+            model.specification.calibration,
+        )
+        return {k: frame_of(pose, row) for row, (k, _) in enumerate(todo)}
