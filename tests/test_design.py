@@ -21,5 +21,5 @@ def test_what_the_table_names_exists(question, answer):
             folder = path if path.is_dir() else path.parent
             files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
         else:
-            defined = rf"^(    )?(def|class) {name}\b|^(    )?{name}\b.* = "
-            assert any(re.search(defined, f.read_text(), re.M) for f in files), f"{question}: {name}"
+            defined = re.compile(rf"^(    )?(def|class) {name}\b|^(    )?{name}\b.* = ", re.M)
+            assert any(defined.search(f.read_text()) for f in files), f"{question}: {name}"

@@ -128,7 +128,7 @@ def reach(convolutions) -> list[int]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_factorisation_in_time_reaches_3_frames_by_3x3_pixels_and_ends_on_the_channels(variant):
+def test_every_factorisation_reaches_as_far_as_3x3x3_and_ends_on_the_channels(variant):
     stages = VARIANTS[variant].factorise(24, 40)
     assert reach(stages) == [3 if in_time(stages) else 1, 3, 3]
     assert stages[-1].features == 40
