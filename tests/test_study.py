@@ -1,0 +1,417 @@
+"""The study's plan, jobs and runner: what is computed, once, and what becomes of a kill."""
+
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from test_resume import BRIEF, SMALL, made_up, start
+
+from data_pipeline.examples.frames import save
+from data_pipeline.locks import claimed
+from experiments.config import ConfigError
+from experiments.options import parse
+from experiments.study import __main__ as study
+from experiments.study import costs, process, results, runner
+from experiments.study.jobs import jobs_of, recipe_of
+from experiments.study.plan import read_plan
+
+PLAN = """
+[margins]
+reference = "full"
+primary = 0.1
+
+[data.tiny]
+dataset = "simulated"
+infants = 6
+frames = 12
+
+[arms]
+full = {{ variant = "full" }}
+true_masks = {{ variant = "thin", "regression.input_masks" = "true" }}
+
+[[comparisons]]
+ours = "true_masks"
+theirs = "full"
+
+[[parts]]
+part = "a"
+data = "tiny"
+arms = ["full", "true_masks"]
+seeds = [0]
+folds = 3
+only = [0, 1]
+options = {{ {options} }}
+
+[[parts]]
+part = "b"
+data = "tiny"
+arms = ["full"]
+seeds = [7]
+setting = "other"
+options = {{ {options} }}
+"""
+NAMES = [
+    "a-tiny-full-seed0-fold0of3",
+    "a-tiny-full-seed0-fold1of3",
+    "a-tiny-true_masks-seed0-fold0of3",
+    "a-tiny-true_masks-seed0-fold1of3",
+    "b-tiny-full-other-seed7",
+]
+
+
+@pytest.fixture
+def plan(tmp_path) -> Path:
+    words = [option.removeprefix("--").partition("=") for option in (*SMALL, *BRIEF)]
+    options = ", ".join(f'"{k}" = {json.dumps(v) if "x" in v else v}' for k, _, v in words)
+    path = tmp_path / "tiny.toml"
+    path.write_text(PLAN.format(options=options))
+    return path
+
+
+def changed(plan: Path, old: str, new: str) -> Path:
+    assert old in plan.read_text()
+    plan.write_text(plan.read_text().replace(old, new))
+    return plan
+
+
+# ---- the plan ----
+
+
+def test_a_plan_lists_every_arm_seed_and_fold_of_its_parts_in_order(plan):
+    jobs = jobs_of(read_plan(plan))
+    assert [job.name for job in jobs] == NAMES
+    assert jobs[2].own == ("regression.input_masks", "variant")
+    assert (jobs[4].folds, jobs[4].fold, jobs[4].seed) == (None, None, 7)
+
+
+def test_a_job_s_recipe_is_what_the_command_line_makes_of_its_options(plan):
+    for path in (plan, study.PLAN, study.PLAN.with_name("tuning.toml")):
+        for job in jobs_of(read_plan(path))[::11]:
+            data = ["--data_dir=x"] if job.data.dataset != "simulated" else []
+            assert parse([*job.arguments(), *data]).recipe.facts() == job.recipe.facts(), job.name
+
+
+def test_the_plan_of_the_study_has_the_jobs_that_were_asked_for():
+    jobs = jobs_of(read_plan(study.PLAN))
+    count = {}
+    for job in jobs:
+        count[job.part, job.data.name] = count.get((job.part, job.data.name), 0) + 1
+    assert (count["a", "simulated"], count["a", "utd_mhad"]) == (3 * 15, 3 * 6)
+    assert {arm for job in jobs if job.part == "b" for arm in [job.arm]} >= {
+        *("planar", "planar_shift", "r2plus1d", "asy_linear", "dwsep", "bottleneck"),
+        *("detection_asy", "detection_planar", "true_masks"),
+    }
+    assert {part for part, _ in count} == set("abcdef")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('variant = "thin"', 'variant = "thn"', ["true_masks", "unknown variant 'thn'"]),
+        ('"true_masks"]', '"tru"]', ["unknown arm 'tru'", "one of: full, true_masks"]),
+        ('theirs = "full"', 'theirs = "fll"', ["unknown arm 'fll'"]),
+        ('data = "tiny"', 'data = "tny"', ["unknown data set 'tny'", "one of: tiny"]),
+        ("folds = 3", "fold = 3", ["fold"]),
+        ("folds = 3", "folds = 2", ["--folds=2", "expected 3 or more"]),
+        ("[margins]", "[margin]", ["margins"]),
+        ("[margins]", "[margins", ["is not TOML"]),
+        ("input_masks", "input_mask", ["regression.input_mask = 'true'", "not an option"]),
+        ('setting = "other"', "", None),
+    ],
+)
+def test_a_plan_that_cannot_be_used_is_refused_and_says_why(plan, old, new, words):
+    changed(plan, old, new)
+    if words is None:  # it can
+        assert jobs_of(read_plan(plan))[-1].name == "b-tiny-full-seed7"
+        return
+    with pytest.raises(ConfigError) as error:
+        jobs_of(read_plan(plan))
+    for word in (str(plan), *words):
+        assert word in str(error.value)
+
+
+def test_two_jobs_of_one_name_are_refused(plan):
+    text = plan.read_text()
+    plan.write_text(text + text[text.index("[[parts]]") : text.index('[[parts]]\npart = "b"')])
+    with pytest.raises(ConfigError, match="two jobs are called a-tiny-full-seed0-fold0of3"):
+        jobs_of(read_plan(plan))
+
+
+def test_integers_of_toml_become_the_numbers_that_options_are():
+    assert recipe_of({"radius": 3}).hash == recipe_of({"radius": 3.0}).hash
+
+
+# ---- costs ----
+
+
+def test_a_detection_net_is_paid_for_once_and_longer_jobs_cost_more(plan):
+    jobs = {job.name: job for job in jobs_of(read_plan(study.PLAN))}
+    seconds = costs.estimates(jobs.values())
+    first, second = (
+        seconds[f"a-simulated-{arm}-seed0-fold0of5"] for arm in ("full", "asy")
+    )  # asy has the detection net of full
+    alone = costs.estimate(jobs["a-simulated-asy-seed0-fold0of5"], with_detector=True)
+    # 300 steps of 16 clips at 0.149 s, and validation
+    assert 300 * 0.149 < alone - second < 1.5 * 300 * 0.149
+    assert first > second
+    assert seconds["e-simulated-asy-long-seed0-fold0of5"] > 3 * second
+
+
+def test_the_measured_steps_that_the_estimates_were_fitted_to():
+    # 206 and 214 ms at 8 clips (asy, full), 207 at 16 (detection): idle, 2 cores with AMX
+    nets = costs.choices.nets(recipe_of({"variant": "asy"}))
+    full = costs.choices.nets(recipe_of({"variant": "full"}))
+    for net, clips, measured in (
+        (nets["regression"], 8, 0.206),
+        (full["regression"], 8, 0.214),
+        (nets["detection"], 16, 0.207),
+    ):
+        cost = costs.net_cost(net.layers, (3, 48, 64))
+        assert measured / 1.5 < costs.step_seconds(cost, clips) < 1.5 * measured
+
+
+# ---- the runner, with jobs that compute nothing ----
+
+
+@pytest.fixture
+def place(tmp_path) -> runner.Workplace:
+    return runner.Workplace(
+        results=tmp_path / "results",
+        runs=tmp_path / "runs",
+        folders={"tiny": tmp_path / "frames.npz"},
+        machine=("--lowering=folded",),
+        pause=tmp_path / "runs" / "pause",
+    )
+
+
+def result_of(job, **more) -> dict:
+    """What `results.collect` returns, as far as reading needs it."""
+    return {
+        **dict.fromkeys(results.NEEDED),
+        "job": job.name,
+        "recipe_hash": job.recipe.hash,
+        "numerics": results.NUMERICS,
+        **more,
+    }
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list[str]:
+    """Names of the jobs that were computed, instead of computing them."""
+    names = []
+
+    def run(command, log, pause):
+        name = log.stem
+        time.sleep(random.uniform(0.0, 0.02))
+        names.append(name)
+        if "true_masks" in name and "fold1" in name:
+            raise process.Failed("exit code 1: no luck")
+        return 2.0
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(results, "collect", lambda job, folder: result_of(job))
+    return names
+
+
+def work(plan: Path, place: runner.Workplace) -> tuple[runner.Progress, list[str]]:
+    jobs, said = jobs_of(read_plan(plan)), []
+    return runner.work(jobs, place, costs.estimates(jobs), said.append), said
+
+
+def test_finished_jobs_are_skipped_and_a_failed_one_does_not_stop_the_rest(plan, place, computed):
+    progress, said = work(plan, place)
+    assert computed == NAMES and progress.computed == [NAMES[k] for k in (0, 1, 2, 4)]
+    assert progress.failed == {NAMES[3]: "exit code 1: no luck"}
+    assert "4 of 5 jobs finished, 1 failed; about 0.0 h left for one worker" in said[-1]
+    computed.clear()
+    again, _ = work(plan, place)
+    assert computed == [NAMES[3]] and again.computed == []  # it is tried again
+
+
+def test_several_workers_compute_each_job_once(plan, place, computed):
+    changed(plan, "seeds = [0]", "seeds = [0, 1, 2, 3, 4]")
+    workers = [threading.Thread(target=work, args=(plan, place)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    jobs = {job.name for job in jobs_of(read_plan(plan))}
+    failing = {name for name in jobs if "true_masks" in name and "fold1" in name}
+    assert len(jobs) == 21 and set(computed) == jobs
+    assert sorted(name for name in computed if name not in failing) == sorted(jobs - failing)
+
+
+def test_a_worker_waits_for_a_job_of_another_and_takes_it_over_if_that_one_dies(
+    plan, place, computed
+):
+    first = jobs_of(read_plan(plan))[0]
+    with claimed(runner.lock_of(first, place)) as free:
+        assert free
+        worker = threading.Thread(target=work, args=(plan, place))
+        worker.start()
+        deadline = time.monotonic() + 20
+        while len(computed) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert sorted(computed) == sorted(NAMES[1:])
+    worker.join(20)  # the lock is free now, and there is no result
+    assert sorted(computed) == sorted(NAMES)
+
+
+def test_the_time_left_follows_what_jobs_really_took(plan):
+    jobs = jobs_of(read_plan(plan))
+    progress = runner.Progress({job.name: 100.0 for job in jobs})
+    assert progress.remaining(jobs) == 500.0
+    progress.computed, progress.seconds = [jobs[0].name], 250.0
+    assert progress.remaining(jobs[1:]) == 1000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", ["is not JSON", "restore or delete it"]),
+        ("[]", ["no result of a job"]),
+        (json.dumps({"job": NAMES[0]}), ["has no 'arm'"]),
+        (None, ["has recipe 123", "delete it to compute the job again"]),
+    ],
+)
+def test_a_result_file_that_is_not_the_job_s_is_named_and_stays(plan, place, computed, text, words):
+    path = place.results / f"{NAMES[0]}.json"
+    place.results.mkdir()
+    job = jobs_of(read_plan(plan))[0]
+    path.write_text(text or json.dumps(result_of(job, recipe_hash="123")))
+    before = path.read_text()
+    progress, _ = work(plan, place)
+    assert path.read_text() == before and NAMES[0] not in computed
+    for word in (str(path), *words):
+        assert word in progress.failed[NAMES[0]]
+
+
+def test_results_of_older_numerics_are_refused(plan, place):
+    job = jobs_of(read_plan(plan))[0]
+    place.results.mkdir()
+    results.write(place.results / f"{job.name}.json", result_of(job, numerics=0))
+    with pytest.raises(ConfigError, match="has NUMERICS 0"):
+        results.stored(place.results, job)
+
+
+def test_files_that_are_not_simulated_must_be_named(plan, place):
+    data = jobs_of(read_plan(plan))[0].data
+    with pytest.raises(ConfigError, match="pass --folders tiny=FOLDER"):
+        runner.data_folder(data, dataclasses.replace(place, folders={}))
+
+
+# ---- processes ----
+
+
+def test_a_paused_process_stands_still_and_its_pause_does_not_count(tmp_path):
+    pause, log = tmp_path / "pause", tmp_path / "logs" / "log.txt"
+    code = "import time\nfor k in range(40):\n  print(k, flush=True)\n  time.sleep(0.05)"
+    seconds = []
+    worker = threading.Thread(
+        target=lambda: seconds.append(process.run([sys.executable, "-c", code], log, pause))
+    )
+    worker.start()
+    while not log.exists() or not log.read_text():
+        time.sleep(0.01)
+    pause.touch()
+    time.sleep(3 * process.POLL_S)
+    stood = log.read_text()
+    time.sleep(2.0)
+    assert log.read_text() == stood and "39" not in stood.split()
+    pause.unlink()
+    worker.join(30)
+    assert log.read_text().split()[-1] == "39"
+    assert seconds[0] < 4.0  # 2 s of work, 3.5 s of standing still
+
+
+def test_a_process_that_fails_is_reported_with_its_last_line_and_its_log(tmp_path):
+    command = [sys.executable, "-c", "import sys; print('so it goes'); sys.exit(3)"]
+    with pytest.raises(process.Failed, match=r"exit code 3: so it goes \(see .*log\.txt\)"):
+        process.run(command, tmp_path / "log.txt", tmp_path / "pause")
+
+
+# ---- the command ----
+
+
+def test_a_dry_run_lists_the_jobs_and_computes_nothing(plan, tmp_path, capsys):
+    place = [f"--plan={plan}", f"--results={tmp_path / 'results'}", f"--runs_dir={tmp_path}"]
+    assert study.main([*place, "--dry_run"]) == 0
+    output = json.loads(capsys.readouterr().out)
+    assert [row["job"] for row in output["jobs"]] == NAMES
+    assert output["estimated_seconds"] == pytest.approx(
+        sum(row["seconds"] for row in output["jobs"]), abs=3
+    )
+    assert study.main([*place, "--dry_run", "--parts=b"]) == 0
+    assert [row["job"] for row in json.loads(capsys.readouterr().out)["jobs"]] == NAMES[4:]
+    assert study.main([*place, "--dry_run", "--parts=c"]) == 2
+    assert "--parts: no part 'c'; one of: a, b" in capsys.readouterr().err
+    assert study.main([*place, "--folders", "tiny"]) == 2
+    assert "--folders tiny: expected NAME=VALUE" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def killed_and_finished(command: list, base: Path, kills: int, seed: int) -> None:
+    """Runs a command to its end; kills it and its processes at random moments before that."""
+    moments = random.Random(seed)
+    for _ in range(kills):
+        worker = subprocess.Popen(
+            **start(command, base, "-m experiments.study"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            worker.wait(moments.uniform(5, 25))
+        except subprocess.TimeoutExpired:
+            for one in [*psutil.Process(worker.pid).children(recursive=True), worker]:
+                one.kill()
+            worker.wait()
+    done = subprocess.run(**start(command, base, "-m experiments.study"), capture_output=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1])["finished"] == 5
+
+
+def without_measurements(folder: Path) -> dict[str, list[str]]:
+    """Lines of every result file but what was measured."""
+    return {
+        path.name: [
+            line for line in path.read_text().splitlines()
+            if not line.startswith(f'"{results.MEASURED}"')
+        ]
+        for path in folder.glob("*.json")
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_plan_killed_at_random_ends_with_the_same_files_byte_for_byte(plan, tmp_path):
+    save(made_up(), tmp_path / "frames.npz")
+    command = [f"--plan={plan}", "--folders", f"tiny={tmp_path / 'frames.npz'}"]
+    folders = []
+    for name, kills in (("whole", 0), ("killed", 2)):
+        folder = tmp_path / name
+        place = [f"--results={folder / 'results'}", f"--runs_dir={folder / 'runs'}"]
+        killed_and_finished([*command, *place], tmp_path, kills, seed=os.getpid())
+        folders.append(folder / "results")
+    expected, actual = map(without_measurements, folders)
+    assert len(expected) == 5 and actual == expected
+    # what a comparison of two arms relies on
+    first, second = (results.read(folders[0] / f"{NAMES[k]}.json") for k in (0, 2))
+    for key in ("data_hash", "split_hash", "detector_hash"):
+        assert first[key] == second[key], key
+    other = results.read(folders[0] / f"{NAMES[1]}.json")
+    assert other["split_hash"] != first["split_hash"]
+    assert other["detector_hash"] != first["detector_hash"]
+    assert first["data_hash"] == other["data_hash"]
+    infants = first["infants"]
+    assert infants["id"] == ["1", "4"] and len(infants["rmsd_fallback_px"]["all"]) == 2
+    mean = np.mean(infants["rmsd_fallback_px"]["all"])  # 12 frames of 4 limbs each
+    assert mean == pytest.approx(first["errors"]["rmsd_fallback_px"]["all"]["mean"], abs=1e-4)
+    assert max(path.stat().st_size for path in folders[0].glob("*.json")) < 12_000
