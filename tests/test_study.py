@@ -36,7 +36,7 @@ frames = 12
 
 [arms]
 full = {{ variant = "full" }}
-true_masks = {{ variant = "thin", "regression.input_masks" = "true" }}
+true_masks = {{ variant = "thin", "regression.input_masks" = "true", maps = "regression" }}
 
 [[comparisons]]
 ours = "true_masks"
@@ -89,7 +89,7 @@ def changed(plan: Path, old: str, new: str) -> Path:
 def test_a_plan_lists_every_arm_seed_and_fold_of_its_parts_in_order(plan):
     jobs = jobs_of(read_plan(plan))
     assert [job.name for job in jobs] == NAMES
-    assert jobs[2].own == ("regression.input_masks", "variant")
+    assert jobs[2].own == ("maps", "regression.input_masks", "variant")
     assert (jobs[4].folds, jobs[4].fold, jobs[4].seed) == (None, None, 7)
 
 
@@ -97,7 +97,9 @@ def test_a_job_s_recipe_is_what_the_command_line_makes_of_its_options(plan):
     for path in (plan, study.PLAN, study.PLAN.with_name("tuning.toml")):
         for job in jobs_of(read_plan(path))[::11]:
             data = ["--data_dir=x"] if job.data.dataset != "simulated" else []
-            assert parse([*job.arguments(), *data]).recipe.facts() == job.recipe.facts(), job.name
+            assert parse([*job.arguments(), *data]).recipe.as_json() == job.recipe.as_json(), (
+                job.name
+            )
 
 
 def test_the_plan_of_the_study_has_the_jobs_that_were_asked_for():

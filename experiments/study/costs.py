@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from data_pipeline.examples.clips import CLIP
 from data_pipeline.examples.splits import TRAIN_SHARE, VAL_SHARE
 from experiments import choices
-from experiments.config import Recipe, short_hash
+from experiments.recipe import STAGES, Recipe, short_hash
 from experiments.study.jobs import Job
 from experiments.trainings import LATER
 from jaxpose.cost.accounting import Cost, net_cost
@@ -50,7 +50,7 @@ def net_costs(recipe: Recipe) -> dict[str, Cost]:
 
 def detector_key(job: Job) -> str:
     """Returns a key that is the same for jobs which share a detection net."""
-    facts = {name: value for name, value in job.recipe.facts().items() if name not in LATER}
+    facts = {name: value for name, value in job.recipe.as_json().items() if name not in LATER}
     return short_hash({**facts, "data": job.data.name, "builder": job.recipe.builder})
 
 
@@ -66,8 +66,8 @@ def estimate(job: Job, *, with_detector: bool) -> float:
     seconds = OVERHEAD_S
     costs = net_costs(dataclasses.replace(recipe, seed=0, folds=None, fold=None))
     forward = sum(forward_seconds(cost) for cost in costs.values())
-    for stage in ("detection", "regression"):
-        settings = getattr(recipe, stage)
+    for stage in STAGES:
+        settings = recipe.stage(stage)
         if stage == "detection" and not with_detector:
             continue
         steps = settings.epochs * (settings.steps_per_epoch or 1)

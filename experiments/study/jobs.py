@@ -3,7 +3,8 @@
 import dataclasses
 
 from experiments.checks import check_names, check_numbers, check_split
-from experiments.config import PRESETS, Config, ConfigError, Recipe, settle
+from experiments.config import Config, ConfigError
+from experiments.recipe import PRESETS, Recipe, settle
 from experiments.study.plan import Data, Options, Part, Plan
 
 
@@ -100,7 +101,7 @@ def recipe_of(options: Options) -> Recipe:
         stage, _, field = name.rpartition(".")
         try:
             if stage:
-                section = _replace(getattr(recipe, stage), field, value)
+                section = _replace(recipe.stage(stage), field, value)
                 recipe = dataclasses.replace(recipe, **{stage: section})
             else:
                 recipe = _replace(recipe, field, value)

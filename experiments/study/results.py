@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.config import ConfigError, short_hash
+from experiments.config import ConfigError
 from experiments.numerics import NUMERICS
+from experiments.recipe import short_hash
 from experiments.rundir import read_json, write_text
 from experiments.study.jobs import Job
 from experiments.table2 import OURS
@@ -24,6 +25,7 @@ MEASURED = "measured"
 COLUMNS = {
     "rmsd_fallback_px": "error_default_fallback",
     "rmsd_px": "error_default_found",
+    "regression_fallback_px": "error_regression_fallback",
     "detector_fallback_px": "error_detector_fallback",
     "bipartite_fallback_px": "error_bipartite_fallback",
     "mean_pose_px": "error_mean_pose",
@@ -73,7 +75,7 @@ def collect(job: Job, folder: Path) -> dict:
         "split_hash": short_hash(split),
         "detector_hash": weights_hash(weights["detection"]),
         **{name: result[name] for name in FACTS},
-        "recipe": job.recipe.facts(),
+        "recipe": job.recipe.as_json(),
         "errors": {name: result[name] for name in OURS if name in result},
         "baselines": result["baselines"],
         "quantiles": {

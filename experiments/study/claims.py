@@ -1,0 +1,81 @@
+"""The claims of the paper, each with what it would mean, our evidence and a verdict.
+
+Every number is computed: from the paper's own tables, from the nets' layers, from committed results
+of the benchmark and of the study.
+"""
+
+from collections.abc import Callable
+
+from experiments.study import claims_of_cost as cost
+from experiments.study import claims_of_error as error
+from experiments.study import speeds
+from experiments.study.claim import Claim
+from experiments.study.comparisons import primary
+from experiments.study.evidence import Evidence
+from experiments.table1 import table
+
+CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (
+    cost.parameters,
+    cost.products,
+    cost.training_time,
+    cost.prediction_time,
+    cost.seconds_per_clip,
+    cost.pipeline_time,
+    error.almost_unchanged,
+    error.generalisation,
+    error.same_reach,
+    error.deeper_detection,
+    error.spatio_temporal,
+    error.pixels,
+)
+"""The claims, in the order in which the table has them."""
+
+
+def claims_table(evidence: Evidence) -> str:
+    """Returns the claims as a table."""
+    rows = []
+    for claim in (decide(evidence) for decide in CLAIMS):
+        verdict = f"**{claim.verdict}**"
+        rows.append([f'"{claim.quote}"', claim.meaning, claim.evidence, verdict, claim.source])
+    header = ["the paper", "what it would mean", "evidence", "verdict", "from"]
+    return table(header, rows).replace("---:", "---")
+
+
+def central(evidence: Evidence) -> str:
+    """Answers the question of the study, asy against thin, by the rule of the plan.
+
+    Asy buys something only if its error is lower than thin's, or if it is non-inferior and faster.
+    """
+    one = evidence.comparison("asy", "thin", error.DATA)
+    faster = {
+        what: speeds.savings(evidence.benchmarks, what, ours="asy", theirs="thin")
+        for what in ("forward", "train_step")
+    }
+    lines = [
+        f"- Error, primary endpoint: {error.described(one)}.",
+        f"- Time of asy against thin, forward pass: {speeds.sentence(faster['forward'])}.",
+        f"- Training step: {speeds.sentence(faster['train_step'])}.",
+        f"- **{_answer(evidence, one, [s for found in faster.values() for s in found])}**",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _answer(evidence: Evidence, one, measured: list[speeds.Saving]) -> str:
+    """Applies the decision rule."""
+    if one is None or not one.complete:
+        return "Not decided: not all trainings of both nets are there."
+    difference = one.differences["all"]
+    if difference.high < 0:
+        return "Asy buys something: its error is lower than that of a thinner net of its weights."
+    within = one.non_inferior[primary(evidence.plan.margins)]
+    if not within:
+        higher = "higher" if difference.low > 0 else "not shown to be as low"
+        return f"Asy buys nothing that was shown: its error is {higher}, and not within the margin."
+    known = [one for one in measured if one.interval is not None]
+    if not known:
+        return "Not decided: the error is within the margin, but the times were not measured."
+    fast = sum(one.interval[0] > 0 for one in known)
+    return (
+        f"The error is within the margin; asy is faster in {fast} of {len(known)} measured "
+        "runtimes, types and sizes, and buys something in those alone."
+    )
