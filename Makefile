@@ -9,7 +9,7 @@ EXTRAS ?= data,onednn,test
 # ignore this.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: run bench gpu readme test test-all lint clean .venv
+.PHONY: run bench gpu study readme test test-all lint clean .venv
 
 run: .venv
 	@.venv/bin/python -m experiments.run $(ARGS)
@@ -24,6 +24,11 @@ bench: .venv
 DATA ?= utd.npz
 gpu: .venv
 	@.venv/bin/python -m experiments.gpu --data=$(DATA)
+
+# Computes the missing jobs of the study; make study ARGS='--dry_run' lists them.
+study: ARGS =
+study: .venv
+	@.venv/bin/python -m experiments.study $(ARGS)
 
 # Updates the tables of README.md and docs/ from the committed results.
 readme: .venv

@@ -8,6 +8,8 @@ import pytest
 
 from experiments import figures, table2, tables
 
+STUDY = {p.name for p in (Path(tables.__file__).parent / "results" / "study").glob("*.png")}
+"""Pictures of the study: one per data set and setting with results."""
 COMMITTED = sorted((Path(tables.__file__).parent / "results").glob("[su]*-jax*.json"))
 
 
@@ -134,4 +136,4 @@ def test_without_arguments_the_committed_results_are_rendered_anew(monkeypatch, 
     assert printed.keys() == {"written", "seconds"}
     names = {Path(path).name for path in printed["written"]}
     benchmarks = {p.with_suffix(".md").name for p in COMMITTED[0].parent.glob("bench-*.json")}
-    assert names == benchmarks | {"README.md"}
+    assert names == benchmarks | {"README.md", "comparisons.csv"} | STUDY

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipeline.commands import expand, parse_options, print_result, print_table, run_command
+from data_pipeline.commands import parse_options, print_result, print_table, run_command
 from experiments.config import ConfigError
 from experiments.machines import ROOT
 from experiments.study import costs, runner
@@ -27,7 +27,7 @@ PLAN = ROOT / "experiments" / "study" / "plan.toml"
 class Options:
     """Computes the jobs of a plan; the last line of stdout is a summary as JSON."""
 
-    plan: str = str(PLAN)
+    plan: Path = PLAN
     """File with the plan."""
     parts: str | None = None
     """Letters of the parts to compute, such as a,b. None: all."""
@@ -35,10 +35,10 @@ class Options:
     """Only list the jobs and their estimated costs."""
     folders: tuple[str, ...] = ()
     """NAME=FOLDER of the data sets of the plan that are not simulated."""
-    results: str | None = None
+    results: Path | None = None
     """Folder of the result files. None: experiments/results/study, or study-NAME for the plan
     NAME.toml."""
-    runs_dir: str = "runs/study"
+    runs_dir: Path = Path("runs/study")
     """Folder of run folders, detection nets, simulated data, logs and locks."""
     machine: tuple[str, ...] = ()
     """Options of experiments.run that are not in the recipe, such as lowering=folded."""
@@ -50,7 +50,7 @@ def chosen_jobs(options: Options) -> list[Job]:
     Raises:
       ConfigError: the plan cannot be used, or has no such part.
     """
-    jobs = jobs_of(read_plan(expand(options.plan)))
+    jobs = jobs_of(read_plan(options.plan))
     if options.parts is None:
         return jobs
     letters = [letter.strip() for letter in options.parts.split(",")]
@@ -66,16 +66,17 @@ def workplace(options: Options) -> runner.Workplace:
     Raises:
       ConfigError: --folders or --machine have another form.
     """
-    stem, runs = Path(options.plan).stem, expand(options.runs_dir)
+    stem, runs = options.plan.stem, options.runs_dir
     default = ROOT / "experiments" / "results" / ("study" if stem == "plan" else f"study-{stem}")
     for name, values in (("folders", options.folders), ("machine", options.machine)):
         for value in values:
             if not all(value.partition("=")):
                 raise ConfigError(f"--{name} {value}: expected NAME=VALUE")
+    pairs = [value.partition("=") for value in options.folders]
     return runner.Workplace(
-        results=default if options.results is None else expand(options.results),
+        results=options.results or default,
         runs=runs,
-        folders={k: expand(v) for k, _, v in (value.partition("=") for value in options.folders)},
+        folders={name: Path(folder).expanduser() for name, _, folder in pairs},
         machine=tuple(f"--{value}" for value in options.machine),
         pause=runs / "pause",
     )

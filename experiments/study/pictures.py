@@ -7,12 +7,12 @@ from pathlib import Path
 
 from data_pipeline.examples.clips import CLIP
 from experiments.pictures import plt, save
-from experiments.rundir import write_text
 from experiments.study import comparisons, statistics
 from experiments.study.evidence import Evidence
 from experiments.study.groups import COLUMNS, Group
 from experiments.study.statistics import Estimate
 from jaxpose.cost.accounting import net_cost
+from jaxpose.files import write_text
 from jaxpose.nets import regression
 from jaxpose.nets.factorise import VARIANTS
 

@@ -5,13 +5,14 @@ python -m experiments.study.reach --out=experiments/results/receptive-field.json
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 from flax import nnx
 
-from data_pipeline.commands import expand, parse_options, run_command
-from experiments.rundir import write_json
+from data_pipeline.commands import parse_options, run_command
+from jaxpose.files import write_json
 from jaxpose.nets.compute import Numerics
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import RegressionNet
@@ -54,7 +55,7 @@ def receptive_field(variant: str) -> tuple[int, int, int]:
 class Options:
     """Measures the receptive field of the regression net of every variant."""
 
-    out: str | None = None
+    out: Path | None = None
     """File to which the result is written, too: a name in .json."""
 
 
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     def body() -> dict:
         result = {name: receptive_field(name) for name in VARIANTS}
         if options.out is not None:
-            write_json(expand(options.out), result)
+            write_json(options.out, result)
         return result
 
     return run_command(body)

@@ -14,11 +14,12 @@ import numpy as np
 from experiments.config import ConfigError
 from experiments.numerics import NUMERICS
 from experiments.recipe import short_hash
-from experiments.rundir import read_json, write_text
+from experiments.rundir import read_json
 from experiments.study.jobs import Job
 from experiments.table2 import OURS
 from jaxpose import model_file
 from jaxpose.body.skeleton import LIMBS
+from jaxpose.files import write_text
 
 MEASURED = "measured"
 """Key of what differs from one repetition to the next."""
