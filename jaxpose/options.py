@@ -6,28 +6,27 @@ An option is a path if its value is a `Path`, so a dataclass of options gives ea
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import tyro
 
 from jaxpose.errors import UserError
 
-Options = TypeVar("Options")
 (POSITIONAL,) = tyro.conf.Positional[str].__metadata__
 """What tyro marks such an option with."""
 
 
 def parse(
-    options: type[Options],
+    options: Any,
     arguments: list[str] | None,
     program: str,
     *,
-    default: Options | None = None,
+    default: Any = None,
     description: str | None = None,
-) -> Options:
+) -> Any:
     """Parses a command line, that of the process where `arguments` is None, into `options`.
 
-    `program` is named in the help. Options that cannot be parsed end the program with code 2.
+    `options` is a dataclass, or a union of those of several subcommands. `program` is named in the help. Options that cannot be parsed end the program with code 2.
     """
     parsed = tyro.cli(
         options,
