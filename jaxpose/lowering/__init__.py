@@ -12,13 +12,14 @@ never mixed. A new lowering is one module that defines a `Lowering`, and its ent
 import sys
 
 from jaxpose.lowering import conv3d, folded
-from jaxpose.lowering.lowering import Lowering, add_bias, convolve, platform, upsample
+from jaxpose.lowering.lowering import Lowering, Recorder, add_bias, convolve, platform, upsample
 from jaxpose.lowering.onednn import lowering as onednn
 from jaxpose.lowering.onednn.library import instruction_set
 
 __all__ = [
     "LOWERINGS",
     "Lowering",
+    "Recorder",
     "add_bias",
     "convolve",
     "fastest",

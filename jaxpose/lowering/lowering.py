@@ -1,9 +1,11 @@
 """The type of a lowering, and the checks of arguments that all lowerings share."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 Extent = tuple[int, int, int]
@@ -20,6 +22,44 @@ def _always_available(dtype: str) -> str | None:
     return None
 
 
+@runtime_checkable
+class Recorder(Protocol):
+    """Records the operations of nets, then returns one program that computes them all.
+
+    Its methods stand for operations on arrays [b t h w c], but receive and return nodes: objects
+    with the array's `shape`, which only this recorder understands.
+    """
+
+    def input(self, shape: tuple[int, int, int, int, int]) -> Any:
+        """Returns a node for the program's next argument."""
+
+    def convolve(
+        self,
+        x: Any,
+        kernel: Float[np.ndarray, "kt kh kw cig co"],
+        bias: Float[np.ndarray, "co"],
+        *,
+        stride: Extent,
+        groups: int,
+        relu: bool,
+        transposed: bool,
+    ) -> Any:
+        """Records the function `convolve`, or `upsample` if `transposed`, then bias and ReLU."""
+
+    def concatenate(self, parts: Sequence[Any]) -> Any:
+        """Records the concatenation of the parts' channels."""
+
+    def sigmoid(self, x: Any) -> Any:
+        """Records the logistic function of x, in float32."""
+
+    def finish(self, *outputs: Any) -> Callable[..., list[np.ndarray]]:
+        """Returns the program: float32 numpy arrays, in the order of `input` -> the outputs.
+
+        It can be called from several threads. Raises `NotImplementedError` for what the lowering
+        cannot compute on this CPU.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
 class Lowering:
     """One way to compute convolutions. Its functions receive arguments that were checked.
@@ -32,6 +72,8 @@ class Lowering:
         step, in sizes of the convolution's output.
       norm_relu: batch norm in training mode, then ReLU: (x, scale, shift, epsilon, relu) ->
         y, mean, variance. None leaves both to flax and XLA.
+      recorder: type of activations -> a recorder of a program that predicts without XLA; None if
+        prediction is a jitted function as any other.
       unavailable: type of activations -> why the lowering cannot compute it on this machine and
         what to do instead; None if it can.
     """
@@ -41,6 +83,7 @@ class Lowering:
     upsample: Callable
     memory_factor: Callable[[Extent], float]
     norm_relu: Callable | None = None
+    recorder: Callable[[str], Recorder] | None = None
     unavailable: Callable[[str], str | None] = _always_available
 
 

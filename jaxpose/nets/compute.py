@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxpose.lowering import LOWERINGS, Lowering, add_bias, convolve, upsample
+from jaxpose.lowering import LOWERINGS, Lowering, Recorder, add_bias, convolve, upsample
 from jaxpose.nets.layers import Layer, Net
 
 
@@ -88,6 +88,24 @@ def shift_in_time(x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
     return jnp.concatenate([later, earlier, rest], axis=-1)
 
 
+def shift_kernel_in_time(
+    kernel: Float[np.ndarray, "1 kh kw ci co"],
+) -> Float[np.ndarray, "3 kh kw ci co"]:
+    """Returns the kernel over three frames that equals `shift_in_time`, then this one.
+
+    Raises:
+      ValueError: the kernel spans several frames, whose padding would differ.
+    """
+    if len(kernel) != 1:
+        raise ValueError(f"kernel {kernel.shape}: expected an extent of 1 frame after a shift")
+    part = kernel.shape[3] // 8
+    shifted = np.zeros((3, *kernel.shape[1:]), kernel.dtype)
+    shifted[2, :, :, :part] = kernel[0, :, :, :part]
+    shifted[0, :, :, part : 2 * part] = kernel[0, :, :, part : 2 * part]
+    shifted[1, :, :, 2 * part :] = kernel[0, :, :, 2 * part :]
+    return shifted
+
+
 def convolve_layer(
     layer: Layer,
     computation: Computation,
@@ -149,3 +167,22 @@ def fill_up(clips: np.ndarray, size: int) -> np.ndarray:
     """Repeats the last clip until there are `size`, so that only one shape is compiled."""
     missing = size - len(clips)
     return np.concatenate([clips, np.repeat(clips[-1:], missing, axis=0)]) if missing else clips
+
+
+def record_folded(net: Net, weights: Mapping[str, Folded], recorder: Recorder, *inputs: Any) -> Any:
+    """Records what `apply_folded` computes; inputs and output are nodes of the recorder."""
+    layers = {layer.name: layer for layer in net.layers}
+
+    def run(name: str, x: Any) -> Any:
+        layer, (kernel, bias) = layers[name], map(np.asarray, weights[name])
+        return recorder.convolve(
+            x,
+            shift_kernel_in_time(kernel) if layer.shift else kernel,
+            bias,
+            stride=layer.stride,
+            groups=layer.groups,
+            relu=layer.relu,
+            transposed=layer.transposed,
+        )
+
+    return net.walk(run, recorder.concatenate, *inputs)

@@ -8,7 +8,7 @@ the program in another, where that scratchpad is a null pointer or too small.
 import ctypes
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ctypes import c_int, c_int64, c_size_t, c_void_p
 
 import numpy as np
@@ -23,7 +23,7 @@ training run of both nets needs about 150."""
 TRAINING, SRC, DST, DIFF_SRC, DIFF_DST = 64, 1, 17, 129, 145
 DTYPES = {"float32": 3, "bfloat16": 2}
 _UNIMPLEMENTED, _CPU, _DEFAULT_FLAGS = 3, 1, 1
-_QUERY_IMPLEMENTATION = 8
+_QUERY_IMPLEMENTATION, _ANY_LAYOUT = 8, 1
 _SCRATCHPAD, _QUERY_SCRATCHPAD, _SCRATCHPAD_BY_USER = 80, 136, 1
 Dims = c_int64 * 12
 
@@ -133,6 +133,17 @@ def layout(shape: tuple[int, ...], order: tuple[int, ...], dtype: str) -> Handle
     )
 
 
+def any_layout(shape: tuple[int, ...], order: tuple[int, ...], dtype: str) -> Handle:
+    """Descriptor of an array whose layout the library chooses for the primitive; as `layout`."""
+    return create(
+        "dnnl_memory_desc_create_with_tag",
+        c_int(len(order)),
+        Dims(*(shape[a] for a in order)),
+        c_int(DTYPES[dtype]),
+        c_int(_ANY_LAYOUT),
+    )
+
+
 def query(description: Handle, what: int) -> c_void_p:
     """Returns a memory descriptor of a primitive's description, which owns it."""
     function = library().dnnl_primitive_desc_query_md
@@ -173,6 +184,26 @@ def size_of(memory_layout: c_void_p) -> int:
 # ---- running ----
 
 
+def arguments_of(memories: Iterable[tuple[int, Handle]]) -> ctypes.Array:
+    """The arguments of a primitive: the library's number of each, and its memory object."""
+    memories = list(memories)
+    return (_Argument * len(memories))(*memories)
+
+
+def set_address(memory: Handle, address: int) -> None:
+    """Lets a memory object stand for the bytes from `address` on."""
+    check_call("dnnl_memory_set_data_handle", memory, c_void_p(address))
+
+
+def execute_all(calls: Iterable[tuple[Handle, c_int, ctypes.Array]]) -> None:
+    """Runs primitives, each with the number of its arguments and the arguments, one after the
+    other. `one_at_a_time` must be held."""
+    execute, stream = library().dnnl_primitive_execute, _stream()
+    for primitive, count, arguments in calls:
+        if status := execute(primitive, stream, count, arguments):
+            raise RuntimeError(f"oneDNN: a primitive failed with status {status}")
+
+
 class Primitive:
     """One operation of the library on fixed shapes, created once and run often."""
 
@@ -191,9 +222,7 @@ class Primitive:
             create("dnnl_memory_create", each, engine(), c_void_p(None)) for _, each in arguments
         ]
         numbers = [number for number, _ in arguments]
-        self._arguments = (_Argument * len(arguments))(*zip(numbers, self._memories, strict=True))
-        self._set_address = library().dnnl_memory_set_data_handle
-        self._set_address.argtypes = [c_void_p, c_void_p]
+        self._arguments = arguments_of(zip(numbers, self._memories, strict=True))
 
     def run(self, addresses: Sequence[int], scratchpad: int) -> None:
         """Runs the primitive; the caller holds `one_at_a_time`.
@@ -202,9 +231,8 @@ class Primitive:
         """
         # a primitive without a scratchpad has no memory for the last address
         for memory, address in zip(self._memories, (*addresses, scratchpad), strict=False):
-            self._set_address(memory, address)
-        count = c_int(len(self._memories))
-        check_call("dnnl_primitive_execute", self._primitive, _stream(), count, self._arguments)
+            set_address(memory, address)
+        execute_all([(self._primitive, c_int(len(self._memories)), self._arguments)])
 
 
 _ALIGNMENT = 4096

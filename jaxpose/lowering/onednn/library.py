@@ -47,22 +47,27 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
         return None, f"oneDNN cannot be loaded ({error}): reinstall {WHEEL}"
 
 
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
+"""How OpenMP's threads wait for the next operation: some 0.1 ms awake, then asleep. Awake for long,
+they would take the cores away from XLA's threads; asleep at once, each operation of a small net
+would wait as long for a thread as it computes (LOG.md)."""
+
+
 @contextlib.contextmanager
 def _threads_that_sleep() -> Iterator[None]:
-    """Sets OMP_WAIT_POLICY=passive while the library is loaded, unless the user set it.
+    """Sets `WAITING` while the library is loaded, unless the user set any of it.
 
-    OpenMP reads the variable only then. Otherwise its threads would spin while they wait, and XLA's
-    threads would have fewer cores. The environment is restored afterwards.
+    OpenMP reads the variables only then. The environment is restored afterwards.
     """
-    name = "OMP_WAIT_POLICY"
-    if name in os.environ:
+    if any(name in os.environ for name in WAITING):
         yield
         return
-    os.environ[name] = "passive"
+    os.environ |= WAITING
     try:
         yield
     finally:
-        del os.environ[name]
+        for name in WAITING:
+            del os.environ[name]
 
 
 def installed() -> bool:

@@ -15,6 +15,7 @@ from jaxpose.lowering.onednn.primitives import (
     FORWARD_RELU,
     prepared,
 )
+from jaxpose.lowering.onednn.recorder import Recorder
 
 _REMEDY = "choose the lowering `folded`"
 
@@ -81,6 +82,7 @@ LOWERING = Lowering(
     convolve=convolution.convolve,
     upsample=convolution.upsample,
     norm_relu=norm.norm_relu,
+    recorder=Recorder,
     # Measured on a CPU, all nets, widths 1/4 and 1: 2.1 to 2.5.
     memory_factor=lambda extent: 2.6,
     unavailable=unavailable,

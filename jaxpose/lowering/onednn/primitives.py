@@ -6,7 +6,7 @@ Every call reorders the kernel into the library's own blocked layout, which is c
 """
 
 import functools
-from ctypes import c_float, c_int
+from ctypes import c_float, c_int, c_void_p
 
 from jaxpose.lowering.onednn import dnnl
 from jaxpose.lowering.onednn.library import library
@@ -18,7 +18,7 @@ FORWARD, FORWARD_RELU, BACKWARD_DATA, BACKWARD_WEIGHTS = (
 """The operations, by the names under which XLA calls them."""
 
 # Constants of oneDNN 3's dnnl_types.h.
-_DIRECT, _RELU, _ANY_LAYOUT = 1, 32, 1
+_DIRECT, _RELU = 1, 32
 _WEIGHTS, _BIAS, _DIFF_WEIGHTS = 33, 41, 161
 _QUERY_WEIGHTS, _QUERY_DIFF_WEIGHTS = 131, 132
 _NUMBERS = {
@@ -40,11 +40,13 @@ class Convolution:
     def __init__(self, operation: str, dtype: str, x, kernel, y, biased: bool):
         """Creates the primitives for the shapes x [b t h w ci], kernel [kt kh kw ci/g co] and
         y [b t h w co]."""
-        plain, chosen_by_library = _kernel_layouts(kernel, x[4] // kernel[3], dtype)
+        groups = x[4] // kernel[3]
+        plain = kernel_layout(kernel, groups, dtype)
+        chosen_by_library = kernel_layout(kernel, groups, dtype, chosen_by_library=True)
         x_layout, y_layout = (dnnl.layout(shape, (0, 4, 1, 2, 3), dtype) for shape in (x, y))
         bias = dnnl.layout(kernel[4:], (0,), dtype) if biased else None
         description = _describe(
-            operation, (x_layout, chosen_by_library, y_layout, bias), _geometry(x, kernel, y)
+            operation, (x_layout, chosen_by_library, y_layout, bias), geometry(x, kernel, y)
         )
         weights = operation == BACKWARD_WEIGHTS
         blocked = dnnl.query(description, _QUERY_DIFF_WEIGHTS if weights else _QUERY_WEIGHTS)
@@ -56,9 +58,9 @@ class Convolution:
         if not library().dnnl_memory_desc_equal(plain, blocked):
             self._blocked_bytes = -(-dnnl.size_of(blocked) // _PAGE) * _PAGE
             if weights:
-                self._after = _reorder(blocked, plain)
+                self._after = reorder(blocked, plain)
             else:
-                self._before = _reorder(plain, blocked)
+                self._before = reorder(plain, blocked)
         steps = (self._before, self._convolution, self._after)
         scratchpad = max(step.scratchpad_bytes for step in steps if step is not None)
         self._workspace_bytes = self._blocked_bytes + scratchpad
@@ -79,25 +81,20 @@ prepared = functools.lru_cache(maxsize=dnnl.CACHED)(Convolution)
 """Cache of `Convolution`. An entry that is dropped destroys its native objects."""
 
 
-def _kernel_layouts(
-    kernel: tuple[int, ...], groups: int, dtype: str
-) -> tuple[dnnl.Handle, dnnl.Handle]:
-    """Returns the kernel's layout in XLA, and a layout that the library is free to choose."""
+def kernel_layout(
+    kernel: tuple[int, ...], groups: int, dtype: str, *, chosen_by_library: bool = False
+) -> dnnl.Handle:
+    """Returns the kernel's layout in XLA, or a layout that the library is free to choose."""
     # oneDNN expects the axes groups, output channels, input channels, taps
     grouped = (*kernel[:4], groups, kernel[4] // groups)
     order = (4, 5, 3, 0, 1, 2) if groups > 1 else (5, 3, 0, 1, 2)
-    preferred = dnnl.create(
-        "dnnl_memory_desc_create_with_tag",
-        c_int(len(order)),
-        dnnl.Dims(*(grouped[a] for a in order)),
-        c_int(dnnl.DTYPES[dtype]),
-        c_int(_ANY_LAYOUT),
-    )
-    return dnnl.layout(grouped, order, dtype), preferred
+    create = dnnl.any_layout if chosen_by_library else dnnl.layout
+    return create(grouped, order, dtype)
 
 
-def _geometry(x, kernel, y) -> list:
-    """Returns strides, dilations, padding before and padding after, each as (t, y, x)."""
+def geometry(x, kernel, y) -> list:
+    """Returns strides, dilations, padding before and padding after of a convolution from shape x to
+    shape y, each as (t, y, x)."""
     strides = [n // m for n, m in zip(x[1:4], y[1:4], strict=True)]
     padded = [taps if s == 1 else 1 for taps, s in zip(kernel[:3], strides, strict=True)]
     before, after = [(taps - 1) // 2 for taps in padded], [taps // 2 for taps in padded]
@@ -108,7 +105,7 @@ def _describe(operation: str, layouts: tuple, geometry: list) -> dnnl.Handle:
     """Returns the primitive descriptor of an operation on x, kernel, y and bias."""
     x, kernel, y, bias = layouts
     engine, direct = dnnl.engine(), c_int(_DIRECT)
-    attributes = _relu_attributes() if operation == FORWARD_RELU else dnnl.attributes()
+    attributes = relu_attributes() if operation == FORWARD_RELU else dnnl.attributes()
     name = "dnnl_convolution_forward_primitive_desc_create"
     front = (engine, c_int(dnnl.TRAINING), direct, x, kernel, bias, y)
     forward = dnnl.create(name, *front, *geometry, attributes)
@@ -126,7 +123,8 @@ def _describe(operation: str, layouts: tuple, geometry: list) -> dnnl.Handle:
     return description
 
 
-def _relu_attributes() -> dnnl.Handle:
+def relu_attributes() -> dnnl.Handle:
+    """Attributes as `dnnl.attributes`, and ReLU of the result."""
     after = dnnl.create("dnnl_post_ops_create")
     dnnl.check_call("dnnl_post_ops_append_eltwise", after, c_int(_RELU), c_float(0), c_float(0))
     attributes = dnnl.attributes()
@@ -134,13 +132,15 @@ def _relu_attributes() -> dnnl.Handle:
     return attributes
 
 
-def _reorder(source, target) -> dnnl.Primitive:
-    description = dnnl.create(
-        "dnnl_reorder_primitive_desc_create",
-        source,
-        dnnl.engine(),
-        target,
-        dnnl.engine(),
-        dnnl.attributes(),
+def describe_reorder(source: c_void_p, target: c_void_p) -> dnnl.Handle:
+    """Primitive descriptor of a copy from one layout or type to another."""
+    engine = dnnl.engine()
+    name = "dnnl_reorder_primitive_desc_create"
+    return dnnl.create(name, source, engine, target, engine, dnnl.attributes())
+
+
+def reorder(source: c_void_p, target: c_void_p) -> dnnl.Primitive:
+    """A copy from one layout or type to another."""
+    return dnnl.Primitive(
+        describe_reorder(source, target), [(dnnl.SRC, source), (dnnl.DST, target)]
     )
-    return dnnl.Primitive(description, [(dnnl.SRC, source), (dnnl.DST, target)])
