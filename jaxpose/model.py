@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, UInt16
 
@@ -22,8 +21,9 @@ from jaxpose.decoding.linking import LINKERS, Poses, poses
 from jaxpose.errors import ModelError
 from jaxpose.lowering import Lowering, fastest
 from jaxpose.model_file import NetWeights
-from jaxpose.nets.compute import Computation, LayerWeights, apply_folded, fill_up, fold_net
+from jaxpose.nets.compute import Computation, LayerWeights, fill_up, fold_net
 from jaxpose.nets.layers import Layer
+from jaxpose.nets.prediction import predictor
 from jaxpose.recordings.clips import clip_plan
 from jaxpose.specification import Specification
 
@@ -150,8 +150,8 @@ class Model:
         for first in range(0, len(clips), batch_size):
             batch = clips[first : first + batch_size]
             size = len(batch)
-            detection, regression = self._predict(self._folded, fill_up(batch, batch_size))
-            parts.append((np.asarray(detection)[:size], np.asarray(regression)[:size]))
+            detection, regression = self._predict(fill_up(batch, batch_size))
+            parts.append((detection[:size], regression[:size] / self.specification.target_scale))
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def decoded_maps(self, maps: Maps) -> Float[np.ndarray, "*n h w maps"]:
@@ -169,25 +169,13 @@ class Model:
         return poses(maps, self.specification.decoding, linker)
 
     @functools.cached_property
-    def _folded(self):
-        epsilon = self.specification.bn_epsilon
-        return {net: fold_net(weights, epsilon) for net, weights in self.weights.items()}
-
-    @functools.cached_property
     def _predict(self):
-        nets, scale = self.specification.nets(), self.specification.target_scale
-        computation = Computation(self.lowering, self.precision)
-
-        @jax.jit
-        def predict(weights, depth):
-            logits = apply_folded(nets["detection"], weights["detection"], computation, depth)
-            maps = jax.nn.sigmoid(logits)
-            confidence = apply_folded(
-                nets["regression"], weights["regression"], computation, depth, maps
-            )
-            return maps, confidence / scale
-
-        return predict
+        specification = self.specification
+        folded = {
+            net: fold_net(weights, specification.bn_epsilon)
+            for net, weights in self.weights.items()
+        }
+        return predictor(specification.nets(), folded, Computation(self.lowering, self.precision))
 
     # ---- from and to a file ----
 

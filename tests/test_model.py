@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
-from lowerings import FOLDED
+from lowerings import FOLDED, NEEDS_ONEDNN, ONEDNN
 from models import SPECIFICATION, make_model
 from safetensors.numpy import load_file, save_file
 
@@ -335,3 +335,16 @@ def test_info_refuses_what_is_no_model(tmp_path, capsys):
     assert cli.main(["info", str(tmp_path / "no.safetensors")]) == 2
     out = capsys.readouterr()
     assert "no such file" in out.err and not out.out
+
+
+@NEEDS_ONEDNN
+def test_maps_by_one_recorded_program_are_those_of_the_jitted_nets():
+    jitted = make_model()
+    recorded = Model(SPECIFICATION, jitted.weights, lowering=ONEDNN)
+    grid = np.random.default_rng(0).normal(1000, 100, (5, 3, *SPECIFICATION.grid))
+    clips = jitted.clips(grid.astype(np.float32))
+    for batch_size in (2, 3):  # a shape each, and a batch that is filled up
+        expected, actual = (m.maps(clips, batch_size) for m in (jitted, recorded))
+        for one, other in zip(expected, actual, strict=True):
+            assert other.dtype == np.float32
+            np.testing.assert_allclose(other, one, rtol=0, atol=1e-5 * np.abs(one).max())

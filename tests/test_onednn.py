@@ -119,15 +119,20 @@ assert dict(os.environ) == before
 
 
 @NEEDS_ONEDNN
-@pytest.mark.parametrize("user", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+@pytest.mark.parametrize(
+    "user", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "PASSIVE"}], ids=str
+)
 def test_loading_leaves_the_environment_alone_and_its_threads_sleep_unless_the_user_says_else(
     user, monkeypatch
 ):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    done = python(LOADED, OMP_DISPLAY_ENV="true", **user)
+    for name in library.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    done = python(LOADED, OMP_DISPLAY_ENV="verbose", **user)
     assert done.returncode == 0, done.stderr
     policy = user.get("OMP_WAIT_POLICY", "PASSIVE")
     assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr
+    ours = f"GOMP_SPINCOUNT = '{library.WAITING['GOMP_SPINCOUNT']}'" in done.stderr
+    assert ours is (not user), done.stderr
 
 
 @NEEDS_ONEDNN

@@ -15,10 +15,15 @@ LOWERINGS: tuple[str, ...] = tuple(lowerings.LOWERINGS)
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
 """Implementations that are not ours. torch_onednn calls PyTorch's oneDNN operator directly, in
 forward passes: for a single clip PyTorch itself chooses a slower convolution."""
-IMPLEMENTATIONS = ("jaxpose", "jax_conv3d", *PEERS)
-"""All implementations. jax_conv3d is our net with JAX's own 3-D convolution, as in `nnx.Conv`."""
+OURS = ("jaxpose", "jaxpose_program", "jax_conv3d")
+"""Our implementations. jaxpose_program is a net recorded once and run without XLA, as prediction
+does where the lowering can; jax_conv3d is our net with JAX's own 3-D convolution, as in
+`nnx.Conv`."""
+IMPLEMENTATIONS = (*OURS, *PEERS)
+"""All implementations."""
 WORKERS = {
     "jax": ("jaxpose", "jax_conv3d"),
+    "programs": ("jaxpose_program",),
     "torch": ("torch_eager", "torch_compile", "torch_onednn"),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
@@ -105,7 +110,7 @@ class Choice:
     precisions: tuple[str, ...] = ("float32",)
     batches: tuple[int, ...] = (1, 16)
     """Numbers of clips in a forward pass."""
-    implementations: tuple[str, ...] = ("jaxpose", "jax_conv3d")
+    implementations: tuple[str, ...] = OURS
 
 
 COMPARED = ("asy", "full", "thin")
@@ -144,6 +149,9 @@ def _nets(size: Size, choice: Choice) -> Iterator[Case]:
                     ours = _implementation(lowering)
                     for dtype in choice.precisions:
                         yield Case(net, variant, what, batch, ours, lowering, dtype)
+                        if what == "forward" and lowerings.LOWERINGS[lowering].recorder:
+                            program = "jaxpose_program"
+                            yield Case(net, variant, what, batch, program, lowering, dtype)
                 for peer in PEERS:
                     if what == "forward" or peer in ("torch_eager", "torch_compile"):
                         if compared and "float32" in choice.precisions:

@@ -58,8 +58,9 @@ def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[C
     """Returns all comparisons of the report, each once.
 
     They are: every variant with `full`, within a lowering and a type, and the best of one with the
-    best of the other; our lowerings with JAX's own convolution; types within a lowering; our
-    fastest lowering in float32 with every peer, and with the better of PyTorch's two usual modes.
+    best of the other; our lowerings with JAX's own convolution; types within a lowering; a
+    recorded program with the jitted net; our fastest in float32 with every peer, and with the
+    better of PyTorch's two usual modes.
     """
     by_task: dict[tuple, list[Case]] = {}
     for case in cases:
@@ -92,7 +93,11 @@ def _of_lowerings(same: list[Case]) -> Iterator[Comparison]:
         for other in ours(same):
             if other.lowering == "conv3d" != case.lowering and case.dtype == other.dtype:
                 yield Comparison(case, (other,))
-            if case.lowering == other.lowering and (case.dtype, other.dtype) in FASTER:
+            alike = dataclasses.replace(case, dtype=other.dtype) == other
+            if alike and (case.dtype, other.dtype) in FASTER:
+                yield Comparison(case, (other,))
+            jitted = dataclasses.replace(case, implementation="jaxpose")
+            if case.implementation == "jaxpose_program" and other == jitted:
                 yield Comparison(case, (other,))
 
 

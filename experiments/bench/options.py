@@ -139,7 +139,7 @@ def selection(options: Options) -> tuple[cases.Choice, dict[str, str]]:
         "implementation",
         options.implementations,
         known=cases.IMPLEMENTATIONS,
-        default=cases.IMPLEMENTATIONS if options.peers else ("jaxpose", "jax_conv3d"),
+        default=cases.IMPLEMENTATIONS if options.peers else cases.OURS,
     )
     missing = left_out(names, options.device)
     both = options.protocol == "full" or options.size == "tiny"
@@ -193,4 +193,6 @@ def left_out(names: Sequence[str], device: str) -> dict[str, str]:
                 reasons[name] = f"{absent[0]} is not installed: pip install -e '.[peers]'"
             elif name in names and device == "gpu":
                 reasons[name] = "peers are timed on a CPU alone"
+    if "jaxpose_program" in names and device == "gpu":
+        reasons["jaxpose_program"] = "recorded programs run on a CPU alone"
     return reasons

@@ -9,8 +9,9 @@
     {"do": "visit", "name", "calls"}                           -> {"seconds": [...]}
     {"do": "settings"}                                         -> {"environment", "malloc"}
 
-KIND is jax, torch, onnxruntime or openvino, or `reference`, which computes JAX's reference results
-alone. While other processes are timed, a worker waits for its next line without using a core.
+KIND is jax, programs, torch, onnxruntime or openvino, or `reference`, which computes JAX's
+reference results alone. While other processes are timed, a worker waits for its next line without
+using a core.
 """
 
 import contextlib
@@ -61,7 +62,11 @@ class _Worker:
 
             self.side = Ours(*common, device)
             return self.side.described()
-        if self.kind == "torch":
+        if self.kind == "programs":
+            from experiments.bench.programs import Programs
+
+            self.side = Programs(*common)
+        elif self.kind == "torch":
             from experiments.bench.torch_peer import Torch
 
             self.side = Torch(*common)
