@@ -294,7 +294,7 @@ def test_a_device_that_does_not_exist_is_named():
 def test_a_peer_that_is_not_installed_is_skipped_with_a_note(monkeypatch):
     monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
     choice, missing = options.selection(options.Options(peers=True))
-    assert choice.implementations == ("jaxpose", "jax_conv3d")
+    assert choice.implementations == ("jaxpose", "jaxpose_program", "jax_conv3d")
     assert missing["torch_eager"] == "torch is not installed: pip install -e '.[peers]'"
 
 
@@ -307,8 +307,9 @@ def test_a_whole_run_writes_its_files_and_prints_one_line(tmp_path, capsys, monk
     assert bench.main([*arguments, "--lowerings=onednn", "--batches=1", "--dirty"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [(r["net"], r["what"]) for r in printed["rows"]] == [
-        ("regression", "forward"), ("decoding", "chain"),
+        ("regression", "forward"), ("regression", "forward"), ("decoding", "chain"),
     ]  # fmt: skip
+    assert [r["implementation"] for r in printed["rows"]][:2] == ["jaxpose", "jaxpose_program"]
     assert all(r["processes"] == 2 and r["blocks"] == 4 for r in printed["rows"])
     assert {"rows", "ratios", "load", "ceilings", "isa", "date"} <= printed.keys()
     assert (printed["schema"], printed["commit"], printed["dirty"]) == (2, CHANGED.commit, True)

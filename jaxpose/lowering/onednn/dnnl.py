@@ -159,21 +159,6 @@ def implementation(description: Handle) -> str:
     return name.value.decode()
 
 
-def next_implementation(description: Handle) -> None:
-    """Replaces a description's implementation by the next one in the library's list.
-
-    The description of the forward pass from which this one was created must still exist.
-
-    Raises:
-      NotImplementedError: the list has no further implementation.
-    """
-    if library().dnnl_primitive_desc_next_impl(description):
-        raise NotImplementedError(
-            "oneDNN has no further implementation of this operation on this CPU; choose the "
-            "lowering 'folded'"
-        )
-
-
 def size_of(memory_layout: c_void_p) -> int:
     """Returns the size of an array with this descriptor, in bytes."""
     function = library().dnnl_memory_desc_get_size

@@ -119,8 +119,23 @@ def _describe(operation: str, layouts: tuple, geometry: list) -> dnnl.Handle:
         return forward
     description = dnnl.create(name, *front, *geometry, forward, attributes)
     while dnnl.implementation(description).startswith(DEADLOCKS):
-        dnnl.next_implementation(description)  # needs `forward`, which must still exist
+        _next_implementation(description)  # needs `forward`, which must still exist
     return description
+
+
+def _next_implementation(description: dnnl.Handle) -> None:
+    """Replaces a description's implementation by the next one in the library's list.
+
+    The description of the forward pass from which this one was created must still exist.
+
+    Raises:
+      NotImplementedError: the list has no further implementation.
+    """
+    if library().dnnl_primitive_desc_next_impl(description):
+        raise NotImplementedError(
+            "oneDNN has no further implementation of this operation on this CPU; choose the "
+            "lowering 'folded'"
+        )
 
 
 def relu_attributes() -> dnnl.Handle:

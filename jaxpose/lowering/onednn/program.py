@@ -27,7 +27,6 @@ class Program:
         the library cannot compute on this CPU."""
         steps = Steps(inputs, outputs, dtype)
         self._shapes = [node.shape for node in inputs], [node.shape for node in outputs]
-        self._implementations = [dnnl.implementation(step.description) for step in steps.steps]
         outside = [*steps.inputs, *steps.outputs]
         self._arena, addresses = _allocate(steps.steps, outside)
         self._memories, self._calls = [], []
