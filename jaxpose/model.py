@@ -23,7 +23,7 @@ from jaxpose.lowering import Lowering, fastest
 from jaxpose.model_file import NetWeights
 from jaxpose.nets.compute import Computation, LayerWeights, fill_up, fold_net
 from jaxpose.nets.layers import Layer
-from jaxpose.nets.prediction import predictor
+from jaxpose.nets.predictor import predictor
 from jaxpose.recordings.clips import clip_plan
 from jaxpose.specification import Specification
 
