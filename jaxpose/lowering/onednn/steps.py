@@ -114,16 +114,17 @@ class Steps:
         before, after, kernel = node.inputs[0].shape, node.shape, node.kernel.shape
         transposed = after[2] > before[2]
         name = "deconvolution" if transposed else "convolution"
-        any_y = dnnl.any_layout(after, _CHANNELS_SECOND, self.dtype)
+        # With groups the library would choose channels-first, for which its code is slow (LOG.md).
+        layout = dnnl.any_layout if node.groups == 1 else dnnl.layout
         return dnnl.create(
             f"dnnl_{name}_forward_primitive_desc_create",
             dnnl.engine(),
             c_int(_INFERENCE),
             c_int(_DECONVOLUTION if transposed else _CONVOLUTION),
-            dnnl.any_layout(before, _CHANNELS_SECOND, self.dtype),
+            layout(before, _CHANNELS_SECOND, self.dtype),
             kernel_layout(kernel, node.groups, self.dtype, chosen_by_library=True),
             bias,
-            _float32(node) if exact else any_y,
+            _float32(node) if exact else layout(after, _CHANNELS_SECOND, self.dtype),
             *(geometry(after, kernel, before) if transposed else geometry(before, kernel, after)),
             relu_attributes() if node.relu else dnnl.attributes(),
         )
