@@ -1,7 +1,8 @@
-"""Shows what a trained model is. This is the console command `jaxpose`.
+"""Uses trained models. This is the console command `jaxpose`.
 
-jaxpose info MODEL      the model's nets, input and decoding, its training and its errors
-jaxpose version         the version of jaxpose
+jaxpose predict RECORDING... --out=DIR   poses of depth recordings, see docs/predict.md
+jaxpose info MODEL                       the model's nets, its training and its errors
+jaxpose version                          the version of jaxpose
 """
 
 import dataclasses
@@ -14,7 +15,9 @@ import tyro
 
 import jaxpose
 from jaxpose.cost.accounting import net_cost
+from jaxpose.errors import UserError
 from jaxpose.options import parse
+from jaxpose.recordings.recording import RATE_HZ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +29,46 @@ class Info:
 
 
 @dataclasses.dataclass(frozen=True)
+class Predict:
+    """Estimates the poses of recordings; the last line of stdout is one line of JSON.
+
+    The same command goes on where a killed one stopped. Research use: no medical device.
+    """
+
+    recordings: tyro.conf.Positional[tuple[str, ...]]
+    """Folders of 16-bit PNG or TIFF images, .npy, .npz, UTD-MHAD's .mat, 16-bit .mkv, or - for raw
+    frames on stdin."""
+    out: Path
+    """Folder for the results; of several recordings, each gets a folder in it."""
+    model: Path | None = None
+    """Model file. None: the one that jaxpose ships."""
+    rate: float = RATE_HZ
+    """Frames per second, where a recording has no times of its own."""
+    rotate: int = 0
+    """Degrees clockwise by which the nets see images turned: 0, 90, 180, 270. The head must point
+    to the same side as in the model's training."""
+    crop: str | None = None
+    """Part of the image that the nets see, px: X,Y,WIDTH,HEIGHT. None: all of it."""
+    intrinsics: str | None = None
+    """FX,FY,CX,CY in px. None: those of camera.json beside the frames; without, there are no mm."""
+    mm_per_unit: float | None = None
+    """Millimetres of one unit of depth, such as 1000 for metres. None: uint16 in mm."""
+    size: str | None = None
+    """Size of raw frames on stdin: WIDTHxHEIGHT."""
+    overlap: bool = True
+    """Each frame in the middle of its clip; --no-overlap takes a third of the time."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Version:
     """Prints the version of jaxpose."""
 
 
 Command = (
-    Annotated[Info, tyro.conf.subcommand("info")]
+    Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Version, tyro.conf.subcommand("version")]
 )
 
@@ -94,18 +131,76 @@ def _errors(metrics: dict) -> str:
         return json.dumps(metrics)
 
 
+def run_predict(options: Predict) -> dict:
+    """Predicts all recordings of a command line; returns what is printed as its last line.
+
+    Raises:
+      UserError: an option, the model or a recording cannot be used.
+      OSError: an output cannot be written.
+    """
+    from jaxpose import predict
+    from jaxpose.estimator import Estimator, shipped_model
+    from jaxpose.prediction.stream import View
+    from jaxpose.recordings.opening import Format, checked_intrinsics, open_source
+
+    if not options.recordings:
+        raise UserError("no recording; name at least one, see `jaxpose predict --help`")
+    if not options.rate > 0:
+        raise UserError(f"--rate={options.rate}: expected frames per second, above 0")
+    size = None if options.size is None else _numbers("--size", options.size, "x", 2)
+    crop = None if options.crop is None else _numbers("--crop", options.crop, ",", 4)
+    intrinsics = None
+    if options.intrinsics is not None:
+        values = _numbers("--intrinsics", options.intrinsics, ",", 4, kind=float)
+        intrinsics = checked_intrinsics([*values], "--intrinsics")
+    model = jaxpose.Model.load(options.model or shipped_model())
+    known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit, size=size)
+    sources = [open_source(place, known) for place in options.recordings]
+    outs = predict.folders([source.name for source in sources], options.out)
+    tasks = [
+        predict.Task(source, out, View(crop or source.crop, options.rotate), intrinsics)
+        for source, out in zip(sources, outs, strict=True)
+    ]
+    estimator = Estimator(model, overlap=options.overlap)
+    return predict.predict_all(estimator, tasks, progress=not options.quiet)
+
+
+def _numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:
+    """Parses numbers; raises `UserError` for another count or form."""
+    try:
+        numbers = tuple(kind(part) for part in text.split(separator))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count or (kind is int and min(numbers[-2:]) < 1):
+        form = separator.join("ABCD"[:count])
+        raise UserError(f"{option}={text}: expected {count} numbers in the form {form}")
+    return numbers
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0 = done, 2 = an unusable file."""
+    """Runs the command line; returns the exit code.
+
+    0 = done, 1 = an output could not be written, 2 = an unusable option or file, 130 = interrupted.
+    """
     command = parse(Command, arguments, "jaxpose", description=__doc__.splitlines()[0])
     if isinstance(command, Version):
         print(jaxpose.__version__)
         return 0
     try:
-        values = info(command.model)
-    except jaxpose.ModelError as error:
+        if isinstance(command, Predict):
+            values = run_predict(command)
+        else:
+            values = info(command.model)
+            print(as_text(values), file=sys.stderr)
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(as_text(values), file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error}; the same command goes on from here", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     print(json.dumps(values))
     return 0
 

@@ -17,7 +17,7 @@ from jaxpose.errors import ModelError
 from jaxpose.lowering import Lowering
 from jaxpose.model import Model
 from jaxpose.prediction.pose import Pose, stack
-from jaxpose.prediction.stream import Stream, View
+from jaxpose.prediction.stream import Counts, Stream, View
 from jaxpose.recordings.recording import RATE_HZ, Frame
 
 SHIPPED = "models"
@@ -133,10 +133,12 @@ class Estimator:
         rate_hz: float = RATE_HZ,
         view: View | None = None,
         skip: int = 0,
+        counts: Counts | None = None,
     ) -> Iterator[tuple[Frame, Pose | None]]:
         """Yields each frame with its pose, as `stream` does; None for the first `skip` frames.
 
-        Skipped frames are not computed, but they are part of other frames' clips.
+        Skipped frames are not computed, but they are part of other frames' clips. `counts`, if
+        passed, counts the frames.
         """
         stream = Stream(
             self.model,
@@ -145,6 +147,7 @@ class Estimator:
             batch_size=self.batch_size,
             skip=skip,
         )
+        stream.counts = stream.counts if counts is None else counts
         for index, frame in enumerate(frames):
             if not isinstance(frame, Frame):
                 frame = Frame(index, index / rate_hz, frame)

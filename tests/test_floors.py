@@ -29,13 +29,16 @@ BODY, NETS, LOWERING, TRAINING, DECODING, COST = (
 )
 RECORDINGS = {m for m in MODULES if m.startswith("jaxpose.recordings")}
 PREDICTION = {m for m in MODULES if m.startswith("jaxpose.prediction")}
-NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION
+OUTPUTS = {m for m in MODULES if m.startswith("jaxpose.outputs")}
+KINEMATICS = {m for m in MODULES if m.startswith("jaxpose.kinematics")}
+NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION | OUTPUTS | KINEMATICS
 JAX_SIDE = NETS | LOWERING | TRAINING | COST
 JOINING = {
     "jaxpose.model",
     "jaxpose.model_file",
     "jaxpose.specification",
     "jaxpose.estimator",
+    "jaxpose.predict",
     "jaxpose.cli",
 }
 """Modules that use both sides."""

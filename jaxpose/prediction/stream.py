@@ -37,7 +37,7 @@ class View:
             raise DataError(f"a turn by {self.turn} degrees; expected one of 0, 90, 180, 270")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Counts:
     """How many frames were in which place of their clip.
 
@@ -54,15 +54,16 @@ class Counts:
     incomplete: int = 0
     missing: int = 0
 
-    def plus(self, clip: Clip | None) -> "Counts":
+    def add(self, clip: Clip | None) -> None:
         """Counts one more frame."""
         if clip is None:
-            name = "missing"
+            self.missing += 1
         elif not clip.complete:
-            name = "incomplete"
+            self.incomplete += 1
+        elif clip.position == len(clip.frames) // 2:
+            self.middle += 1
         else:
-            name = "middle" if clip.position == len(clip.frames) // 2 else "end"
-        return dataclasses.replace(self, **{name: getattr(self, name) + 1})
+            self.end += 1
 
 
 class Stream:
@@ -134,7 +135,7 @@ class Stream:
             poses = self._compute(part, clips, lock)
             for index, clip in part:
                 frame = self._frames.pop(index)
-                self.counts = self.counts.plus(clip)
+                self.counts.add(clip)
                 missing = None if index < self._skip else no_pose(frame.number, frame.time_s)
                 yield frame, poses.get(index, missing)
             later = (k for _, clip in self._planned if clip for k in clip.frames)

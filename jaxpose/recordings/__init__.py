@@ -4,6 +4,11 @@
     png          one depth image, read bit for bit
     folder       a folder of numbered depth images
     utd_mhad     UTD-MHAD's depth files
+    source       a recording as it is predicted: frames, or why there is none
+    images       any folder of 16-bit PNG or TIFF images
+    stacks       .npy, .npz, .mat, .mkv and raw frames
+    opening      what a user names -> a source
+    orientation  turned images
     ahead        threads that read frames before they are used
 
 Training, evaluation and prediction read depth through these modules alone. They import NumPy,

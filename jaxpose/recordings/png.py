@@ -24,8 +24,10 @@ class _Header(NamedTuple):
     colour: int
 
 
-def read_depth(path: Path, bits: int = 16) -> UInt[np.ndarray, "h w"]:
+def read_depth(path: Path, bits: int = 16, *, in_units: bool = False) -> UInt[np.ndarray, "h w"]:
     """Reads a single-channel PNG bit for bit: uint16 (mm, 0 = no return), or uint8 for `bits=8`.
+
+    With `in_units`, values may be other units than mm, and are not compared with `DEEPEST_MM`.
 
     Raises:
       DataError: the file cannot be read, or is not a complete PNG of that kind; all values are 0,
@@ -54,7 +56,7 @@ def read_depth(path: Path, bits: int = 16) -> UInt[np.ndarray, "h w"]:
         raise DataError(f"{path}: not a complete PNG (its pixels do not decode); {remedy}")
     if not depth.any():
         raise DataError(f"{path}: every pixel is 0, which means no depth; {remedy}")
-    if bits == 16:
+    if bits == 16 and not in_units:
         check_depth(depth, str(path))
     return depth
 

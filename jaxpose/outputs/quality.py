@@ -1,0 +1,68 @@
+"""Records -> how much of a recording can be used, and why not the rest."""
+
+import numpy as np
+
+from jaxpose.body.skeleton import JOINTS, LIMBS
+from jaxpose.decoding.confidence import FOUND, MISSING, STATES
+from jaxpose.outputs.rows import absent_before
+
+LEAST_COVERAGE = 0.7
+"""Smallest share of frames in which all joints of a limb are found, for the limb to be measured."""
+
+
+def present(records: np.ndarray) -> np.ndarray:
+    """Tells which joints [n 12] have a position."""
+    return records["state"] != STATES.index(MISSING)
+
+
+def coverage(records: np.ndarray) -> dict[str, float]:
+    """Returns the share of frames with each joint, absent frames counted as frames without."""
+    total = len(records) + int(absent_before(records["number"].astype(np.int64)).sum())
+    return dict(zip(JOINTS, (present(records).sum(0) / total).round(4).tolist(), strict=True))
+
+
+def longest_gaps_s(records: np.ndarray) -> dict[str, float]:
+    """Returns the longest time without each joint: between its neighbours, or up to an end."""
+    gaps = {}
+    time_s, has = records["time_s"], present(records)
+    for joint, name in enumerate(JOINTS):
+        seen = time_s[has[:, joint]]
+        edges = np.concatenate([time_s[:1], seen, time_s[-1:]])
+        step_s = np.median(np.diff(time_s)) if len(time_s) > 1 else 0.0
+        longest = np.diff(edges).max()
+        gaps[name] = round(float(longest), 4) if longest > 1.5 * step_s else 0.0
+    return gaps
+
+
+def usable(records: np.ndarray) -> dict[str, dict]:
+    """Returns for each limb the share of frames with all its joints, and whether that is enough."""
+    total = len(records) + int(absent_before(records["number"].astype(np.int64)).sum())
+    duration_s = float(records["time_s"][-1] - records["time_s"][0])
+    has, limbs = present(records), {}
+    for name, joints in LIMBS.items():
+        share = float(has[:, joints].all(axis=1).sum()) / total
+        include = share >= LEAST_COVERAGE
+        limbs[name] = {"share": round(share, 4), "usable_s": round(share * duration_s, 3)}
+        limbs[name] |= {"include": include}
+        if not include:
+            limbs[name]["reason"] = (
+                f"all its joints are there in {100 * share:.0f} % of the frames; expected at least "
+                f"{100 * LEAST_COVERAGE:.0f} %"
+            )
+    return limbs
+
+
+def quality(records: np.ndarray) -> dict:
+    """Returns the part of quality.json that follows from the poses."""
+    numbers, time_s = records["number"].astype(np.int64), records["time_s"]
+    return {
+        "frames": len(records),
+        "frames_absent": int(absent_before(numbers).sum()),
+        "frames_unreadable": int((~records["readable"]).sum()),
+        "duration_s": round(float(time_s[-1] - time_s[0]), 4),
+        "joints_found_share": round(float((records["state"] == STATES.index(FOUND)).mean()), 4),
+        "coverage": coverage(records),
+        "longest_gap_s": longest_gaps_s(records),
+        "limbs": usable(records),
+        "thresholds": {"least_coverage": LEAST_COVERAGE},
+    }

@@ -1,0 +1,141 @@
+"""Any folder of depth images, PNG or TIFF, whose names hold numbers -> a source.
+
+The last number in a name is the frame's; a gap in the numbers is a gap in time. timestamps.csv,
+with the columns `frame` and `time_s`, replaces the times that follow from the rate.
+"""
+
+import csv
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt16
+
+from jaxpose.errors import DataError
+from jaxpose.recordings.folder import IMAGE_NAME
+from jaxpose.recordings.png import image_size, read_depth
+from jaxpose.recordings.recording import RATE_HZ, Recording
+from jaxpose.recordings.source import Reading, Source, in_mm, of_recording
+
+SUFFIXES = (".png", ".tif", ".tiff")
+TIMES = "timestamps.csv"
+
+
+def open_images(
+    folder: Path, *, rate_hz: float = RATE_HZ, mm_per_unit: float | None = None
+) -> Source:
+    """Opens a folder: all its `<n>_16bit.png`, or else all its PNGs or TIFFs.
+
+    Raises:
+      DataError: no images, a name without a number, two with one number, images of several sizes,
+        an image of another kind without a scale, or an unusable timestamps.csv.
+    """
+    images = _numbered(folder)
+    numbers = sorted(images)
+    sizes = {n: s for n in numbers if (s := image_size(images[n])) is not None}
+    first = next((n for n in numbers if n in sizes), numbers[0])
+    for number, size in sizes.items():
+        if size != sizes[first]:
+            raise DataError(
+                f"{images[number]}: {size[0]}x{size[1]} pixels; {images[first].name} has "
+                f"{sizes[first][0]}x{sizes[first][1]}; use one size for all frames of a recording"
+            )
+    files, bits = [images[n] for n in numbers], _bits(images[first], mm_per_unit)
+    width, height = sizes.get(first, (0, 0))
+    recording = Recording(
+        subject=folder.name,
+        sequence="",
+        source=folder,
+        size=(width, height),
+        crop=(0, 0, width, height),
+        numbers=tuple(numbers),
+        read=lambda index: _read(files[index], bits, mm_per_unit),
+        rate_hz=rate_hz,
+    )
+    source = of_recording(recording, folder.resolve().name)
+    if not (folder / TIMES).exists():
+        return source
+    times = _times(folder / TIMES, numbers)
+
+    def read() -> Iterator[Reading]:
+        for reading in source.read():
+            time_s = times[reading.frame.number]
+            yield reading._replace(frame=reading.frame._replace(time_s=time_s))
+
+    return dataclasses.replace(source, read=read)
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """Returns the images by number."""
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    chosen = [f for f in files if IMAGE_NAME.fullmatch(f.name)] or files
+    if not chosen:
+        raise DataError(
+            f"{folder}: no depth images; expected 16-bit PNG or TIFF files with numbers in their "
+            "names, such as 17_16bit.png or depth_0017.tiff"
+        )
+    images: dict[int, Path] = {}
+    for path in chosen:
+        name = path.name.removesuffix("_16bit.png") if chosen is not files else path.stem
+        found = re.findall(r"[0-9]+", name)
+        if not found:
+            raise DataError(f"{path}: no number in the name; expected one, such as depth_0017.png")
+        number = int(found[-1])
+        if number in images:
+            raise DataError(f"{path}: {images[number].name} has the same number; remove one")
+        images[number] = path
+    return images
+
+
+def _bits(path: Path, mm_per_unit: float | None) -> int:
+    """Returns the bits of a recording's images, by the first that is complete.
+
+    Raises:
+      DataError: they are no single-channel images of 16 bits, and there is no scale.
+    """
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):
+        image = None
+    if image is None:
+        return 16
+    if image.ndim != 2:
+        raise DataError(f"{path}: {image.shape[2]} channels; expected one, of raw depth")
+    in_mm(np.zeros((1, 1), image.dtype), mm_per_unit, str(path))
+    return 8 * image.dtype.itemsize
+
+
+def _read(path: Path, bits: int, mm_per_unit: float | None) -> UInt16[np.ndarray, "h w"]:
+    """Reads one image in mm."""
+    if path.suffix.lower() == ".png":
+        if mm_per_unit is None:
+            return read_depth(path)
+        return in_mm(read_depth(path, bits, in_units=True), mm_per_unit, str(path))
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); copy it again") from error
+    if image is None or image.ndim != 2:
+        raise DataError(f"{path}: not a complete single-channel TIFF; copy it again")
+    return in_mm(image, mm_per_unit, str(path))
+
+
+def _times(path: Path, numbers: list[int]) -> dict[int, float]:
+    """Reads the time of every frame."""
+    expected = f"expected the columns frame and time_s, and a row per frame, {len(numbers)} in all"
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            times = {int(row["frame"]): float(row["time_s"]) for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); {expected}") from error
+    for number in numbers:
+        if not math.isfinite(times.get(number, math.nan)):
+            raise DataError(f"{path}: no time of frame {number}; {expected}")
+    for before, number in zip(numbers, numbers[1:], strict=False):
+        if times[number] <= times[before]:
+            raise DataError(f"{path}: the time of frame {number} is not after that of {before}")
+    return times

@@ -1,0 +1,81 @@
+"""What a user names -> a source: a folder, a file of any known kind, or "-" for stdin."""
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+
+from jaxpose.body.space import Intrinsics
+from jaxpose.errors import DataError
+from jaxpose.recordings.images import open_images
+from jaxpose.recordings.recording import RATE_HZ
+from jaxpose.recordings.source import Source
+from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
+
+KINDS = "a folder of 16-bit PNG or TIFF images, .npy, .npz, UTD-MHAD's .mat, 16-bit .mkv, or -"
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """What is known about frames beside their files.
+
+    Attributes:
+      rate_hz: frames per second, where the recording has no times of its own.
+      mm_per_unit: millimetres of one unit of depth; None: units are millimetres.
+      size: (width, height) px of raw frames on stdin.
+    """
+
+    rate_hz: float = RATE_HZ
+    mm_per_unit: float | None = None
+    size: tuple[int, int] | None = None
+
+
+def open_source(place: str, how: Format) -> Source:
+    """Opens a recording.
+
+    Raises:
+      DataError: there is no such recording, or it cannot be used.
+    """
+    scale = {"rate_hz": how.rate_hz, "mm_per_unit": how.mm_per_unit}
+    if place == "-":
+        if how.size is None:
+            raise DataError("-: raw frames need --size=WIDTHxHEIGHT, such as --size=640x480")
+        return open_stream(sys.stdin.buffer, how.size, **scale)
+    path = Path(place).expanduser()
+    if path.is_dir():
+        return open_images(path, **scale)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; expected {KINDS}")
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        return open_array(path, **scale)
+    if suffix == ".mat":
+        return open_utd_mhad(path)
+    if suffix == ".mkv":
+        return open_video(path, mm_per_unit=how.mm_per_unit)
+    raise DataError(f"{path}: unknown kind of recording; expected {KINDS}")
+
+
+def read_intrinsics(path: Path) -> Intrinsics:
+    """Reads a camera.json: an object with fx, fy, cx, cy in px of the images.
+
+    Raises:
+      DataError: the file is missing, damaged, or lacks one of them.
+    """
+    names = ("fx", "fy", "cx", "cy")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        numbers = [float(values[name]) for name in names]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({error!r}); expected a JSON object with fx, fy, cx, cy"
+        ) from error
+    return checked_intrinsics(numbers, str(path))
+
+
+def checked_intrinsics(numbers: list[float], name: str) -> Intrinsics:
+    """Returns intrinsics; raises `DataError` unless they are finite, and focal lengths positive."""
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or min(numbers[:2]) <= 0:
+        raise DataError(f"{name}: {numbers}; expected fx, fy above 0 and cx, cy, px of the images")
+    return Intrinsics(*numbers)

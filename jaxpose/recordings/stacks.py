@@ -1,0 +1,129 @@
+"""Files that hold a whole recording: .npy, .npz, UTD-MHAD's .mat, 16-bit .mkv, raw frames."""
+
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+
+import numpy as np
+
+from jaxpose.errors import DataError
+from jaxpose.recordings import utd_mhad
+from jaxpose.recordings.recording import RATE_HZ
+from jaxpose.recordings.source import Reading, Source, in_mm, of_recording, reading
+
+
+def open_array(path: Path, *, rate_hz: float = RATE_HZ, mm_per_unit: float | None = None) -> Source:
+    """Opens a .npy of depth [n rows columns], or a .npz with that as `depth`, and maybe `time_s`.
+
+    A .npy is read from disk frame by frame; the array of a .npz is in memory.
+
+    Raises:
+      DataError: the file is damaged, or holds something else.
+    """
+    expected = "expected depth [frames rows columns]"
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as stored:
+                depth, times = stored["depth"], stored.get("time_s")
+        else:
+            depth, times = np.load(path, mmap_mode="r", allow_pickle=False), None
+    except KeyError:
+        raise DataError(f"{path}: no array named depth; {expected} under that name") from None
+    except (
+        Exception
+    ) as error:  # numpy raises many kinds on damage: zlib.error, BadZipFile, EOFError
+        raise DataError(f"{path}: cannot be read ({error}); {expected}") from error
+    if depth.ndim != 3 or depth.dtype.kind not in "uif":
+        raise DataError(f"{path}: {depth.dtype} {[*depth.shape]}; {expected}")
+    in_mm(np.zeros((1, 1), depth.dtype), mm_per_unit, str(path))
+    if times is None:
+        times = np.arange(len(depth)) / rate_hz
+    elif times.shape != (len(depth),) or not (np.diff(times) > 0).all():
+        raise DataError(f"{path}: time_s must have {len(depth)} increasing times in seconds")
+
+    def read() -> Iterator[Reading]:
+        for number, image in enumerate(depth):
+            yield _reading(number, float(times[number]), np.asarray(image), mm_per_unit)
+
+    return Source(name=path.stem, path=str(path), count=len(depth), read=read)
+
+
+def open_utd_mhad(path: Path) -> Source:
+    """Opens a depth file of UTD-MHAD; the nets see the part around the body, as in training.
+
+    Raises:
+      DataError: the file is damaged or another one.
+    """
+    recording = utd_mhad.open_depth(path, subject=path.stem, sequence="")
+    return of_recording(recording, path.stem, crop=recording.crop)
+
+
+def open_video(path: Path, *, mm_per_unit: float | None = None) -> Source:
+    """Opens a lossless 16-bit grey video, such as FFV1 in Matroska; times are those of the file.
+
+    Raises:
+      DataError: PyAV is missing, or the file is no such video.
+    """
+    try:
+        import av
+    except ModuleNotFoundError:
+        raise DataError(f"{path}: reading video needs PyAV; pip install 'jaxpose[video]'") from None
+
+    def read() -> Iterator[Reading]:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for number, frame in enumerate(container.decode(stream)):
+                image = frame.to_ndarray(format=frame.format.name)
+                yield _reading(number, float(frame.time), image, mm_per_unit)
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            kind, count = stream.codec_context.pix_fmt, stream.frames or None
+    except (av.error.FFmpegError, IndexError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as a video ({error})") from error
+    if kind not in ("gray16le", "gray16be"):
+        raise DataError(
+            f"{path}: pixels are {kind}; expected gray16le, such as `ffmpeg -c:v ffv1 -pix_fmt "
+            "gray16le` writes: other formats lose depth"
+        )
+    return Source(name=path.stem, path=str(path), count=count, read=read)
+
+
+def open_stream(
+    stream: BufferedIOBase,
+    size: tuple[int, int],
+    *,
+    rate_hz: float = RATE_HZ,
+    mm_per_unit: float | None = None,
+) -> Source:
+    """Opens raw frames, uint16 little-endian row by row, of `size` (width, height).
+
+    A stream that ends inside a frame has a last reading that says so.
+    """
+    width, height = size
+
+    def read() -> Iterator[Reading]:
+        number = 0
+        while data := stream.read(2 * width * height):
+            if len(data) < 2 * width * height:
+                problem = DataError(
+                    f"the stream ends inside frame {number}: {len(data)} of "
+                    f"{2 * width * height} bytes"
+                )
+                yield reading(number, number / rate_hz, problem)
+                return
+            image = np.frombuffer(data, "<u2").reshape(height, width).astype(np.uint16)
+            yield _reading(number, number / rate_hz, image, mm_per_unit)
+            number += 1
+
+    return Source(name="stdin", path="-", count=None, read=read)
+
+
+def _reading(number: int, time_s: float, image: np.ndarray, mm_per_unit: float | None) -> Reading:
+    """Returns the reading of an image in units of `mm_per_unit`."""
+    try:
+        return reading(number, time_s, in_mm(image, mm_per_unit, f"frame {number}"))
+    except DataError as error:
+        return reading(number, time_s, error)

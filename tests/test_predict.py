@@ -1,0 +1,284 @@
+"""`jaxpose predict`: from recordings to files, killed and continued, with bad inputs."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from models import SPECIFICATION, make_model
+from test_estimator import frames
+
+import jaxpose
+from jaxpose import cli
+from jaxpose.body.skeleton import JOINTS
+from jaxpose.estimator import Estimator
+
+DEPTH = frames(24)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A model file and a recording of 24 frames, every fifth raw frame."""
+    place = tmp_path_factory.mktemp("predict")
+    model = make_model(dataclasses.replace(SPECIFICATION, depth_scale_mm=20.0))
+    model.save(place / "model.safetensors")
+    write(place / "ward1", DEPTH)
+    camera = {"fx": 100, "fy": 100, "cx": 47.5, "cy": 31.5}
+    (place / "ward1" / "camera.json").write_text(json.dumps(camera))
+    return place
+
+
+def write(folder, images, step=5):
+    folder.mkdir()
+    for k, image in enumerate(images):
+        assert cv2.imwrite(str(folder / f"{1 + step * k}_16bit.png"), image)
+    return folder
+
+
+def run(place, out, *arguments, recording="ward1"):
+    options = [f"--out={out}", f"--model={place / 'model.safetensors'}", "--quiet"]
+    return cli.main(["predict", str(place / recording), *options, *arguments])
+
+
+def wide(path):
+    """Reads DeepLabCut's layout: frame numbers [n], xy [n 12 2], likelihood [n 12]."""
+    with open(path, newline="") as file:
+        scorer, parts, coords, *body = csv.reader(file)
+    assert (scorer[0], parts[0], coords[0]) == ("scorer", "bodyparts", "coords")
+    assert parts[1::3] == list(JOINTS) and coords[1:] == ["x", "y", "likelihood"] * 12
+    cells = np.array([[float(c or "nan") for c in row] for row in body])
+    values = cells[:, 1:].reshape(len(cells), 12, 3)
+    return cells[:, 0].astype(int), values[..., :2], values[..., 2]
+
+
+@pytest.fixture(scope="module")
+def done(place, tmp_path_factory):
+    """The results for the recording, and what the command printed."""
+    out = tmp_path_factory.mktemp("out") / "a"
+    stdout = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        assert run(place, out) == 0
+    return out, json.loads(stdout.getvalue().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def expected(place):
+    estimator = jaxpose.load(place / "model.safetensors")
+    return Estimator(estimator.model)(DEPTH, time_s=(1 + 5 * np.arange(24)) / 30)
+
+
+def test_pose_csv_has_the_poses_in_deeplabcuts_layout(done, expected):
+    number, xy, likelihood = wide(done[0] / "pose.csv")
+    np.testing.assert_array_equal(number, 1 + 5 * np.arange(24))
+    np.testing.assert_allclose(xy, expected.xy, atol=0.0006)
+    np.testing.assert_allclose(likelihood, expected.confidence, atol=6e-5)
+    assert np.isnan(xy).any() and not likelihood[np.isnan(xy[..., 0])].any()
+
+
+def test_pose_long_csv_has_px_mm_confidence_and_state(done, expected):
+    with open(done[0] / "pose_long.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 24 * 12
+    mm = expected.to_mm(DEPTH, jaxpose.Intrinsics(100.0, 100.0, 47.5, 31.5))
+    for k, row in enumerate(table):
+        frame, joint = divmod(k, 12)
+        assert (row["frame"], row["joint"]) == (str(1 + 5 * frame), JOINTS[joint])
+        assert row["state"] == expected.state[frame, joint]
+        assert float(row["time_s"]) == pytest.approx((1 + 5 * frame) / 30, abs=1e-6)
+        if row["state"] == "missing":
+            assert (row["x_px"], row["z_mm"], row["confidence"]) == ("", "", "0.0000")
+        else:
+            assert float(row["x_px"]) == pytest.approx(expected.xy[frame, joint, 0], abs=1e-3)
+            if row["z_mm"]:
+                assert float(row["z_mm"]) == pytest.approx(mm[frame, joint, 2], abs=0.06)
+
+
+def test_coco_keypoints_are_consistent(done, expected):
+    coco = json.loads((done[0] / "pose_coco.json").read_text())
+    (category,) = coco["categories"]
+    assert category["keypoints"] == list(JOINTS) and len(category["skeleton"]) == 8
+    assert len(coco["images"]) == len(coco["annotations"]) == 24
+    for k, annotation in enumerate(coco["annotations"]):
+        points = np.array(annotation["keypoints"]).reshape(12, 3)
+        seen = points[:, 2] > 0
+        np.testing.assert_array_equal(seen, expected.state[k] != "missing")
+        np.testing.assert_allclose(points[seen, :2], expected.xy[k][seen] + 0.5, atol=1e-3)
+        assert not points[~seen].any() and annotation["num_keypoints"] == seen.sum()
+        assert coco["images"][k]["id"] == annotation["image_id"] == k + 1
+
+
+def test_quality_json_says_what_can_be_used(place, done, expected):
+    quality = json.loads((done[0] / "quality.json").read_text())
+    assert quality["model"] == jaxpose.Model.load(place / "model.safetensors").digest
+    assert (quality["frames"], quality["frames_absent"], quality["frames_unreadable"]) == (24, 0, 0)
+    share = (expected.state != "missing").mean(axis=0)
+    np.testing.assert_allclose([quality["coverage"][j] for j in JOINTS], share, atol=1e-4)
+    assert quality["clips"] == {"middle": 22, "end": 2, "incomplete": 0, "missing": 0}
+    assert quality["confidence"] == "uncalibrated"
+    for limb in quality["limbs"].values():
+        assert limb["include"] == (limb["share"] >= 0.7) and limb["include"] == (
+            "reason" not in limb
+        )
+    line = done[1]
+    assert line["frames"] == 24 and line["recordings"][0]["out"] == str(done[0])
+    assert line["missing_share"] == pytest.approx((expected.state == "missing").mean(), abs=1e-4)
+    assert sorted(p.name for p in done[0].iterdir()) == [
+        "job.json", "pose.csv", "pose_coco.json", "pose_long.csv", "quality.json",
+    ]  # fmt: skip
+
+
+def test_done_work_is_not_done_again_and_other_options_are_refused(place, done, capsys):
+    before = (done[0] / "pose.csv").stat().st_mtime_ns
+    assert run(place, done[0]) == 0
+    assert (done[0] / "pose.csv").stat().st_mtime_ns == before
+    assert run(place, done[0], "--rotate=180") == 2
+    assert "holds a prediction with another view; choose another --out" in capsys.readouterr().err
+
+
+def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_path):
+    folder = tmp_path / "gaps"
+    shutil.copytree(place / "ward1", folder)
+    (folder / "51_16bit.png").unlink()
+    damaged = folder / "81_16bit.png"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert run(place, tmp_path / "out", recording=folder) == 0
+    number, xy, likelihood = wide(tmp_path / "out" / "pose.csv")
+    np.testing.assert_array_equal(number, 1 + 5 * np.arange(24))  # a regular time base
+    for index in (10, 16):
+        assert np.isnan(xy[index]).all() and not likelihood[index].any()
+    quality = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert (quality["frames"], quality["frames_absent"], quality["frames_unreadable"]) == (23, 1, 1)
+    (problem,) = quality["unreadable"]
+    assert problem["frame"] == 81 and "81_16bit.png: not a complete PNG" in problem["why"]
+    # frames whose own clip is complete are as before
+    whole = wide_of(place, tmp_path)
+    np.testing.assert_array_equal(xy[:9], whole[:9])
+
+
+def wide_of(place, tmp_path):
+    assert run(place, tmp_path / "whole") == 0
+    return wide(tmp_path / "whole" / "pose.csv")[1]
+
+
+SLOW = """
+import itertools, os, sys
+from jaxpose import cli, predict
+append = predict.Journal.append
+counter = itertools.count()
+def slow(self, record):
+    append(self, record)
+    if next(counter) == 13:
+        self._file.write(b"half a record")
+        self._file.flush()
+        print("now", flush=True)
+        sys.stdin.read()
+predict.Journal.append = slow
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_killed_prediction_goes_on_to_the_same_files(place, done, tmp_path):
+    out = tmp_path / "out"
+    command = ["predict", str(place / "ward1"), f"--out={out}", "--quiet"]
+    command.append(f"--model={place / 'model.safetensors'}")
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *command], stdin=-1, stdout=-1, text=True, env=os.environ
+    )
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (out / "pose.csv").exists()
+    assert run(place, out) == 0
+    for name in ("pose.csv", "pose_long.csv", "pose_coco.json"):
+        assert (out / name).read_bytes() == (done[0] / name).read_bytes(), name
+    assert not list(out.glob("*.part"))
+
+
+def test_several_recordings_get_a_folder_each(place, tmp_path, capsys):
+    np.save(tmp_path / "b.npy", DEPTH[:5])
+    arguments = ["predict", str(place / "ward1"), str(tmp_path / "b.npy"), "--quiet"]
+    arguments += [f"--out={tmp_path / 'out'}", f"--model={place / 'model.safetensors'}"]
+    assert cli.main(arguments) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["frames"] == 29 and [r["frames"] for r in line["recordings"]] == [24, 5]
+    assert (tmp_path / "out" / "b" / "pose.csv").exists()
+    assert (tmp_path / "out" / "ward1" / "pose.csv").exists()
+    arguments[2] = arguments[1]
+    arguments[-2] = f"--out={tmp_path / 'other'}"
+    assert cli.main(arguments) == 2
+    assert "two recordings are called ward1" in capsys.readouterr().err
+
+
+def test_raw_frames_on_stdin(place, tmp_path, monkeypatch):
+    data = DEPTH[:6].astype("<u2").tobytes()[:-100]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert cli.main(
+        ["predict", "-", "--size=96x64", "--rate=6", f"--out={tmp_path / 'out'}", "--quiet"]
+        + [f"--model={place / 'model.safetensors'}"]
+    ) == 0  # fmt: skip
+    number, xy, _ = wide(tmp_path / "out" / "pose.csv")
+    assert number.tolist() == [0, 1, 2, 3, 4, 5] and np.isnan(xy[5]).all()
+    quality = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert "the stream ends inside frame 5" in quality["unreadable"][0]["why"]
+
+
+def holes(folder):
+    return write(folder, np.zeros((4, 8, 8), np.uint16))
+
+
+@pytest.mark.parametrize(
+    "make, options, words",
+    [
+        (lambda f: write(f, DEPTH[:2]), [], "2 frames; expected at least 3, one clip"),
+        (lambda f: write(f, DEPTH[:1]), [], "1 frames; expected at least 3, one clip"),
+        (holes, [], "no frame can be read; the first: .*every pixel is 0"),
+        (lambda f: write(f, (DEPTH[:4] // 8).astype(np.uint8)), [], "uint8; .*--mm_per_unit"),
+        (lambda f: f.mkdir(), [], "no depth images"),
+        (lambda f: None, [], "no such file or folder"),
+        (lambda f: write(f, DEPTH[:4]), ["--rotate=45"], "turn by 45 degrees; expected one of 0"),
+        (lambda f: write(f, DEPTH[:4]), ["--crop=1,2,3"], "--crop=1,2,3: expected 4 numbers"),
+        (lambda f: write(f, DEPTH[:4]), ["--intrinsics=0,1,2,3"], "expected fx, fy above 0"),
+        (lambda f: write(f, DEPTH[:4]), ["--rate=0"], "--rate=0.0: expected frames per second"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused_and_leaves_nothing(
+    place, tmp_path, capsys, make, options, words
+):
+    make(tmp_path / "in")
+    assert run(place, tmp_path / "out", *options, recording=tmp_path / "in") == 2
+    error = capsys.readouterr().err
+    assert re.search(words, error.replace("\n", " ")), error
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_output_folders_that_cannot_be_used(place, tmp_path, capsys):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work")
+    assert run(place, tmp_path / "full") == 2
+    assert "full: the folder is not empty; choose another --out" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert run(place, tmp_path / "file") == 2
+    assert "file: cannot be written" in capsys.readouterr().err
+
+
+def test_model_files_that_cannot_be_used(place, tmp_path, capsys):
+    whole = (place / "model.safetensors").read_bytes()
+    for content in (whole[:-10], b"foreign", None):
+        path = tmp_path / "m.safetensors"
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        out = f"--out={tmp_path / 'out'}"
+        assert cli.main(["predict", str(place / "ward1"), out, f"--model={path}"]) == 2
+        assert "m.safetensors: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,197 @@
+"""Recordings of every kind, read frame by frame, and what is wrong with those that cannot be."""
+
+import io
+import re
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import savemat
+from test_utd_mhad import body_at
+
+from jaxpose.errors import DataError
+from jaxpose.recordings.opening import Format, checked_intrinsics, open_source, read_intrinsics
+from jaxpose.recordings.stacks import open_stream
+
+
+def depth(count, size=(6, 8)):
+    """Images whose pixel (0, 0) is 100 + the index."""
+    images = np.full((count, *size), 900, np.uint16)
+    images[:, 0, 0] = 100 + np.arange(count)
+    return images
+
+
+def write(folder, names, images):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in zip(names, images, strict=True):
+        assert cv2.imwrite(str(folder / name), image)
+    return folder
+
+
+def readings(source):
+    items = list(source.read())
+    assert source.count in (None, len(items))
+    return items
+
+
+def marks(source):
+    """Number, time and pixel (0, 0) of every reading."""
+    return [(r.frame.number, r.frame.time_s, int(r.frame.depth_mm[0, 0])) for r in readings(source)]
+
+
+def test_a_folder_in_the_order_of_the_last_number_in_its_names(tmp_path):
+    names = ["cam2_depth_0010.png", "cam2_depth_9.png", "cam2_depth_0012.png"]
+    folder = write(tmp_path / "a", names, depth(3)[[1, 0, 2]])
+    (folder / "notes.txt").write_text("no image")
+    source = open_source(str(folder), Format())
+    assert source.name == "a"
+    assert marks(source) == [(9, 9 / 30, 100), (10, 10 / 30, 101), (12, 12 / 30, 102)]
+    assert [t for _, t, _ in marks(open_source(str(folder), Format(rate_hz=10.0)))] == [0.9, 1, 1.2]
+
+
+def test_of_a_babypose_folder_only_the_16_bit_images_are_read(tmp_path):
+    folder = write(tmp_path / "pz1", ["1_16bit.png", "6_16bit.png"], depth(2))
+    write(folder, ["1_8bit.png"], depth(1).astype(np.uint8))
+    (folder / "camera.json").write_text('{"fx": 500, "fy": 501, "cx": 3.5, "cy": 2.5}')
+    source = open_source(str(folder), Format())
+    assert [n for n, _, _ in marks(source)] == [1, 6]
+    assert read_intrinsics(source.intrinsics_file).fy == 501
+
+
+def test_tiff_and_time_stamps(tmp_path):
+    folder = write(tmp_path / "a", ["1.tiff", "2.TIF", "3.tiff"], depth(3))
+    (folder / "timestamps.csv").write_text("frame,time_s\n1,5.0\n2,5.1\n3,5.3\n")
+    assert marks(open_source(str(folder), Format())) == [
+        (1, 5.0, 100),
+        (2, 5.1, 101),
+        (3, 5.3, 102),
+    ]
+    (folder / "timestamps.csv").write_text("frame,time_s\n1,5.0\n2,5.1\n")
+    with pytest.raises(DataError, match="timestamps.csv: no time of frame 3"):
+        open_source(str(folder), Format())
+    (folder / "timestamps.csv").write_text("frame,time_s\n1,5.0\n2,5.1\n3,5.1\n")
+    with pytest.raises(DataError, match="the time of frame 3 is not after that of 2"):
+        open_source(str(folder), Format())
+
+
+def test_stacks(tmp_path):
+    np.save(tmp_path / "a.npy", depth(3))
+    assert marks(open_source(str(tmp_path / "a.npy"), Format()))[2] == (2, 2 / 30, 102)
+    np.savez(tmp_path / "b.npz", depth=depth(3), time_s=np.array([0.0, 0.5, 0.6]))
+    assert marks(open_source(str(tmp_path / "b.npz"), Format()))[2] == (2, 0.6, 102)
+
+
+def test_metres_need_a_scale(tmp_path):
+    metres = depth(3).astype(np.float32) / 1000
+    metres[1, 2, 2] = np.nan
+    np.save(tmp_path / "a.npy", metres)
+    with pytest.raises(DataError, match="float32; expected uint16 .*--mm_per_unit=1000 for metres"):
+        open_source(str(tmp_path / "a.npy"), Format())
+    items = readings(open_source(str(tmp_path / "a.npy"), Format(mm_per_unit=1000.0)))
+    expected = depth(3)
+    expected[1, 2, 2] = 0
+    np.testing.assert_array_equal(np.stack([r.frame.depth_mm for r in items]), expected)
+
+
+def test_8_bit_images_need_a_scale(tmp_path):
+    folder = write(tmp_path / "a", ["1.png", "2.png"], (depth(2) // 10).astype(np.uint8))
+    with pytest.raises(DataError, match="1.png: uint8; expected uint16 depth in mm; say what"):
+        open_source(str(folder), Format())
+    assert marks(open_source(str(folder), Format(mm_per_unit=10.0)))[1][2] == 100
+
+
+def test_utd_mhad_is_seen_around_the_body(tmp_path):
+    path = tmp_path / "a1_s1_t1_depth.mat"
+    savemat(path, {"d_depth": body_at([100] * 4, 4)})
+    source = open_source(str(path), Format())
+    assert len(readings(source)) == 4 and source.crop[2] * 3 == source.crop[3] * 4
+
+
+def test_raw_frames_of_a_stream_and_its_end_inside_a_frame():
+    data = depth(3).astype("<u2").tobytes()
+    assert [m[2] for m in marks(open_stream(io.BytesIO(data), (8, 6)))] == [100, 101, 102]
+    items = readings(open_stream(io.BytesIO(data[:-5]), (8, 6)))
+    assert [r.frame.depth_mm is None for r in items] == [False, False, True]
+    assert items[2].problem == "the stream ends inside frame 2: 91 of 96 bytes"
+    with pytest.raises(DataError, match="--size=640x480"):
+        open_source("-", Format())
+
+
+def test_lossless_video(tmp_path):
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 8, 6, "gray16le"
+        for image in depth(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray16le")))
+        container.mux(stream.encode())
+    items = readings(open_source(str(tmp_path / "a.mkv"), Format()))
+    np.testing.assert_array_equal(np.stack([r.frame.depth_mm for r in items]), depth(4))
+    assert [r.frame.time_s for r in items] == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+def test_damaged_and_empty_images_are_readings_with_a_reason(tmp_path):
+    folder = write(tmp_path / "a", [f"{n}.png" for n in range(1, 6)], depth(5))
+    for name in ("1.png", "3.png"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-9])
+    cv2.imwrite(str(folder / "5.png"), np.zeros((6, 8), np.uint16))
+    items = readings(open_source(str(folder), Format()))
+    assert [r.frame.depth_mm is None for r in items] == [True, False, True, False, True]
+    assert "3.png: not a complete PNG" in items[2].problem and not items[1].problem
+    assert "every pixel is 0" in items[4].problem
+
+
+@pytest.mark.parametrize(
+    "names, sizes, words",
+    [
+        (["a1.png", "b01.png"], [(6, 8)] * 2, "b01.png: a1.png has the same number"),
+        (["left.png"], [(6, 8)], "left.png: no number in the name"),
+        (["1.png", "2.png"], [(6, 8), (8, 6)], "2.png: 6x8 pixels; 1.png has 8x6"),
+        ([], [], "no depth images; expected 16-bit PNG or TIFF"),
+    ],
+)
+def test_folders_that_are_no_recording(tmp_path, names, sizes, words):
+    folder = write(tmp_path / "a", names, [np.full(size, 900, np.uint16) for size in sizes])
+    with pytest.raises(DataError, match=re.escape(words)):
+        open_source(str(folder), Format())
+
+
+def test_colour_images_are_refused(tmp_path):
+    folder = write(tmp_path / "a", ["1.png"], [np.full((6, 8, 3), 90, np.uint8)])
+    with pytest.raises(DataError, match="3 channels; expected one"):
+        open_source(str(folder), Format())
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("a.npy", b"", "a.npy: cannot be read"),
+        ("a.npz", b"PK", "a.npz: cannot be read"),
+        ("a.mat", b"x", "a.mat: cannot be read"),
+        ("a.mp4", b"", "a.mp4: unknown kind of recording"),
+    ],
+)
+def test_files_that_are_no_recording(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        open_source(str(tmp_path / name), Format())
+
+
+def test_what_does_not_exist_is_named(tmp_path):
+    with pytest.raises(DataError, match="none: no such file or folder; expected a folder"):
+        open_source(str(tmp_path / "none"), Format())
+    np.savez(tmp_path / "a.npz", other=depth(3))
+    with pytest.raises(DataError, match="no array named depth"):
+        open_source(str(tmp_path / "a.npz"), Format())
+    np.save(tmp_path / "b.npy", depth(3)[0])
+    with pytest.raises(DataError, match=r"b.npy: uint16 \[6, 8\]; expected depth \[frames"):
+        open_source(str(tmp_path / "b.npy"), Format())
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"fx": 1}', '{"fx": "a", "fy": 1, "cx": 1, "cy": 1}'])
+def test_a_camera_file_that_cannot_be_used_is_named(tmp_path, text):
+    (tmp_path / "camera.json").write_text(text)
+    with pytest.raises(DataError, match="camera.json: cannot be read"):
+        read_intrinsics(tmp_path / "camera.json")
+    with pytest.raises(DataError, match="--intrinsics: .*expected fx, fy above 0"):
+        checked_intrinsics([0.0, 1.0, 2.0, 3.0], "--intrinsics")
