@@ -6,20 +6,28 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from babypose_folder import write_folder
 from models import SPECIFICATION, make_model
 from test_estimator import frames
 
 import jaxpose
+from data_pipeline.examples.splits import split_frames
+from data_pipeline.load import load_frames
+from experiments import evaluation
 from jaxpose import cli
+from jaxpose.body.geometry import joints_to_grid
 from jaxpose.body.skeleton import JOINTS
+from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
 
 DEPTH = frames(24)
@@ -282,3 +290,51 @@ def test_model_files_that_cannot_be_used(place, tmp_path, capsys):
         assert cli.main(["predict", str(place / "ward1"), out, f"--model={path}"]) == 2
         assert "m.safetensors: " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+GUIDE = (Path(__file__).resolve().parents[1] / "docs" / "predict.md").read_text()
+COMMANDS = re.findall(r"^    (jaxpose .*)$", GUIDE, re.MULTILINE)
+
+
+def test_the_guide_has_commands():
+    assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_guide_runs(place, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(place / "model.safetensors", ".")
+    shutil.copytree(place / "ward1", "ward1")
+    np.savez("stack.npz", depth=DEPTH)
+    words, _, stdin = command.partition(" < ")
+    if stdin:
+        data = io.BytesIO(DEPTH.astype("<u2").tobytes())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+    assert cli.main(shlex.split(words)[1:]) == 0
+    (out,) = re.findall(r"--out=(\S+)", command)
+    assert list(Path(out).rglob("pose.csv"))
+
+
+def test_with_the_spacing_and_stride_of_the_evaluation_the_errors_are_the_evaluations(tmp_path):
+    root = write_folder(tmp_path / "in", {"1": 11, "2": 6, "3": 6}, size=(64, 96))
+    for k, image in enumerate(sorted(root.glob("pz1/*.png"))):
+        assert cv2.imwrite(str(image), DEPTH[k])
+    model = make_model(dataclasses.replace(SPECIFICATION, depth_scale_mm=20.0))
+    model.save(tmp_path / "model.safetensors")
+    data = load_frames("babypose", root, SPECIFICATION.grid, tmp_path / "cache")
+    split = split_frames(data, "by_infant", {"train": ("3",), "val": ("2",), "test": ("1",)})
+    tested = evaluation.test_model(model, data, split)
+    expected = evaluation.limb_errors(model, data, split, tested)
+
+    index, scale = tested.index, evaluation.to_paper_px(data)
+    for option, name in (("--no-overlap", "default"), ("--overlap", "overlapping")):
+        out = tmp_path / name
+        assert run(tmp_path, out, option, recording=root / "pz1") == 0
+        number, xy, likelihood = wide(out / "pose.csv")
+        row = np.searchsorted(number, data.frame[index])
+        grid = joints_to_grid(xy[row], data.crop[index][:, None], SPECIFICATION.grid) * scale
+        found = data.visible[index] & (likelihood[row] > 0)
+        grid = np.where(found[..., None], grid, 0).astype(np.float32)
+        errors = limb_rmsd(grid, data.xy[index] * scale, found)
+        assert len(errors) == 9 and np.isfinite(errors).any()
+        np.testing.assert_allclose(errors, expected[f"{name}_found"], atol=0.01)

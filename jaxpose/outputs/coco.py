@@ -18,7 +18,7 @@ CATEGORY = {
 }
 
 
-def annotation(record: np.ndarray, number: int) -> dict:
+def annotation(record: np.void, number: int) -> dict:
     """Returns the annotation of one frame; `number` is its id and its image's.
 
     Visibility is 2 for a found joint, 1 for a weak one, 0 for a missing one, whose x and y are 0.

@@ -36,7 +36,7 @@ def absent_before(numbers: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     return np.concatenate([[0], absent]).astype(np.int64)
 
 
-def rows(records: np.ndarray) -> Iterator[tuple[int, float, np.ndarray | None]]:
+def rows(records: np.ndarray) -> Iterator[tuple[int, float, np.void | None]]:
     """Yields number, time and record of each row; the record of an absent frame is None.
 
     Numbers and times of absent frames are spread evenly over the gap.
