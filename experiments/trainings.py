@@ -73,6 +73,7 @@ def train_detection(
     )
     graph, weights = split_net(net)
     target = Target(recipe.radius)
+    ends = (net.net.layers[0].name, net.net.layers[-1].name)
     facts = detector_facts(config, frames, split)
     folder = config.place.runs_dir / "detectors" / short_hash(facts)
     parameters = net_cost(net.net.layers, (clips.CLIP, *recipe.rows_cols)).parameters
@@ -85,7 +86,7 @@ def train_detection(
     ):
         rundir.settle(folder, "config.json", facts, "configuration")
         best, rows, seconds = fit(
-            stages.detection_objective(graph, target),
+            stages.detection_objective(graph, target, ends),
             weights,
             recipe.detection,
             make_batches(config, frames, split, "detection", target),

@@ -89,9 +89,36 @@ def test_the_detection_stage_keeps_the_most_accurate_epoch():
     positive = np.asarray(expected).mean(axis=(1, 2, 3, 4))
     score = stage.score(weights, None, batch())
     np.testing.assert_allclose(score["val_accuracy"], 1 - positive, rtol=1e-6)
+    np.testing.assert_allclose(score["val_loss"], np.log1p(np.exp(-1)) + positive, rtol=1e-5)
+    assert stage.probe is None
     # log(1 + 1/e) everywhere, one more on each positive pixel
     loss, _ = stage.loss(weights, None, batch())
     assert float(loss) == pytest.approx(np.log1p(np.exp(-1)) + positive.mean(), rel=1e-5)
+
+
+class Product(nnx.Module):
+    """A net of two layers of one number each, whose logits are their product."""
+
+    def __init__(self, first: float, last: float):
+        self.convs = nnx.Dict(
+            {name: nnx.Dict(kernel=nnx.Param(jnp.full((1,), value)))
+             for name, value in (("stem", first), ("out", last))}
+        )  # fmt: skip
+
+    def __call__(self, depth, *, train: bool):
+        product = self.convs["stem"]["kernel"][...] * self.convs["out"]["kernel"][...]
+        return jnp.broadcast_to(product, (*depth.shape[:-1], 20))
+
+
+def test_the_gradients_of_the_first_and_the_last_layer_are_measured():
+    graph, weights = split_net(Product(first=0.5, last=-3.0))
+    probe = detection_objective(graph, Target(2.0), ("stem", "out")).probe
+    measured = probe(weights, None, batch())
+    # the slope with respect to the logit is sigmoid - target; then the other factor
+    positive = float(np.asarray(targets(batch(), Target(2.0))).mean())
+    slope = abs(1 / (1 + np.exp(1.5)) - positive)
+    assert float(measured["gradient_first"]) == pytest.approx(3.0 * slope, rel=1e-5)
+    assert float(measured["gradient_last"]) == pytest.approx(0.5 * slope, rel=1e-5)
 
 
 def half(frozen, depth):

@@ -13,6 +13,7 @@ from experiments.study import (
     claims,
     claims_of_cost,
     claims_of_error,
+    deeper,
     evidence,
     pictures,
     results,
@@ -266,6 +267,28 @@ def test_the_errors_of_every_arm_and_of_no_net(study):
     row = next(line for line in text.splitlines() if line.startswith("| full |"))
     assert row.startswith("| full | 3.00 [3.00 to 3.00] |") and row.endswith("| 6 of 6 | 9 |")
     assert "| no net: mean pose of the training frames | 10.00 | 10.00 |" in text
+
+
+def test_gaps_are_compared_at_equal_training_loss_and_gradients_over_all_epochs(study):
+    histories = {
+        # 0.2 is what both reach: in the second epoch of asy, the third of detection_asy
+        "asy": ([0.4, 0.2, 0.1], [0.5, 0.3, 0.5], [4.0, 1.0, 2.0], [1.0, 1.0, 1.0]),
+        "detection_asy": ([0.6, 0.4, 0.2], [0.6, 0.5, 0.5], [1.0, 0.01, 1.0], [10.0, 1.0, 1.0]),
+    }
+    names = ("loss", "val_loss", "gradient_first", "gradient_last")
+    for arm, columns in histories.items():
+        history = {"detection": dict(zip(names, columns, strict=True))}
+        changed(study, f"{arm}-seed0-fold0", history=history)
+    group = gather(study).groups["simulated", ""]
+    measured, count = deeper.compare(group, ("detection_asy", "asy"))
+    assert count == 1  # the others have no history
+    assert measured["asy"].gap == pytest.approx(0.1)
+    assert measured["detection_asy"].gap == pytest.approx(0.3)
+    assert measured["asy"].gradients == pytest.approx(8 ** (1 / 3))
+    assert measured["detection_asy"].gradients == pytest.approx((0.1 * 0.01 * 1) ** (1 / 3))
+    assert measured["detection_asy"].least == pytest.approx(0.01)
+    claim = claims_of_error.deeper_detection(gather(study))
+    assert "higher by 0.3 (detection_asy) and 0.1 (asy) nats per pixel" in claim.evidence
 
 
 # ---- pictures ----

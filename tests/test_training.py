@@ -1,5 +1,7 @@
 """Losses, schedules and the loop, on models whose every step can be followed by hand."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +56,24 @@ def walking(goal: float, highest: bool = False) -> Objective:
         return {"distance": jnp.full(len(batch["depth"]), distance)}
 
     return Objective("walk", walk, score, "distance", highest)
+
+
+def test_a_probe_measures_the_first_validation_batch_after_every_epoch(tmp_path):
+    def probe(weights: Weights, frozen, batch):
+        return {"seen": jax.tree.leaves(weights.params)[0] * batch["depth"].mean()}
+
+    def validation():
+        yield {"depth": np.full((2, 1), 2.0, np.float32)}
+        yield {"depth": np.full((2, 1), 99.0, np.float32)}
+
+    objective = dataclasses.replace(walking(3), probe=probe)
+    batches = Batches(ones, validation, STEPS)
+    start = fresh(START)
+    with Checkpoints(tmp_path, highest=False) as checkpoints:
+        _, history, _ = fit(objective, start, unit_steps(2), batches, checkpoints)
+    # a step of 1 each, STEPS an epoch, on batches of ones
+    expected = [2.0 * (place(START) + STEPS * epoch) for epoch in (1, 2)]
+    assert [row["seen"] for row in history] == expected
 
 
 def ones(epoch: int = 0):

@@ -1,6 +1,6 @@
 """The paper's claims about errors and what its nets see, decided by the study's trainings."""
 
-from experiments.study import comparisons
+from experiments.study import comparisons, deeper
 from experiments.study.claim import Claim, Verdict
 from experiments.study.comparisons import Compared
 from experiments.study.evidence import Evidence
@@ -94,11 +94,12 @@ def same_reach(evidence: Evidence) -> Claim:
 def deeper_detection(evidence: Evidence) -> Claim:
     """The detection net with asymmetric kernels."""
     one = evidence.comparison("detection_asy", "asy", DATA)
+    depth = deeper.sentence(evidence.groups.get((DATA, "")), "detection_asy", "asy")
     return Claim(
         "implementing three cascaded convolutions in the detection CNN would make the networks "
         "even deeper, posing issues related to overfitting or vanishing gradient",
         "with asymmetric kernels in the detection net, too, the error on unseen infants is higher",
-        described(one),
+        "; ".join(filter(None, [described(one), depth])),
         by_sign(one, higher_holds=True),
         STUDY,
     )

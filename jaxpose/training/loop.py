@@ -84,7 +84,10 @@ class Objective:
     highest: bool
     """Whether a higher value of `best` is better."""
     frozen: Any = None
-    """Arrays that do not train, the second argument of `loss` and `score`."""
+    """Arrays that do not train, the second argument of `loss`, `score` and `probe`."""
+    probe: Callable[[Weights, Any, Batch], dict[str, jax.Array]] | None = None
+    """(weights, frozen, batch) -> further measures after every epoch, of the first validation batch
+    alone; None for none."""
 
 
 class Batches(NamedTuple):
@@ -127,6 +130,7 @@ def fit(
     state = _first_state(weights, transform)
     step = make_step(objective.loss, transform, micro_batches)
     score = jax.jit(objective.score)
+    probe = jax.jit(objective.probe) if objective.probe else None
 
     # ---- where an earlier process stopped ----
     done, history = 0, []
@@ -142,6 +146,9 @@ def fit(
             # ---- validate, save ----
             now = Weights(state.params, state.stats)
             measures = mean_over_clips(score, now, objective.frozen, batches.validation())
+            if probe:
+                probed = probe(now, objective.frozen, next(iter(batches.validation())))
+                measures |= {name: float(value) for name, value in probed.items()}
             # The last update may destroy the weights after a good loss.
             norm = {"weights' norm": optax.tree.norm(state.params)}
             _check_finite(objective, measures | norm, epoch, len(losses))

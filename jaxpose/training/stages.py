@@ -25,11 +25,13 @@ def targets(batch: Batch, target: Target) -> Float[Array, "b t h w maps"]:
     return target.draw(jnp, batch["xy"], batch["visible"], grid)
 
 
-def detection_objective(graph, target: Target) -> Objective:
+def detection_objective(graph, target: Target, ends: tuple[str, str] | None = None) -> Objective:
     """Describes the training of the detection net.
 
     It minimises the cross-entropy with binary masks. The best epoch has the highest pixel accuracy.
-    `graph` is the net's, from `split_net`.
+    `graph` is the net's, from `split_net`. `ends` are the names of the net's first and last layer;
+    then the norms of the gradients of their kernels are measured after every epoch: a first layer
+    that no longer learns has a vanishing one.
     """
 
     def loss(weights: Weights, frozen, batch: Batch):
@@ -38,9 +40,30 @@ def detection_objective(graph, target: Target) -> Objective:
 
     def score(weights: Weights, frozen, batch: Batch):
         logits, _ = run_net(graph, weights, batch["depth"], train=False)
-        return {"val_accuracy": losses.pixel_accuracy(logits, targets(batch, target))}
+        expected = targets(batch, target)
+        per_clip = jax.vmap(lambda a, b: losses.cross_entropy(a[None], b[None]))
+        return {
+            "val_accuracy": losses.pixel_accuracy(logits, expected),
+            "val_loss": per_clip(logits, expected),
+        }
 
-    return Objective("detection", loss, score, best="val_accuracy", highest=True)
+    def probe(weights: Weights, frozen, batch: Batch):
+        def loss_of(params):
+            return loss(weights._replace(params=params), frozen, batch)[0]
+
+        gradients = jax.grad(loss_of)(weights.params)["convs"]
+        kernels = (gradients[name]["kernel"][...] for name in ends)
+        first, last = (jnp.linalg.norm(kernel.ravel()) for kernel in kernels)
+        return {"gradient_first": first, "gradient_last": last}
+
+    return Objective(
+        "detection",
+        loss,
+        score,
+        best="val_accuracy",
+        highest=True,
+        probe=probe if ends else None,
+    )
 
 
 Detect = Callable[[Any, Float[Array, "b t h w 1"]], Float[Array, "b t h w maps"]]
