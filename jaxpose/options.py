@@ -26,7 +26,8 @@ def parse(
 ) -> Any:
     """Parses a command line, that of the process where `arguments` is None, into `options`.
 
-    `options` is a dataclass, or a union of those of several subcommands. `program` is named in the help. Options that cannot be parsed end the program with code 2.
+    `options` is a dataclass, or a union of those of several subcommands. `program` is named in the
+    help. Options that cannot be parsed end the program with code 2.
     """
     parsed = tyro.cli(
         options,

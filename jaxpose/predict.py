@@ -15,6 +15,7 @@ from jaxpose.errors import DataError, UserError
 from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
 from jaxpose.outputs.coco import write_coco
+from jaxpose.outputs.movements import SETTINGS, write_kinematics
 from jaxpose.outputs.quality import quality
 from jaxpose.outputs.tables import write_long, write_wide
 from jaxpose.prediction.journal import Journal, record
@@ -109,7 +110,7 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
     settings = task.settings(estimator)
     if prepare(task, settings):
         return json.loads((task.out / QUALITY).read_text())
-    for name in ("pose.csv", "pose_long.csv", "pose_coco.json", QUALITY):
+    for name in ("pose.csv", "pose_long.csv", "pose_coco.json", "kinematics.csv", QUALITY):
         remove_parts(task.out / name)
     journal = Journal(task.out / JOURNAL)
     problems: dict[int, str] = {}
@@ -170,7 +171,8 @@ def write_outputs(out: Path, records: np.ndarray, size: tuple[int, int], result:
     write_long(out / "pose_long.csv", records)
     info = {"description": "poses by jaxpose", "version": __version__, "model": result["model"]}
     write_coco(out / "pose_coco.json", records, size, info)
-    write_json(out / QUALITY, result)
+    unit = write_kinematics(out / "kinematics.csv", records)
+    write_json(out / QUALITY, result | {"kinematics": {"unit": unit, **SETTINGS}})
 
 
 def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = True) -> dict:

@@ -141,8 +141,21 @@ def test_quality_json_says_what_can_be_used(place, done, expected):
     assert line["frames"] == 24 and line["recordings"][0]["out"] == str(done[0])
     assert line["missing_share"] == pytest.approx((expected.state == "missing").mean(), abs=1e-4)
     assert sorted(p.name for p in done[0].iterdir()) == [
-        "job.json", "pose.csv", "pose_coco.json", "pose_long.csv", "quality.json",
+        "job.json", "kinematics.csv", "pose.csv", "pose_coco.json", "pose_long.csv", "quality.json",
     ]  # fmt: skip
+
+
+def test_kinematics_csv_is_about_the_joints_that_were_found(done, expected):
+    with open(done[0] / "kinematics.csv", newline="") as file:
+        table = {(r["part"], r["measure"]): r for r in csv.DictReader(file)}
+    quality = json.loads((done[0] / "quality.json").read_text())
+    unit = quality["kinematics"]["unit"]
+    for k, name in enumerate(JOINTS):
+        row = table[name, "speed_median"]
+        assert row["unit"] == f"{unit}/s" and row["window"] == "whole"
+        assert (row["value"] != "") == (float(row["coverage"]) >= 0.7)
+        if unit == "px" and (expected.state[:, k] == "found").all():
+            assert float(row["coverage"]) == 1
 
 
 def test_done_work_is_not_done_again_and_other_options_are_refused(place, done, capsys):

@@ -1,0 +1,46 @@
+"""Records -> kinematics.csv: numbers about movements, whole and by window."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from jaxpose.decoding.confidence import FOUND, STATES
+from jaxpose.files import written_whole
+from jaxpose.kinematics.measures import MOVING
+from jaxpose.kinematics.series import LONGEST_FILLED, WINDOW_S
+from jaxpose.kinematics.table import LEAST_COVERAGE, Row, rows
+
+LEAST_IN_MM = 0.5
+"""Smallest share of found joints with a position in mm, for movements to be measured in mm."""
+SETTINGS = {
+    "states": [FOUND],
+    "gaps_filled_samples": LONGEST_FILLED,
+    "derivative_window_s": WINDOW_S,
+    "derivative_degree": 3,
+    "least_coverage": LEAST_COVERAGE,
+    "moving_torso_per_s": MOVING,
+}
+"""What the numbers depend on; a part of quality.json."""
+
+
+def positions(records: np.ndarray) -> tuple[np.ndarray, str]:
+    """Returns positions of found joints, [n 12 3] in mm or else [n 12 2] in px, and the unit."""
+    found = records["state"] == STATES.index(FOUND)
+    in_mm = np.isfinite(records["mm"]).all(-1) & found
+    if found.any() and in_mm.sum() >= LEAST_IN_MM * found.sum():
+        return np.where(in_mm[..., None], records["mm"], np.nan).astype(np.float64), "mm"
+    return np.where(found[..., None], records["xy"], np.nan).astype(np.float64), "px"
+
+
+def write_kinematics(path: Path, records: np.ndarray) -> str:
+    """Writes a row per number; an empty value: too rarely seen. Returns the unit of positions."""
+    values, unit = positions(records)
+    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Row._fields)
+        for row in rows(np.array(records["time_s"], np.float64), values, unit):
+            value = "" if np.isnan(row.value) else f"{row.value:.6g}"
+            times = {"start_s": f"{row.start_s:.3f}", "end_s": f"{row.end_s:.3f}"}
+            writer.writerow(row._replace(value=value, **times))
+    return unit
