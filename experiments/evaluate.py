@@ -176,13 +176,13 @@ def split_of(model: Model, frames: Frames, options: Options) -> Split:
     provenance = model.specification.provenance
     trained = provenance.get("subjects", {}) if same_data(provenance, frames) else {}
     known = ids_of(frames)
-    if trained and provenance["split_kind"] == "within_infant":
+    if trained and provenance.get("split_kind") == "within_infant":
         if options.test_ids is not None:
             raise ConfigError(
                 f"--test_ids={options.test_ids}: this model was trained on the first frames of "
                 "every infant and is tested on the others; omit the option"
             )
-        return split_frames(frames, "within_infant", {"train": tuple(trained["train"])})
+        return split_frames(frames, "within_infant", {"train": tuple(trained.get("train", ()))})
     subjects = {part: list(trained.get(part, [])) for part in PARTS}
     if options.test_ids is not None:
         subjects["test"] = [*named_ids(options.test_ids)]

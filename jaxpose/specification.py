@@ -1,9 +1,8 @@
 """All that lies between raw depth in mm and a pose, except the weights: a model file's header."""
 
 import dataclasses
-import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from jaxpose.body.skeleton import CONNECTION_NAMES, JOINTS
@@ -25,8 +24,10 @@ Linking = Literal["chain", "bipartite"]
 
 LARGEST = 4096
 """Largest number of rows or columns of a grid: a damaged file cannot ask for more memory."""
-LONGEST = 64
-"""Largest number of frames of a clip, for the same reason."""
+LONGEST, WIDEST = 64, 64.0
+"""Largest number of frames of a clip, and largest width multiplier, for the same reason."""
+MOST = 1e6
+"""Largest absolute value of all other numbers."""
 
 
 def both_nets(
@@ -109,15 +110,11 @@ class Specification:
                     f"grid: {value!r} {name}, expected a multiple of {detection.SHRINK} up to "
                     f"{LARGEST}"
                 )
-        for name in (
-            "depth_scale_mm",
-            "detection_width",
-            "regression_width",
-            "bn_epsilon",
-            "target_scale",
-        ):
+        for name in ("detection_width", "regression_width"):
+            _check_number(name, getattr(self, name), above=0.0, most=WIDEST)
+        for name in ("depth_scale_mm", "bn_epsilon", "target_scale"):
             _check_number(name, getattr(self, name), above=0.0)
-        _check_number("background_mm", self.background_mm, above=-math.inf)
+        _check_number("background_mm", self.background_mm)
         if self.frame_interval_s is not None:
             _check_number("frame_interval_s", self.frame_interval_s, above=0.0)
         _check_integer("clip_frames", self.clip_frames, LONGEST)
@@ -139,9 +136,8 @@ class Specification:
             raise ModelError(f"mean_pose has {len(self.mean_pose)} joints, expected {len(JOINTS)}")
         for joint, position in zip(JOINTS, self.mean_pose, strict=True):
             for value in position:
-                _check_number(f"mean_pose of {joint}", value, above=-math.inf)
-        if not isinstance(self.provenance, Mapping):
-            raise ModelError(f"provenance is {self.provenance!r}, expected a JSON object")
+                _check_number(f"mean_pose of {joint}", value)
+        _check_provenance(self.provenance)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the specification as a JSON object, without a calibration that is None."""
@@ -165,7 +161,7 @@ class Specification:
             raise ModelError(f"{kind} field {different[0]!r}")
         convert = {
             "grid": _pair,
-            "decoding": lambda decoding: Decoding(**decoding),
+            "decoding": _decoding,
             "calibration": Calibration.from_json,
             "mean_pose": lambda points: tuple(_pair(point) for point in points),
             "joints": tuple,
@@ -177,7 +173,7 @@ class Specification:
                 continue
             try:
                 converted[name] = function(values[name])
-            except (TypeError, ValueError):
+            except (KeyError, TypeError, ValueError):
                 raise ModelError(f"{name} is {values[name]!r}, which no model has") from None
         specification = cls(**converted)
         specification.check()
@@ -189,19 +185,39 @@ def _pair(values) -> tuple:
     return first, second
 
 
+def _decoding(values: dict) -> Decoding:
+    """Raises `TypeError` where a field is unknown or missing."""
+    if values.keys() != {field.name for field in dataclasses.fields(Decoding)}:
+        raise TypeError
+    return Decoding(**values)
+
+
+def _check_provenance(provenance) -> None:
+    """Raises `ModelError` unless it is an object, whose subjects are lists of ids by part."""
+    if not isinstance(provenance, Mapping):
+        raise ModelError(f"provenance is {provenance!r}, expected a JSON object")
+    subjects = provenance.get("subjects", {})
+    if not isinstance(subjects, Mapping) or not all(
+        isinstance(ids, Sequence) and all(isinstance(subject, str) for subject in ids)
+        for ids in subjects.values()
+    ):
+        raise ModelError(f"provenance.subjects is {subjects!r}, expected lists of ids by part")
+
+
 def _check_decoding(decoding: Decoding) -> None:
     """Raises `ModelError` for a decoding that no model can have."""
     _check_number("decoding.radius_px", decoding.radius_px, above=0.0)
-    _check_number("decoding.min_score", decoding.min_score, above=0.0)
+    _check_number("decoding.min_score", decoding.min_score, above=0.0, most=1.0)
     _check_integer("decoding.max_candidates", decoding.max_candidates, LARGEST)
     _check_integer("decoding.points", decoding.points, LARGEST)
 
 
-def _check_number(name: str, value, above: float) -> None:
+def _check_number(name: str, value, above: float = -MOST, most: float = MOST) -> None:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not above < value < math.inf:
-        limit = "finite number" if above == -math.inf else f"number above {above:g}"
-        raise ModelError(f"{name} is {value!r}, expected a {limit}")
+    if not number or not above < value <= most:
+        raise ModelError(
+            f"{name} is {value!r}, expected a number above {above:g}, at most {most:g}"
+        )
 
 
 def _check_integer(name: str, value, largest: int) -> None:
