@@ -1,0 +1,81 @@
+"""Results of the tuning plan -> the learning rate of every arm, chosen on validation infants.
+
+    python -m experiments.study --plan experiments/study/tuning.toml
+    python -m experiments.study.tuning
+
+The rate with the lowest validation error counts: the mean absolute error of the maps in the best
+epoch, mean over folds. Test infants are not looked at. Write the rates into the arms of plan.toml,
+as "regression.learning_rate", before the first job of the study.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from data_pipeline.commands import parse_options, print_table, run_command
+from experiments.config import ConfigError
+from experiments.study import results
+from experiments.study.evidence import RESULTS
+from experiments.study.jobs import Job, jobs_of
+from experiments.study.plan import read_plan
+from experiments.table1 import table
+
+PLAN = Path(__file__).with_name("tuning.toml")
+RATE = "regression.learning_rate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Chooses the learning rate of every arm of the tuning plan; prints a table and JSON."""
+
+    plan: Path = PLAN
+    """File with the tuning plan."""
+    results: Path = RESULTS / "study-tuning"
+    """Folder of its result files."""
+
+
+def errors(jobs: Iterable[Job], folder: Path) -> dict[str, dict[float, float]]:
+    """Returns the mean validation error by arm and learning rate.
+
+    Raises:
+      ConfigError: a result is missing, damaged, or of another recipe: a rate must not win because
+        its worst fold is missing.
+    """
+    values: dict[str, dict[float, list[float]]] = {}
+    for job in jobs:
+        if not results.stored(folder, job):
+            raise ConfigError(f"{folder}: has no {job.name}.json; finish the tuning plan first")
+        history = results.read(folder / f"{job.name}.json")["history"]["regression"]
+        rates = values.setdefault(job.arm, {})
+        rates.setdefault(job.recipe.regression.learning_rate, []).append(min(history["val_error"]))
+    return {
+        arm: {rate: float(np.mean(folds)) for rate, folds in sorted(rates.items())}
+        for arm, rates in values.items()
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    options = parse_options(Options, arguments, "experiments.study.tuning")
+
+    def body() -> dict:
+        measured = errors(jobs_of(read_plan(options.plan)), options.results)
+        chosen = {arm: min(rates, key=rates.get) for arm, rates in measured.items()}
+        rates = sorted({rate for arm in measured.values() for rate in arm})
+        rows = [
+            [arm, *(f"{values[rate]:.5f}" if rate in values else "" for rate in rates)]
+            + [f"{chosen[arm]:g}"]
+            for arm, values in measured.items()
+        ]
+        header = ["validation error of the maps", *(f"{rate:g}" for rate in rates), "chosen"]
+        print_table(table(header, rows))
+        return {"chosen": chosen, "errors": measured}
+
+    return run_command(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
