@@ -1,0 +1,137 @@
+"""Evidence -> report.html, one file that needs nothing else: no network, no fonts, no library.
+
+Its colours follow the reader's light or dark setting; tables scroll within the page, and are sorted
+by a click on a column's title.
+"""
+
+import html
+import re
+
+from experiments.study import claims, pictures, svg, texts
+from experiments.study.comparisons import arm_errors
+from experiments.study.evidence import Evidence
+from experiments.study.texts import place
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8886; --accent: light-dark(#1f6feb, #79b8ff); }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.85rem; margin: 0.5rem 0; }
+th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: top; font-variant-numeric: tabular-nums; }
+th button { all: unset; cursor: pointer; font-weight: 600; }
+th button:focus-visible { outline: 2px solid var(--accent); }
+th[aria-sort="ascending"] button::after { content: " \\2191"; }
+th[aria-sort="descending"] button::after { content: " \\2193"; }
+svg { max-width: 100%; min-width: 34rem; height: auto; font-size: 12px; }
+svg text { fill: currentColor; }
+svg line { stroke: currentColor; }
+svg .interval { stroke: var(--accent); stroke-width: 2; }
+svg .zero { stroke-dasharray: 3 3; opacity: 0.6; }
+svg .front { fill: none; stroke: var(--accent); opacity: 0.5; }
+svg circle { fill: var(--accent); }
+@media print { .scroll { overflow: visible; } th button::after { content: none; } }
+"""
+SCRIPT = """
+for (const button of document.querySelectorAll("th button")) {
+  button.addEventListener("click", () => {
+    const head = button.parentElement, row = head.parentElement, table = row.closest("table");
+    const column = [...row.children].indexOf(head);
+    const up = head.getAttribute("aria-sort") !== "ascending";
+    for (const other of row.children) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const value = (line) => line.children[column].textContent.trim();
+    const compare = (a, b) => {
+      const [x, y] = [parseFloat(value(a)), parseFloat(value(b))];
+      const order = isNaN(x) || isNaN(y) ? value(a).localeCompare(value(b)) : x - y;
+      return up ? order : -order;
+    };
+    const body = table.tBodies[0];
+    body.append(...[...body.rows].sort(compare));
+  });
+}
+"""
+
+
+def report(evidence: Evidence) -> str:
+    """Returns the page."""
+    sections = [
+        ("The question", as_html(claims.central(evidence))),
+        ("The paper's claims", as_html(claims.claims_table(evidence))),
+        ("Comparisons", _forest(evidence) + as_html(texts.compared(evidence))),
+        ("Error against cost", _scatters(evidence)),
+        ("Errors", as_html(texts.errors(evidence))),
+        ("Predictions", as_html(texts.predictions(evidence))),
+        ("Progress", as_html(texts.progress(evidence))),
+    ]
+    body = "\n".join(f"<h2>{html.escape(title)}</h2>\n{text}" for title, text in sections)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>jaxpose: the study</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        "<h1>Do asymmetric 3-D convolutions buy anything?</h1>\n"
+        "<p>Simulated infants are simulated, and UTD-MHAD's people are standing adults: nothing "
+        "here says how well any net does on real infants.</p>\n"
+        f"{body}\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def _forest(evidence: Evidence) -> str:
+    rows = [
+        (
+            f"{one.comparison.ours} - {one.comparison.theirs}, {place(one.data, one.setting)}",
+            one.differences["all"],
+        )
+        for one in evidence.compared
+    ]
+    if not rows:
+        return ""
+    axis = "difference of mean errors, px of 128x96; left of 0 the first net is better"
+    return f'<div class="scroll">{svg.forest(rows, axis)}</div>'
+
+
+def _scatters(evidence: Evidence) -> str:
+    """Draws the errors of every data set and setting against the products of the nets."""
+    parts = []
+    for key, group in evidence.groups.items():
+        if not group.arms:
+            continue
+        errors = {arm: arm_errors(group, arm)["all"] for arm in group.arms}
+        costs = {arm: value for arm, (value, _) in pictures.gmacs(group).items()}
+        axes = ("useful GMAC of the regression net per clip", "RMSD, px of 128x96")
+        plot = svg.scatter(costs, errors, *axes)
+        parts.append(f"<h3>{html.escape(place(*key))}</h3>\n")
+        parts.append(f'<div class="scroll">{plot}</div>\n')
+    return "".join(parts) or f"<p>{html.escape(texts.NOTHING)}</p>"
+
+
+def as_html(text: str) -> str:
+    """Converts the Markdown that this package writes: tables, lists, paragraphs, bold words."""
+    parts = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        lines = block.splitlines()
+        if lines[0].startswith("| "):
+            parts.append(_table(lines))
+        elif lines[0].startswith("- "):
+            items = "".join(f"<li>{_inline(line[2:])}</li>" for line in lines)
+            parts.append(f"<ul>{items}</ul>")
+        else:
+            parts.append(f"<p>{_inline(' '.join(lines))}</p>")
+    return "\n".join(parts)
+
+
+def _table(lines: list[str]) -> str:
+    header, _, *rows = ([cell.strip() for cell in line[1:-1].split("|")] for line in lines)
+    titles = "".join(f"<th><button>{_inline(cell)}</button></th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>\n" for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def _inline(text: str) -> str:
+    """Escapes text, and converts bold words."""
+    return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(text))

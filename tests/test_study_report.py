@@ -1,0 +1,135 @@
+"""The study's page: self-contained, complete, sortable; and its plots."""
+
+import html.parser
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from test_study_tables import gather, study  # noqa: F401 (a fixture)
+
+from experiments.study import claims, report, svg
+from experiments.study.statistics import estimate
+
+VOID = {"meta", "line", "polyline"}
+
+
+class Page(html.parser.HTMLParser):
+    """Counts elements and checks that they are closed in order."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.count, self.links = [], {}, []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.links += [v for k, v in attributes if k in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in VOID
+        self.handle_starttag(tag, attributes)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def text(study) -> str:  # noqa: F811
+    return report.report(gather(study))
+
+
+def test_the_page_is_whole_and_asks_the_network_for_nothing(text):
+    page = Page(text)
+    assert page.links == [] and "http" not in text and "@import" not in text
+    # a plot of differences, one of errors against cost
+    assert page.count["svg"] == 2 and page.count["table"] == 5
+    assert page.count["button"] == page.count["th"]
+    assert 'name="viewport"' in text and "color-scheme: light dark" in text
+    assert len(re.findall(r"<td>&quot;", text)) == len(claims.CLAIMS)
+
+
+def test_without_results_the_page_says_so(study):  # noqa: F811
+    for path in (study / "study").glob("*.json"):
+        path.unlink()
+    text = report.report(gather(study))
+    page = Page(text)
+    assert "svg" not in page.count and text.count("No job of this part is finished yet.") == 3
+
+
+def test_the_script_can_be_parsed(tmp_path):
+    if not (node := shutil.which("node")):
+        pytest.skip("no node here")
+    (tmp_path / "script.js").write_text(report.SCRIPT)
+    subprocess.run([node, "--check", str(tmp_path / "script.js")], check=True)
+
+
+def test_text_is_escaped_and_bold_words_are_bold():
+    assert report.as_html("a < b, **c & d**") == "<p>a &lt; b, <strong>c &amp; d</strong></p>"
+    assert "<li>x</li><li>y</li>" in report.as_html("- x\n- y\n")
+    table = report.as_html("| a | b |\n| --- | ---: |\n| 1 | <2 |\n")
+    assert "<td>1</td><td>&lt;2</td>" in table and table.count("<tr>") == 2
+
+
+def numbers(text: str, element: str, *names: str) -> np.ndarray:
+    found = re.findall(rf"<{element} [^>]*>", text)
+    return np.array([[float(re.search(rf'\b{n}="([-\d.]+)"', f)[1]) for n in names] for f in found])
+
+
+def test_a_plot_of_differences_has_every_point_within_its_interval_and_keeps_the_order():
+    rows = [
+        ("better", estimate([np.array([-1.0]), np.array([-1.2])])),
+        ("worse", estimate([np.array([0.5]), np.array([0.7])])),
+    ]
+    text = svg.forest(rows, "px")
+    Page(text)
+    points = numbers(text, "circle", "cx", "cy")
+    lines = numbers("".join(re.findall(r'<line class="interval"[^>]*>', text)), "line", "x1", "x2")
+    zero = numbers("".join(re.findall(r'<line class="zero"[^>]*>', text)), "line", "x1")[0, 0]
+    assert points[0, 0] < zero < points[1, 0] and points[0, 1] < points[1, 1]
+    assert (lines[:, 0] < points[:, 0]).all() and (points[:, 0] < lines[:, 1]).all()
+    assert (lines >= svg.LEFT - 0.1).all() and (lines <= svg.WIDTH).all()
+
+
+def test_a_single_infant_has_a_point_and_no_interval():
+    text = svg.forest([("one", estimate([np.array([0.3])]))], "px")
+    assert "circle" in text and 'class="interval"' not in text
+
+
+def test_the_front_of_error_against_cost_leaves_out_what_another_arm_beats():
+    errors = {
+        name: estimate([np.array([value - 0.1]), np.array([value + 0.1])])
+        for name, value in (("cheap", 3.0), ("beaten", 3.5), ("dear", 2.0))
+    }
+    text = svg.scatter({"cheap": 1.0, "beaten": 2.0, "dear": 3.0}, errors, "GMAC", "px")
+    Page(text)
+    front = re.search(r'<polyline class="front" points="([^"]*)"', text)[1].split()
+    points = numbers(text, "circle", "cx", "cy")  # by rising cost
+    assert [tuple(map(float, point.split(","))) for point in front] == [
+        tuple(points[0]),
+        tuple(points[2]),
+    ]
+    assert points[2, 1] > points[0, 1]  # the lower error is lower on the page
+
+
+def test_names_cover_neither_points_nor_each_other():
+    points = {f"name {k}": (300.0 + 3 * (k % 4), 100.0 + 2 * k) for k in range(6)}
+    points |= {"at the right edge": (svg.WIDTH - 20.0, 50.0)}
+    places = svg.labels(points)
+    boxes = [(x, y - 10, x + svg.LETTER * len(name), y + 3) for name, (x, y) in places.items()]
+    assert not [(a, b) for k, a in enumerate(boxes) for b in boxes[:k] if svg._overlap(a, b)]
+    dots = [(x - 5, y - 5, x + 5, y + 5) for x, y in points.values()]
+    assert not any(svg._overlap(box, dot) for box in boxes for dot in dots)
+    assert all(0 <= box[0] and box[2] <= svg.WIDTH for box in boxes)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.3, 0.4), (1.9, 4.1), (0.0, 0.07), (-120.0, 30.0)])
+def test_an_axis_has_a_few_round_ticks(low, high):
+    scale = svg._Scale(low, high, 0.0, 100.0)
+    ticks = scale.ticks()
+    assert 2 <= len(ticks) <= 8 and all(scale.low <= tick <= scale.high for tick in ticks)
+    assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
