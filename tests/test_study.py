@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -370,6 +371,26 @@ def test_a_process_that_fails_is_reported_with_its_last_line_and_its_log(tmp_pat
     command = [sys.executable, "-c", "import sys; print('so it goes'); sys.exit(3)"]
     with pytest.raises(process.Failed, match=r"exit code 3: so it goes \(see .*log\.txt\)"):
         process.run(command, tmp_path / "log.txt", tmp_path / "pause")
+
+
+def test_an_interrupt_ends_the_command_too(tmp_path):
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    command = [
+        sys.executable,
+        "-c",
+        "import os, time; print(os.getpid(), flush=True); time.sleep(99)",
+    ]
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 3.0)
+        with pytest.raises(KeyboardInterrupt):
+            process.run(command, tmp_path / "log.txt", tmp_path / "pause")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not psutil.pid_exists(int((tmp_path / "log.txt").read_text()))
 
 
 # ---- the command ----

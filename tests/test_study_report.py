@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_study_tables import gather, study  # noqa: F401 (a fixture)
 
-from experiments.study import claims, report, svg
+from experiments.study import claims, evidence, pictures, report, svg
 from experiments.study.statistics import estimate
 
 VOID = {"meta", "line", "polyline"}
@@ -59,6 +59,13 @@ def test_without_results_the_page_says_so(study):  # noqa: F811
     text = report.report(gather(study))
     page = Page(text)
     assert "svg" not in page.count and text.count("No job of this part is finished yet.") == 3
+
+
+def test_the_committed_page_and_comparisons_are_what_the_committed_results_give():
+    known = evidence.gather()
+    folder = evidence.RESULTS / "study"
+    assert (folder / "report.html").read_text() == report.report(known)
+    assert (folder / "comparisons.csv").read_text() == pictures.as_csv(known)
 
 
 def test_the_script_can_be_parsed(tmp_path):

@@ -69,6 +69,7 @@ arms = ["full", "asy", "thin", "detection_asy"]
 seeds = [0, 1]
 folds = 3
 """
+WITHIN = '[arms]\nwithin_infant = { variant = "asy" }'
 FULL = {0: [2.0, 3.0, 4.0], 1: [3.0, 3.0, 3.0], 2: [5.0, 1.0, 3.0]}
 """Fold -> errors of its infants under full, the same for both seeds and every limb."""
 WORSE = {0: 0.02, 1: 0.05, 2: 0.08}
@@ -266,7 +267,24 @@ def test_the_errors_of_every_arm_and_of_no_net(study):
     text = texts.errors(gather(study))
     row = next(line for line in text.splitlines() if line.startswith("| full |"))
     assert row.startswith("| full | 3.00 [3.00 to 3.00] |") and row.endswith("| 6 of 6 | 9 |")
-    assert "| no net: mean pose of the training frames | 10.00 | 10.00 |" in text
+    row = "| no net: mean pose of the training frames (as for full) | 10.00 | 10.00 |"
+    assert row in text and "same infant" not in text
+
+
+def test_under_the_paper_s_split_the_same_infant_s_mean_pose_stands_beside_the_net(study):
+    text = (study / "plan.toml").read_text().replace("[data.simulated]", "[data.long]")
+    text = text.replace('data = "simulated"', 'data = "long"').replace("[arms]", WITHIN)
+    (study / "plan.toml").write_text(text.replace('"detection_asy"]', '"within_infant"]'))
+    for job in jobs_of(read_plan(study / "plan.toml")):
+        values = result(dataclasses.replace(job, arm="asy"), arm=job.arm)
+        if job.arm == "within_infant":
+            values["infants"]["infant_mean_px"] = {k: [4.0] * 3 for k in (*LIMBS, "all")}
+        results.write(study / "study" / f"{job.name}.json", values)
+    found = gather(study)
+    claim = claims_of_error.pixels(found)
+    assert "asy has 3.15 px and the mean pose of the same infant 4.00 px" in claim.evidence
+    assert claim.verdict == "cannot be tested here"
+    assert "same infant's training frames (as for within_infant) | 4.00 |" in texts.errors(found)
 
 
 def test_gaps_are_compared_at_equal_training_loss_and_gradients_over_all_epochs(study):

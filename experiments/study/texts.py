@@ -1,6 +1,8 @@
 """Evidence -> the tables of the study in Markdown: progress, errors, comparisons, predictions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
 
 from experiments.study import comparisons, groups
 from experiments.study.comparisons import Compared
@@ -85,23 +87,32 @@ def _arm(group: Group, arm: str) -> list[str]:
     ]
 
 
+BASELINES = {
+    "mean_pose_px": "no net: mean pose of the training frames",
+    "infant_mean_px": "no net: mean pose of the same infant's training frames",
+    "detector_fallback_px": "detection alone",
+}
+"""Column of a result -> title of its row."""
+
+
 def _baselines(group: Group) -> Iterator[list[str]]:
-    """Yields rows of predictions that need no net, from the trainings of the first arm."""
-    trainings = next(iter(group.arms.values()))
-    for name, title in (
-        ("mean_pose_px", "no net: mean pose of the training frames"),
-        ("infant_mean_px", "no net: mean pose of the same infant's training frames"),
-        ("detector_fallback_px", "detection alone"),
-    ):
-        if not all(name in result["infants"] for result in trainings.values()):
-            continue
-        means = []
-        for limb in COLUMNS:
-            values = {t: groups.column(r, limb, name) for t, r in trainings.items()}
-            clusters = [fold for fold in groups.clusters(values) if len(fold)]
-            count = sum(map(len, clusters))
-            means.append(f"{sum(f.sum() for f in clusters) / count:.2f}" if count else "-")
-        yield [title, *means, "", "", ""]
+    """Yields rows of predictions without a regression net, of the first arm that has them."""
+    for name, title in BASELINES.items():
+        for arm, trainings in group.arms.items():
+            if all(name in result["infants"] for result in trainings.values()):
+                means = [baseline_px(trainings, name, limb) for limb in COLUMNS]
+                cells = ["-" if mean is None else f"{mean:.2f}" for mean in means]
+                yield [f"{title} (as for {arm})", *cells, "", "", ""]
+                break
+
+
+def baseline_px(
+    trainings: Mapping[groups.Training, dict], name: str, limb: str = "all"
+) -> float | None:
+    """Returns the mean over infants of a column; None where no joint of the limb counts."""
+    values = {t: groups.column(result, limb, name) for t, result in trainings.items()}
+    infants = np.concatenate(groups.clusters(values))
+    return float(infants.mean()) if len(infants) else None
 
 
 def compared(evidence: Evidence) -> str:
