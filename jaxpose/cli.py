@@ -57,6 +57,8 @@ class Predict:
     """Size of raw frames on stdin: WIDTHxHEIGHT."""
     overlap: bool = True
     """Each frame in the middle of its clip; --no-overlap takes a third of the time."""
+    video: bool = True
+    """Write overlay.mp4 and pictures into the report."""
     quiet: bool = False
     """No progress bar."""
 
@@ -141,6 +143,7 @@ def run_predict(options: Predict) -> dict:
     from jaxpose import predict
     from jaxpose.estimator import Estimator, shipped_model
     from jaxpose.prediction.stream import View
+    from jaxpose.prediction.task import Task, folders
     from jaxpose.recordings.opening import Format, checked_intrinsics, open_source
 
     if not options.recordings:
@@ -156,9 +159,9 @@ def run_predict(options: Predict) -> dict:
     model = jaxpose.Model.load(options.model or shipped_model())
     known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit, size=size)
     sources = [open_source(place, known) for place in options.recordings]
-    outs = predict.folders([source.name for source in sources], options.out)
+    outs = folders([source.name for source in sources], options.out)
     tasks = [
-        predict.Task(source, out, View(crop or source.crop, options.rotate), intrinsics)
+        Task(source, out, View(crop or source.crop, options.rotate), intrinsics, options.video)
         for source, out in zip(sources, outs, strict=True)
     ]
     estimator = Estimator(model, overlap=options.overlap)

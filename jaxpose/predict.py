@@ -10,93 +10,89 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxpose import __version__
-from jaxpose.body.space import Intrinsics, joints_in_mm
-from jaxpose.errors import DataError, UserError
+from jaxpose.body.space import joints_in_mm
+from jaxpose.errors import DataError
 from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
 from jaxpose.outputs.coco import write_coco
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
+from jaxpose.outputs.overlay import Overlay
 from jaxpose.outputs.quality import quality
+from jaxpose.outputs.report import write_report
 from jaxpose.outputs.tables import write_long, write_wide
 from jaxpose.prediction.journal import Journal, record
-from jaxpose.prediction.stream import Counts, View
-from jaxpose.recordings.opening import read_intrinsics
+from jaxpose.prediction.pose import Pose
+from jaxpose.prediction.stream import Counts
+from jaxpose.prediction.task import JOB, JOURNAL, QUALITY, Task, prepare, with_intrinsics
 from jaxpose.recordings.recording import Frame
-from jaxpose.recordings.source import Source
 
-JOB, JOURNAL, QUALITY = "job.json", "poses.part", "quality.json"
+VIDEO = "overlay.mp4"
+OUTPUTS = (
+    "pose.csv", "pose_long.csv", "pose_coco.json", "kinematics.csv", "report.html", QUALITY,
+)  # fmt: skip
+"""Files that are written once all poses are there."""
 MOST_PROBLEMS = 1000
 """Largest number of unreadable frames that quality.json names."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """One recording to predict.
+class Recorder:
+    """Reads a recording, predicts it, and appends what comes of it to the journal and the video.
 
     Attributes:
-      source: the recording.
-      out: folder of the results.
-      view: what the nets see of an image.
-      intrinsics: of the camera; None: those beside the frames, if there are any.
+      problems: number of a frame that could not be read -> why.
+      size: (width, height) px of the images.
+      counts: places of frames in their clips.
+      overlay: the video, None without one.
     """
 
-    source: Source
-    out: Path
-    view: View
-    intrinsics: Intrinsics | None = None
+    def __init__(self, estimator: Estimator, task: Task):
+        """Opens the output files of a task, whose folder is prepared."""
+        self.problems: dict[int, str] = {}
+        self.size: tuple[int, int] | None = None
+        self.counts = Counts()
+        self.overlay = Overlay(task.out / VIDEO) if task.video else None
+        self._estimator, self._task = estimator, task
 
-    def settings(self, estimator: Estimator) -> dict:
-        """Returns all that the poses depend on; a killed prediction goes on with the same alone."""
-        return {
-            "recording": self.source.path,
-            "frames": self.source.count,
-            "model": estimator.model.digest,
-            "overlap": estimator.overlap,
-            "view": dataclasses.asdict(self.view),
-            "intrinsics": dataclasses.asdict(self.intrinsics) if self.intrinsics else None,
-        }
+    def run(self, journal: Journal, progress: bool) -> None:
+        """Predicts the frames that the journal lacks, and draws all.
 
-
-def with_intrinsics(task: Task) -> Task:
-    """Returns the task with the intrinsics that lie beside the frames, unless it has others."""
-    if task.intrinsics is None and task.source.intrinsics_file is not None:
-        task = dataclasses.replace(task, intrinsics=read_intrinsics(task.source.intrinsics_file))
-    return task
-
-
-def prepare(task: Task, settings: dict) -> bool:
-    """Creates the output folder, or finds out that it belongs to this task; tells if it is done.
-
-    Raises:
-      DataError: the folder cannot be written, or holds something else.
-    """
-    settings = json.loads(json.dumps(settings))  # as they are read again
-    try:
-        task.out.mkdir(parents=True, exist_ok=True)
-        (task.out / ".write.part").touch()
-        (task.out / ".write.part").unlink()
-        contents = [path for path in task.out.iterdir() if path.suffix != ".part"]
-        if not (task.out / JOB).exists():
-            if contents:
-                raise DataError(
-                    f"{task.out}: the folder is not empty; choose another --out, or empty it"
-                )
-            write_json(task.out / JOB, settings)
-    except OSError as error:
-        raise DataError(
-            f"{task.out}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
-    try:
-        before = json.loads((task.out / JOB).read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{task.out / JOB}: cannot be read ({error}); remove the folder") from error
-    if before != settings:
-        other = [name for name in settings if before.get(name) != settings[name]]
-        raise DataError(
-            f"{task.out}: holds a prediction with another {' and '.join(other)}; choose another "
-            "--out, or remove the folder"
+        Raises:
+          DataError: the recording cannot be used.
+          OSError: an output cannot be written.
+        """
+        task, before, stored = self._task, journal.count, journal.records()
+        pairs = self._estimator.with_frames(
+            self._frames(), view=task.view, skip=before, counts=self.counts
         )
-    return (task.out / QUALITY).exists()
+        total, name = task.source.count, task.source.name
+        with tqdm(pairs, total=total, desc=name, unit="frame", disable=not progress) as bar:
+            for index, (frame, pose) in enumerate(bar):
+                if pose is None:
+                    one = stored[index]
+                else:
+                    one = self._record(frame, pose)
+                    journal.append(one)
+                if self.overlay is not None:
+                    self.overlay.add(frame.depth_mm, one)
+        if not journal.records()["readable"].any():
+            first = next(iter(self.problems.values()))
+            raise DataError(f"no frame can be read; the first: {first}")
+        if self.overlay is not None:
+            self.overlay.close()
+
+    def _frames(self) -> Iterator[Frame]:
+        for frame, problem in self._task.source.read():
+            if problem:
+                self.problems[frame.number] = problem
+            elif self.size is None:
+                self.size = (frame.depth_mm.shape[1], frame.depth_mm.shape[0])
+            yield frame
+
+    def _record(self, frame: Frame, pose: Pose) -> np.void:
+        readable, mm = frame.depth_mm is not None, None
+        if readable and self._task.intrinsics is not None:
+            mm = joints_in_mm(pose.xy, frame.depth_mm, self._task.intrinsics)
+        return record(pose, readable, mm)[()]
 
 
 def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
@@ -110,61 +106,42 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
     settings = task.settings(estimator)
     if prepare(task, settings):
         return json.loads((task.out / QUALITY).read_text())
-    for name in ("pose.csv", "pose_long.csv", "pose_coco.json", "kinematics.csv", QUALITY):
+    for name in OUTPUTS:
         remove_parts(task.out / name)
-    journal = Journal(task.out / JOURNAL)
-    problems: dict[int, str] = {}
-    size: list[tuple[int, int]] = []
-    counts, before, began = Counts(), journal.count, time.perf_counter()
-
-    def frames() -> Iterator[Frame]:
-        for frame, problem in task.source.read():
-            if problem:
-                problems[frame.number] = problem
-            elif not size:
-                size.append((frame.depth_mm.shape[1], frame.depth_mm.shape[0]))
-            yield frame
-
+    journal, recorder = Journal(task.out / JOURNAL), Recorder(estimator, task)
+    before, began = journal.count, time.perf_counter()
     try:
-        bar = tqdm(
-            total=task.source.count, desc=task.source.name, unit="frame", disable=not progress
-        )
-        with bar:
-            pairs = estimator.with_frames(frames(), view=task.view, skip=before, counts=counts)
-            for frame, pose in pairs:
-                if pose is not None:
-                    readable = frame.depth_mm is not None
-                    mm = None
-                    if readable and task.intrinsics is not None:
-                        mm = joints_in_mm(pose.xy, frame.depth_mm, task.intrinsics)
-                    journal.append(record(pose, readable, mm))
-                bar.update()
+        recorder.run(journal, progress)
         records = journal.records()
-        if not records["readable"].any():
-            raise DataError(f"no frame can be read; the first: {next(iter(problems.values()))}")
     except DataError as error:  # the recording is unusable: nothing of it is left
         (task.out / JOURNAL).unlink()
         (task.out / JOB).unlink()
         raise DataError(f"{task.source.path}: {error}") from error
     finally:
         journal.close()
-    seconds = time.perf_counter() - began
-    named = dict(list(problems.items())[:MOST_PROBLEMS])
+        if recorder.overlay is not None:
+            recorder.overlay.discard()
+    rate = (len(records) - before) / max(time.perf_counter() - began, 1e-9)
+    named = list(recorder.problems.items())[:MOST_PROBLEMS]
+    calibrated = estimator.model.specification.calibration is not None
     result = {
         **settings,
         "jaxpose": __version__,
         **quality(records),
-        "clips": dataclasses.asdict(counts),
-        "confidence": "calibrated" if estimator.model.specification.calibration else "uncalibrated",
-        "unreadable": [{"frame": number, "why": why} for number, why in named.items()],
-        "frames_per_s": round((len(records) - before) / max(seconds, 1e-9), 2),
+        "clips": dataclasses.asdict(recorder.counts),
+        "confidence": "calibrated" if calibrated else "uncalibrated",
+        "unreadable": [{"frame": number, "why": why} for number, why in named],
+        "frames_per_s": round(rate, 2),
     }
-    write_outputs(task.out, records, size[0], result)
+    pictures = recorder.overlay.pictures if recorder.overlay is not None else []
+    write_outputs(task.out, records, recorder.size, result, pictures)
     (task.out / JOURNAL).unlink()
     return result
 
 
-def write_outputs(out: Path, records: np.ndarray, size: tuple[int, int], result: dict) -> None:
+def write_outputs(
+    out: Path, records: np.ndarray, size: tuple[int, int], result: dict, pictures: list
+) -> None:
     """Writes all files of a recording; quality.json, the last, says that they are complete."""
     scorer = f"jaxpose_{result['model'][:12]}"
     write_wide(out / "pose.csv", records, scorer)
@@ -172,6 +149,7 @@ def write_outputs(out: Path, records: np.ndarray, size: tuple[int, int], result:
     info = {"description": "poses by jaxpose", "version": __version__, "model": result["model"]}
     write_coco(out / "pose_coco.json", records, size, info)
     unit = write_kinematics(out / "kinematics.csv", records)
+    write_report(out, records, result, pictures)
     write_json(out / QUALITY, result | {"kinematics": {"unit": unit, **SETTINGS}})
 
 
@@ -194,17 +172,3 @@ def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = Tru
         "missing_share": round(1 - found / max(frames, 1), 4),
         "recordings": rows,
     }
-
-
-def folders(names: list[str], out: Path) -> list[Path]:
-    """Returns an output folder per recording: `out` for one, `out`/NAME for several.
-
-    Raises:
-      UserError: two recordings have one name.
-    """
-    if len(names) == 1:
-        return [out]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"two recordings are called {name}; predict them in two calls")
-    return [out / name for name in names]

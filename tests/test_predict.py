@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,8 @@ from jaxpose.body.geometry import joints_to_grid
 from jaxpose.body.skeleton import JOINTS
 from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
+from jaxpose.outputs.overlay import COLOURS, draw
+from jaxpose.prediction.journal import RECORD
 
 DEPTH = frames(24)
 
@@ -141,8 +144,72 @@ def test_quality_json_says_what_can_be_used(place, done, expected):
     assert line["frames"] == 24 and line["recordings"][0]["out"] == str(done[0])
     assert line["missing_share"] == pytest.approx((expected.state == "missing").mean(), abs=1e-4)
     assert sorted(p.name for p in done[0].iterdir()) == [
-        "job.json", "kinematics.csv", "pose.csv", "pose_coco.json", "pose_long.csv", "quality.json",
+        "job.json", "kinematics.csv", "overlay.mp4", "pose.csv", "pose_coco.json",
+        "pose_long.csv", "quality.json", "report.html",
     ]  # fmt: skip
+
+
+def test_the_video_has_every_frame_at_the_recordings_rate(done):
+    video = cv2.VideoCapture(str(done[0] / "overlay.mp4"))
+    images = []
+    while (read := video.read())[0]:
+        images.append(read[1])
+    assert len(images) == 24 and video.get(cv2.CAP_PROP_FPS) == pytest.approx(6, abs=0.1)
+    assert images[0].shape[1] in (48, 96)  # VP9 at half the size, or H.264
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed; collects tags and what they load."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.sources, self.text = [], [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_report_is_one_file_that_loads_nothing_but_the_video(place, done):
+    page = Page()
+    page.feed((done[0] / "report.html").read_text())
+    assert page.open == [] and "script" not in page.seen
+    assert [s for s in page.sources if not s.startswith("data:image/jpeg;base64,")] == [
+        "overlay.mp4"
+    ]
+    assert 4 <= page.seen.count("img") <= 8 and "polyline" in page.seen
+    assert "no diagnosis" in page.text and str(place / "ward1") in page.text
+    quality = json.loads((done[0] / "quality.json").read_text())
+    for limb in quality["limbs"].values():
+        assert limb.get("reason", "yes") in page.text
+
+
+def test_the_opacity_of_a_limb_is_its_confidence():
+    one = np.zeros((), RECORD)
+    one["xy"][[0, 1]] = (100, 200), (500, 200)
+    one["state"] = 2
+    one["state"][[0, 1]] = 0
+    drawn = {}
+    for confidence in (0.0, 0.5, 1.0):
+        one["confidence"] = confidence
+        drawn[confidence] = np.full((400, 600, 3), 100, np.uint8)
+        draw(drawn[confidence], one[()], 1.0)
+    assert (drawn[0.0] == 100).all()
+    np.testing.assert_array_equal(drawn[1.0][200, 300], COLOURS["right_arm"])
+    half = (np.array(COLOURS["right_arm"]) + 100) / 2
+    np.testing.assert_allclose(drawn[0.5][200, 300], half, atol=1)
+    assert (drawn[1.0][220] == 100).all()
 
 
 def test_kinematics_csv_is_about_the_joints_that_were_found(done, expected):

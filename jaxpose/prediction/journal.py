@@ -47,7 +47,7 @@ class Journal:
         os.truncate(path, self.count * RECORD.itemsize)
         self._file = open(path, "ab")  # noqa: SIM115
 
-    def append(self, record: np.ndarray) -> None:
+    def append(self, record: np.void) -> None:
         """Appends one record."""
         self._file.write(record.tobytes())
         self.count += 1
