@@ -1,6 +1,6 @@
 """The configuration of a run in three parts, and its command line.
 
-recipe    all that determines the result: what is trained, on what, and how
+recipe    what is trained, on what, and how; its hash is in every result
 place     folders and names
 machine   how it is computed here
 """

@@ -1,4 +1,4 @@
-"""The recipe of a run: all that determines its result. Two presets, and the default folder name.
+"""The recipe of a run: what is trained, on what, and how. Two presets, and the default folder name.
 
 The default preset, quick, takes minutes on two cores. It differs from the paper where a run of some
 hundred steps would learn nothing otherwise. paper has all values of the paper, and its split.

@@ -48,8 +48,13 @@ def claim(folder: Path, needed_bytes: int, *, option: str = "--runs_dir or --nam
 
 
 FILES = (
-    *("config.json", "split.json", "metrics.jsonl", "table2.md"),
-    *("model.safetensors", "result.json", "predictions.npz"),
+    "config.json",
+    "split.json",
+    "metrics.jsonl",
+    "table2.md",
+    "model.safetensors",
+    "result.json",
+    "predictions.npz",
 )
 FOLDERS = ("checkpoints", "figures", "tensorboard")
 """What a run writes to its folder."""

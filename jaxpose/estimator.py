@@ -16,16 +16,20 @@ from jaxpose.body.geometry import check_frames
 from jaxpose.errors import ModelError
 from jaxpose.lowering import Lowering
 from jaxpose.model import Model
+from jaxpose.nets.compute import check_batch_size
 from jaxpose.prediction.pose import Pose, stack
 from jaxpose.prediction.stream import Counts, Stream, View
-from jaxpose.recordings.recording import RATE_HZ, Frame
+from jaxpose.recordings.recording import RATE_HZ, Frame, check_rate
 
 SHIPPED = "models"
 """Folder inside the package with the model that is loaded by default."""
 
 
 def load(
-    path: Path | str | None = None, *, lowering: Lowering | None = None, precision: str = "float32"
+    path: Path | str | None = None,
+    *,
+    lowering: Lowering | str | None = None,
+    precision: str = "float32",
 ) -> "Estimator":
     """Loads a model file, by default the one that jaxpose ships, for prediction.
 
@@ -70,7 +74,9 @@ class Estimator:
 
         Raises:
           ModelError: the model was trained on frames that are not in time order.
+          ValueError: `batch_size` is below 1.
         """
+        check_batch_size(batch_size)
         if model.specification.frame_interval_s is None:
             raise ModelError(
                 "the model was trained on frames that were not in time order; expected one that "
@@ -101,6 +107,7 @@ class Estimator:
             fewer frames than a clip has.
         """
         check_frames(frames_mm)
+        check_rate(rate_hz)
         times = np.arange(len(frames_mm)) / rate_hz if time_s is None else time_s
         if len(times) != len(frames_mm):
             raise ValueError(f"time_s has {len(times)} times; expected {len(frames_mm)}, one each")
@@ -140,6 +147,7 @@ class Estimator:
         Skipped frames are not computed, but they are part of other frames' clips. `counts`, if
         passed, counts the frames.
         """
+        check_rate(rate_hz)
         stream = Stream(
             self.model,
             view=view or View(),

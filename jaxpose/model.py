@@ -19,9 +19,9 @@ from jaxpose.body import geometry
 from jaxpose.decoding.combine import combine
 from jaxpose.decoding.linking import LINKERS, Poses, poses
 from jaxpose.errors import ModelError
-from jaxpose.lowering import Lowering, fastest
+from jaxpose.lowering import Lowering, fastest, lowering_named
 from jaxpose.model_file import NetWeights
-from jaxpose.nets.compute import Computation, LayerWeights, fill_up, fold_net
+from jaxpose.nets.compute import Computation, LayerWeights, check_batch_size, fill_up, fold_net
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.predictor import predictor
 from jaxpose.recordings.clips import clip_plan
@@ -57,10 +57,12 @@ class Model:
         specification: Specification,
         weights: Mapping[str, NetWeights],
         *,
-        lowering: Lowering | None = None,
+        lowering: Lowering | str | None = None,
         precision: str = "float32",
     ):
-        """Creates a model from its parts; `lowering` is by default the fastest that is available.
+        """Creates a model from its parts.
+
+        `lowering` is an object or its name, by default the fastest that is available.
 
         Raises:
           ModelError: the specification is invalid, the weights do not fit it, or the lowering
@@ -69,6 +71,7 @@ class Model:
         specification.check()
         if precision not in PRECISIONS:
             raise ModelError(f"precision={precision!r}: expected one of: {', '.join(PRECISIONS)}")
+        lowering = lowering_named(lowering) if isinstance(lowering, str) else lowering
         if lowering is not None and (reason := lowering.unavailable(precision)):
             raise ModelError(f"lowering {lowering.name}, {precision}: {reason}")
         self.specification, self.weights = specification, weights
@@ -108,15 +111,18 @@ class Model:
 
         Raises:
           ValueError: `frames_mm` has another type or shape, there are fewer frames than a clip has,
-            or `stride` is another number.
+            or another argument is out of range.
         """
         geometry.check_frames(frames_mm)
+        check_batch_size(batch_size)
         clip = self.specification.clip_frames
         if len(frames_mm) < clip:
             raise ValueError(f"{len(frames_mm)} frames: expected at least {clip}, one clip")
         if stride not in (1, clip):
             raise ValueError(f"stride={stride}: expected 1 or {clip}")
-        crop = crop or (0, 0, frames_mm.shape[2], frames_mm.shape[1])
+        if crop is None:
+            crop = (0, 0, frames_mm.shape[2], frames_mm.shape[1])
+        geometry.check_crop(crop)
         depth = self.to_grid(frames_mm, crop)
         starts, clip_of, position = clip_plan(len(depth), clip, stride)
         parts = []
@@ -145,7 +151,17 @@ class Model:
         return images.reshape(*grid_mm.shape, 1)
 
     def maps(self, clips: Float[np.ndarray, "b t h w 1"], batch_size: int = BATCH) -> Maps:
-        """Computes both nets' maps of any number of clips, `batch_size` at a time."""
+        """Computes both nets' maps of one or more clips, `batch_size` at a time.
+
+        Raises:
+          ValueError: there is no clip, or clips have another shape; or `batch_size` is below 1.
+        """
+        check_batch_size(batch_size)
+        expected = (self.specification.clip_frames, *self.specification.grid, 1)
+        if not len(clips) or clips.shape[1:] != expected:
+            raise ValueError(
+                f"clips are {[*clips.shape]}; expected 1 or more of {[*expected]}, as from `clips`"
+            )
         parts = []
         for first in range(0, len(clips), batch_size):
             batch = clips[first : first + batch_size]
@@ -165,8 +181,10 @@ class Model:
 
         `linking` is a key of `LINKERS`, by default the specification's.
         """
-        linker = LINKERS[linking or self.specification.linking]
-        return poses(maps, self.specification.decoding, linker)
+        linking = self.specification.linking if linking is None else linking
+        if linking not in LINKERS:
+            raise ValueError(f"unknown linking {linking!r}; one of: {', '.join(LINKERS)}")
+        return poses(maps, self.specification.decoding, LINKERS[linking])
 
     @functools.cached_property
     def _predict(self):
@@ -189,7 +207,11 @@ class Model:
 
     @classmethod
     def load(
-        cls, path: Path | str, *, lowering: Lowering | None = None, precision: str = "float32"
+        cls,
+        path: Path | str,
+        *,
+        lowering: Lowering | str | None = None,
+        precision: str = "float32",
     ) -> "Model":
         """Reads a file that `save` wrote; `lowering` and `precision` as in `Model`.
 

@@ -57,6 +57,8 @@ def read(path: Path | str) -> tuple[Specification, dict[str, dict[str, LayerWeig
       ModelError: the file is missing, damaged, foreign, or of a newer version.
     """
     remedy = "expected a model.safetensors that jaxpose wrote"
+    if Path(path).is_dir():
+        raise ModelError(f"{path}: is a folder; {remedy}")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

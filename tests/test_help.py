@@ -53,7 +53,9 @@ def lists(command: str) -> set[str]:
     return set(re.findall(r"\w+(?:, \w+)+", text))
 
 
-FACTORISED, VARIED = (", ".join(["rows_columns", *names]) for names in (FACTORISATIONS, VARIANTS))
+FACTORISED, VARIED = (
+    ", ".join(dict.fromkeys(["rows_columns", *names])) for names in (FACTORISATIONS, VARIANTS)
+)
 LOWERED = ", ".join([*LOWERINGS, "other"])
 
 

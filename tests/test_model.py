@@ -172,7 +172,7 @@ def flip_a_bit(path):
         (lambda p: p.write_bytes(b""), "cannot be read"),
         (lambda p: p.write_bytes(b"PK\x03\x04 something else"), "cannot be read"),
         (lambda p: p.write_bytes(p.read_bytes()[:-10]), "cannot be read"),
-        (lambda p: (p.unlink(), p.mkdir()), "cannot be read"),
+        (lambda p: (p.unlink(), p.mkdir()), "is a folder"),
         (flip_a_bit, "do not match their hash"),
         (lambda p: save_file({"a": np.zeros(3)}, p), "is not a jaxpose model"),
         (lambda p: rewrite(p, lambda h, t: h.update(format=99)), "format 99 is newer"),
@@ -359,3 +359,26 @@ def test_maps_by_one_recorded_program_are_those_of_the_jitted_nets():
         for one, other in zip(expected, actual, strict=True):
             assert other.dtype == np.float32
             np.testing.assert_allclose(other, one, rtol=0, atol=1e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda m: m.poses(frames(4), batch_size=0), "batch_size=0: expected 1 or more"),
+        (lambda m: m.poses(frames(4), crop=(0, 0, 0, 9)), r"crop=\(0, 0, 0, 9\): expected"),
+        (lambda m: m.maps(np.zeros((0, 3, 32, 48, 1), "f4")), r"clips are \[0, 3, 32, 48, 1\]"),
+        (lambda m: m.maps(np.zeros((1, 3, 32, 32, 1), "f4")), r"1 or more of \[3, 32, 48, 1\]"),
+        (lambda m: m.decode(np.zeros((1, 32, 48, 20), "f4"), "tree"), "unknown linking 'tree'"),
+        (lambda m: jaxpose.Estimator(m, batch_size=0), "batch_size=0: expected 1 or more"),
+        (lambda m: jaxpose.Estimator(m)(frames(4), rate_hz=0.0), "rate_hz=0: expected a number"),
+    ],
+)  # fmt: skip
+def test_an_argument_that_cannot_be_used_is_named(model, call, words):
+    with pytest.raises(ValueError, match=words):
+        call(model)
+
+
+def test_a_lowering_can_be_named(path):
+    assert Model.load(path, lowering="folded").lowering is FOLDED
+    with pytest.raises(ValueError, match="unknown lowering 'conv2d'; one of: conv3d, folded"):
+        Model.load(path, lowering="conv2d")

@@ -39,6 +39,13 @@ def check_frames(frames_mm) -> None:
     )
 
 
+def check_crop(crop) -> None:
+    """Raises `ValueError` unless `crop` is (x, y, width, height) in whole pixels, at least 1x1."""
+    whole = all(isinstance(value, int | np.integer) for value in crop)
+    if len(crop) != 4 or not whole or min(crop[2:]) < 1:
+        raise ValueError(f"crop={crop}: expected (x, y, width, height), whole px, at least 1x1")
+
+
 def depth_to_grid(
     depth_mm: UInt16[np.ndarray, "n h w"],
     crop: tuple[int, int, int, int],

@@ -13,7 +13,8 @@ from jaxpose.kinematics.series import derivative, regular, window_samples
 
 WINDOW_S = 60.0
 LEAST_COVERAGE = 0.7
-"""Smallest share of a window's samples that a joint or an angle must have to be measured."""
+"""Smallest share of a window's samples, or of a recording's frames, in which a joint must be found
+to be measured."""
 PAIRS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 

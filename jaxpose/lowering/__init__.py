@@ -6,9 +6,10 @@
 
 Weights always have the shape [kt kh kw ci/groups co]. Every lowering gives the same values and
 gradients, by test. The lowering changes time more than the factorisation does, so the two are
-never mixed. A new lowering is one module that defines a `Lowering`, and its entry in `LOWERINGS`.
+never mixed. A new lowering is one module that defines a `LOWERING`, and its name in `MODULES`.
 """
 
+import importlib
 import sys
 
 from jaxpose.lowering import conv3d, folded
@@ -29,8 +30,12 @@ __all__ = [
     "upsample",
 ]
 
+MODULES = ("conv3d", "folded", "onednn.lowering")
+"""The modules of this package that define a `LOWERING`."""
+
 LOWERINGS: dict[str, Lowering] = {
-    lowering.name: lowering for lowering in (conv3d.LOWERING, folded.LOWERING, onednn.LOWERING)
+    module.LOWERING.name: module.LOWERING
+    for module in (importlib.import_module(f"{__name__}.{name}") for name in MODULES)
 }
 
 

@@ -163,6 +163,12 @@ def apply_folded(
     return net.walk(run, concatenate, *inputs).astype(jnp.float32)
 
 
+def check_batch_size(size: int) -> None:
+    """Raises `ValueError` for a number of clips below 1."""
+    if size < 1:
+        raise ValueError(f"batch_size={size}: expected 1 or more")
+
+
 def fill_up(clips: np.ndarray, size: int) -> np.ndarray:
     """Repeats the last clip until there are `size`, so that only one shape is compiled."""
     missing = size - len(clips)

@@ -4,10 +4,8 @@ import numpy as np
 
 from jaxpose.body.skeleton import JOINTS, LIMBS
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES
+from jaxpose.kinematics.table import LEAST_COVERAGE
 from jaxpose.outputs.rows import absent_before
-
-LEAST_COVERAGE = 0.7
-"""Smallest share of frames in which all joints of a limb are found, for the limb to be measured."""
 
 
 def present(records: np.ndarray) -> np.ndarray:

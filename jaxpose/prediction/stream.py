@@ -33,6 +33,8 @@ class View:
     turn: int = 0
 
     def __post_init__(self):
+        if self.crop is not None:
+            geometry.check_crop(self.crop)
         if self.turn not in TURNS:
             raise DataError(f"a turn by {self.turn} degrees; expected one of 0, 90, 180, 270")
 

@@ -1,6 +1,7 @@
 """A recording: an iterator of frames, and what holds for all of them."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -75,6 +76,12 @@ class Recording:
         for number, depth in zip(self.numbers, depths, strict=True):
             check_size(depth, self.size, f"{self.source}, frame {number}")
             yield Frame(number, number / self.rate_hz, depth)
+
+
+def check_rate(rate_hz: float) -> None:
+    """Raises `ValueError` for a number of frames per second that is not above 0."""
+    if not 0 < rate_hz < math.inf:
+        raise ValueError(f"rate_hz={rate_hz:g}: expected a number of frames per second above 0")
 
 
 def check_size(depth: Shaped[np.ndarray, "h w"], size: tuple[int, int], name: str) -> None:

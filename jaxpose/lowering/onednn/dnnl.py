@@ -220,7 +220,8 @@ class Primitive:
         execute_all([(self._primitive, c_int(len(self._memories)), self._arguments)])
 
 
-_ALIGNMENT = 4096
+ALIGNMENT = 4096
+"""Bytes; the addresses of buffers are multiples of it."""
 _workspace = (np.empty(0, np.uint8), 0)
 """The buffer and its first aligned address."""
 
@@ -231,9 +232,9 @@ def workspace(size: int) -> int:
     All primitives share this one buffer, which grows when needed; the caller holds `one_at_a_time`.
     """
     global _workspace
-    if _workspace[0].size < size + _ALIGNMENT:
+    if _workspace[0].size < size + ALIGNMENT:
         _workspace = (np.empty(0, np.uint8), 0)  # frees the old buffer first
-        buffer = np.empty(size + _ALIGNMENT, np.uint8)
+        buffer = np.empty(size + ALIGNMENT, np.uint8)
         address = buffer.ctypes.data
-        _workspace = (buffer, address + -address % _ALIGNMENT)
+        _workspace = (buffer, address + -address % ALIGNMENT)
     return _workspace[1]

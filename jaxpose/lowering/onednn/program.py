@@ -15,8 +15,6 @@ from jaxpose.lowering.onednn import dnnl
 from jaxpose.lowering.onednn.graph import Node
 from jaxpose.lowering.onednn.steps import Array, Step, Steps
 
-_ALIGNMENT = 4096
-
 
 class Program:
     """Computes output nodes from input nodes. It can be called from several threads, one after the
@@ -101,7 +99,7 @@ def place(arrays: Sequence[Lifetime]) -> tuple[list[int], int]:
 
 
 def _aligned(address: int) -> int:
-    return -(-address // _ALIGNMENT) * _ALIGNMENT
+    return -(-address // dnnl.ALIGNMENT) * dnnl.ALIGNMENT
 
 
 def _allocate(steps: list[Step], outside: list[Array]) -> tuple[np.ndarray, dict[Array, int]]:
@@ -116,7 +114,7 @@ def _allocate(steps: list[Step], outside: list[Array]) -> tuple[np.ndarray, dict
                 first = lifetimes[array].first if array in lifetimes else k
                 lifetimes[array] = Lifetime(array.bytes, first, last=k)
     offsets, size = place(list(lifetimes.values()))
-    arena = np.empty(size + _ALIGNMENT, np.uint8)
+    arena = np.empty(size + dnnl.ALIGNMENT, np.uint8)
     start = _aligned(arena.ctypes.data)
     addresses |= {array: start + o for array, o in zip(lifetimes, offsets, strict=True)}
     return arena, addresses
