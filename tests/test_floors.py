@@ -5,6 +5,7 @@ for what comes along when the module is imported.
 """
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,14 @@ def test_no_file_is_longer_than_the_contributing_guide_says_and_none_is_called_u
     assert {path: n for path, n in lines.items() if n > most and path not in LONGER} == {}
     assert LONGER <= lines.keys()
     assert not [p for p in FILES if p.name in ("utils.py", "util.py", "helpers.py", "misc.py")]
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if not m.endswith("__main__")))
+def test_every_module_can_be_imported(module):
+    """A name that was moved is missed by no test of another module. Peers are an extra."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in ("onnx", "onnxruntime", "openvino", "torch", "onednn"):
+            raise
+        pytest.skip(f"{error.name} is not installed")

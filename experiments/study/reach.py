@@ -13,7 +13,7 @@ from flax import nnx
 
 from data_pipeline.commands import parse_options, run_command
 from jaxpose.files import write_json
-from jaxpose.nets.compute import Numerics
+from jaxpose.nets.compute import Computation
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import RegressionNet
 from jaxpose.training.step import run_net, split_net
@@ -31,7 +31,7 @@ def receptive_field(variant: str) -> tuple[int, int, int]:
     It is the extent of the non-zero gradients, with respect to depth, of the output in the middle
     of a clip of random numbers, in a net of random weights.
     """
-    net = RegressionNet(VARIANTS[variant], width=WIDTH, numerics=Numerics(), rngs=nnx.Rngs(0))
+    net = RegressionNet(VARIANTS[variant], width=WIDTH, computation=Computation(), rngs=nnx.Rngs(0))
     graph, weights = split_net(net)
     centre = tuple(size // 2 for size in CLIP)
 
