@@ -161,7 +161,14 @@ def run_predict(options: Predict) -> dict:
     sources = [open_source(place, known) for place in options.recordings]
     outs = folders([source.name for source in sources], options.out)
     tasks = [
-        Task(source, out, View(crop or source.crop, options.rotate), intrinsics, options.video)
+        Task(
+            source=source,
+            out=out,
+            view=View(crop or source.crop, options.rotate),
+            format=known,
+            intrinsics=intrinsics,
+            video=options.video,
+        )
         for source, out in zip(sources, outs, strict=True)
     ]
     estimator = Estimator(model, overlap=options.overlap)

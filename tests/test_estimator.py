@@ -16,7 +16,7 @@ import jaxpose
 from jaxpose import estimator as module
 from jaxpose.estimator import Estimator
 from jaxpose.model import Model
-from jaxpose.prediction.stream import View
+from jaxpose.prediction.stream import Stream, View
 from jaxpose.recordings.recording import Frame
 
 pytestmark = pytest.mark.usefixtures("strict_types")
@@ -106,6 +106,18 @@ def test_a_frame_that_cannot_be_read_is_missing_and_the_rest_goes_on(model):
     same(Estimator(model)(holes, rate_hz=6.0), module.stack(poses))
     before = Estimator(model)(depth[:7], rate_hz=6.0)
     np.testing.assert_allclose(before.xy, np.stack([p.xy for p in poses[:7]]), atol=1e-3)
+
+
+def test_a_stream_holds_few_frames_however_long_it_is(model):
+    stream, lock = Stream(model, view=View(), overlap=False, batch_size=4), threading.Lock()
+    count = 0
+    for k, image in enumerate(frames(150)):
+        stream.add(Frame(k, k / 30, image))
+        count += sum(1 for _ in stream.poses(lock))
+        # at most 2 x 10 frames that clips reach over, and those of a batch of 4 clips
+        assert len(stream._frames) <= 32 and len(stream._grids) <= 48
+    stream.finish()
+    assert count + sum(1 for _ in stream.poses(lock)) == 150 and not stream._frames
 
 
 def test_skipped_frames_are_not_computed_but_seen_by_others(model):

@@ -231,6 +231,8 @@ def test_done_work_is_not_done_again_and_other_options_are_refused(place, done, 
     assert (done[0] / "pose.csv").stat().st_mtime_ns == before
     assert run(place, done[0], "--rotate=180") == 2
     assert "holds a prediction with another view; choose another --out" in capsys.readouterr().err
+    assert run(place, done[0], "--rate=15") == 2
+    assert "holds a prediction with another format" in capsys.readouterr().err
 
 
 def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_path):

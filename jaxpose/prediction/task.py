@@ -9,7 +9,7 @@ from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError, UserError
 from jaxpose.files import write_json
 from jaxpose.prediction.stream import View
-from jaxpose.recordings.opening import read_intrinsics
+from jaxpose.recordings.opening import Format, read_intrinsics
 from jaxpose.recordings.source import Source
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Task:
       source: the recording.
       out: folder of the results.
       view: what the nets see of an image.
+      format: how the recording was opened.
       intrinsics: of the camera; None: those beside the frames, if there are any.
       video: if overlay.mp4 is written.
     """
@@ -34,6 +35,7 @@ class Task:
     source: Source
     out: Path
     view: View
+    format: Format
     intrinsics: Intrinsics | None = None
     video: bool = True
 
@@ -45,6 +47,7 @@ class Task:
             "model": estimator.model.digest,
             "overlap": estimator.overlap,
             "view": dataclasses.asdict(self.view),
+            "format": dataclasses.asdict(self.format),
             "intrinsics": dataclasses.asdict(self.intrinsics) if self.intrinsics else None,
         }
 
