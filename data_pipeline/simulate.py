@@ -28,7 +28,7 @@ from data_pipeline.simulated.writing import sheet_path, write_recording
 LEAST_WIDTH, MOST_WIDTH = 160, 640
 """Widths of an image, px. The largest is the one that the sensor's matching window is meant for."""
 
-VERSION = 4
+VERSION = 5
 """Version of the simulation. Raise it when the same command writes other bytes."""
 
 

@@ -26,7 +26,7 @@ from experiments.bench import stored
 from experiments.config import ConfigError
 from experiments.machines import ROOT
 from experiments.rundir import claim, read_json
-from experiments.study import evidence, pictures, report
+from experiments.study import evidence, pictures
 from experiments.table1 import layer_table
 from experiments.table2 import PAPER_TABLE2, labels, table2
 from jaxpose.cost.accounting import CONVENTION
@@ -57,10 +57,7 @@ def rebuild(root: Path = ROOT) -> list[Path]:
         written += stored.render_file(path)
     plan, results = root / "experiments" / "study" / "plan.toml", root / "experiments" / "results"
     if plan.exists():
-        known = evidence.gather(plan, results)
-        written += pictures.write_all(known, results / "study")
-        written.append(results / "study" / "report.html")
-        write_text(written[-1], report.report(known))
+        written += pictures.write_all(evidence.gather(plan, results), results / "study")
     return written + readme.update(root)
 
 

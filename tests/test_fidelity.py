@@ -190,6 +190,20 @@ def test_the_verdict_does_not_change_the_exit_code(tmp_path, capsys):
     assert not (ours / "fidelity.png").exists()
 
 
+def test_the_result_names_the_seed_and_the_version_of_a_simulation(tmp_path, capsys):
+    ours = write_sheets(tmp_path / "ours", [0, 90])
+    note = ours / "simulation.json"
+    note.write_text('{"seed": 1001, "version": 5, "frames": 40}')
+    assert fidelity.main([str(ours)]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["seed"], result["version"]) == (1001, 5)
+    for text in ("{", "[]", '{"seed": 3}'):
+        note.write_text(text)
+        assert fidelity.main([str(ours)]) == 2
+        error = capsys.readouterr().err
+        assert str(note) in error and "simulate the folder again" in error
+
+
 def test_a_folder_without_sheets_exits_with_2_and_says_so(tmp_path, capsys):
     assert fidelity.main([str(tmp_path)]) == 2
     assert "no sheet" in capsys.readouterr().err

@@ -54,4 +54,4 @@ def test_the_table_says_what_the_last_line_says_and_the_bars_hold(capsys):
 
 def test_no_infants_is_an_error(capsys):
     assert penetration.main(["--infants=0"]) == 2
-    assert "infants is 0" in capsys.readouterr().err
+    assert "--infants=0: expected 1 or more" in capsys.readouterr().err

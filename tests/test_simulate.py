@@ -24,11 +24,12 @@ from data_pipeline import simulate as command
 from data_pipeline.check import check
 from data_pipeline.errors import DataError
 from data_pipeline.simulate import simulate
-from data_pipeline.simulated import annotation, camera, mattress, movement, scene, sensor
+from data_pipeline.simulated import annotation, camera, curves, mattress, movement, scene, sensor
 from data_pipeline.simulated.body import LIMB_DOFS, MOTORS, draw_sizes
 from data_pipeline.simulated.cloths import Cloth
 from data_pipeline.simulated.mattress import draw_mattress
 from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_parameters
+from data_pipeline.simulated.quota import draw_quota
 from data_pipeline.simulated.ranges import Bounds
 from data_pipeline.simulated.recording import MATTRESS, Recording
 from data_pipeline.simulated.scene import Scene
@@ -198,12 +199,15 @@ def played():
 def test_a_visible_joint_lies_within_its_limb_behind_the_surface_never_in_front(played):
     for recording, frames in played:
         radii_mm = [1000 * recording.sizes.radius(joint) for joint in JOINTS]
+        model = recording.scene.model
         for frame, causes in frames:
             px = np.rint(recording.camera.project(frame.joints)).astype(int)
             for j in np.flatnonzero(causes == ""):
                 u, v = px[j]
                 behind_mm = 1000 * (frame.joints[j, 2] - frame.depth[v, u])
-                assert -5 <= behind_mm <= radii_mm[j] + 15
+                body, hit = model.body(JOINTS[j]), frame.hit[v, u]
+                own = hit >= 0 and model.geom_bodyid[hit] in (body.id, body.parentid[0])
+                assert -5 <= behind_mm <= (3 if own else 1) * radii_mm[j] + 15
 
 
 def test_a_hidden_joint_names_something_between_it_and_the_camera(played):
@@ -220,6 +224,26 @@ def test_a_hidden_joint_names_something_between_it_and_the_camera(played):
                     assert frame.depth[v, u] < frame.joints[j, 2]
                     assert frame.hit[v, u] != MATTRESS
     assert len(seen) >= 3
+
+
+def test_a_limb_hides_the_joint_at_its_end_only_when_it_is_nearly_upright():
+    """A radius of 2 cm: 3.5 cm below anything else, 7.5 cm below the limb itself."""
+    names = {0: "right_hip", 1: "pelvis", 2: "left_hip"}
+    hip, at_m = JOINTS.index("right_hip"), 0.7
+    joints = np.tile((0.0, 0.0, at_m), (len(JOINTS), 1))
+    expected = {(0, 0.074): "", (0, 0.076): "right_hip", (1, 0.074): "", (1, 0.076): "pelvis",
+                (2, 0.034): "", (2, 0.036): "left_hip"}  # fmt: skip
+    for (geom, above_m), cause in expected.items():
+        causes = annotation.hidden_by(
+            joints,
+            inside=np.ones(len(JOINTS), bool),
+            radii=np.full(len(JOINTS), 0.02),
+            depth=np.full(len(JOINTS), at_m - above_m),
+            hit=np.full(len(JOINTS), geom),
+            names=names,
+            opaque=set(),
+        )
+        assert causes[hip] == cause, (geom, above_m)
 
 
 def test_missing_joints_are_some_but_not_many(played):
@@ -498,24 +522,71 @@ def test_an_infant_that_flies_apart_is_an_error_and_not_a_recording(tmp_path, mo
         still.step(np.zeros(len(MOTORS)))
 
 
+@pytest.mark.parametrize("seed", [0, 1, 1001])
+def test_sixteen_infants_cover_every_sixteenth_of_each_number_once(seed):
+    for first in (1, 17):
+        ward = [draw_quota(seed, first + k) for k in range(16)]
+        numbers = np.array(
+            [(q.busy, q.vigour, q.wrapped, q.covered, *q.shoulders, *q.hips) for q in ward]
+        )
+        for column in numbers.T:
+            assert sorted((16 * column).astype(int)) == list(range(16))
+        order = np.argsort(numbers, axis=0).T
+        assert len({tuple(o) for o in order}) == 8
+
+
 def test_minimum_jerk_passes_its_knots_at_rest():
     knots_t, knots = np.array([0.0, 1.0, 3.0]), np.array([[0.0], [2.0], [-1.0]])
     t = np.array([-5, 0, 0.5, 1 - 1e-4, 1, 1 + 1e-4, 2, 3, 9])
-    y = movement.minimum_jerk(knots_t, knots, t)[:, 0]
+    y = curves.minimum_jerk(knots_t, knots, t)[:, 0]
     np.testing.assert_allclose(y, [0, 0, 1, 2, 2, 2, 0.5, -1, -1], atol=1e-7)
 
 
 def test_targets_are_mostly_slow_with_bursts_and_the_sides_differ():
     for seed in range(3):
         targets = movement.joint_targets(
-            np.random.default_rng(seed), DEFAULT.movement, 3000, busy=0.5
+            np.random.default_rng(seed), DEFAULT.movement, 3000, busy=0.5, vigour=0.5
         )
         assert targets.shape == (3000, len(MOTORS))
-        speed = np.degrees(np.abs(np.diff(targets, axis=0))) * movement.HZ
+        speed = np.degrees(np.abs(np.diff(targets, axis=0))) * curves.HZ
         elbow = speed[:, MOTORS.index("right_arm_bend")]
         assert np.median(elbow) < 20 and np.percentile(elbow, 99) > 60
         arms = [speed[:, MOTORS.index(f"{s}_arm_bend")] for s in ("right", "left")]
         assert np.corrcoef(arms)[0, 1] < 0.8
+
+
+def test_a_kicking_leg_draws_up_and_thrusts_out_and_the_heel_stays_on_the_sheet():
+    """Kicks alone, on a leg that rests half bent: both ends of `KICK_DEG` within 3 deviations."""
+    still = np.tile((28.0, 46.0, 30.0, 78.0, 10.0), (300, 1))
+    t = np.arange(300) / curves.HZ
+    lift, reached = LIMB_DOFS.index("lift"), []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        angles = still + movement._kicks(rng, DEFAULT.movement, still, 1.0, 4.0, t)
+        np.testing.assert_allclose(angles[[0, -1]], still[:2])  # before the kicks and after them
+        reached.append((angles[:, lift].min(), angles[:, lift].max()))
+        # From one end to the other, 70 degrees, takes 0.2 to 0.35 s: 1.875 x / s at the middle.
+        speed = np.abs(np.diff(angles[:, lift])).max() * curves.HZ
+        assert 200 < speed < 1.875 * 130 / 0.2
+    low, high = np.transpose(reached)
+    assert (np.abs(low - 28) < 30).all() and (np.abs(high - 98) < 30).all()
+
+
+def test_only_legs_that_kick_thrust_and_one_leg_at_a_time():
+    """A thrust lifts or lowers a thigh by over 45 degrees in a sixth of a second, as a frame sees.
+
+    A submovement of 0.3 to 0.8 s does so only if it is one of the largest."""
+    thrusts = {}
+    for share in (0.0, 1.0):
+        changed = dataclasses.replace(DEFAULT.movement, kicks=share)
+        targets = movement.joint_targets(
+            np.random.default_rng(4), changed, 9000, busy=0.8, vigour=0.5
+        )
+        lift = [targets[:, MOTORS.index(f"{side}_leg_lift")] for side in ("right", "left")]
+        thrusts[share] = np.abs(np.degrees([leg[5:] - leg[:-5] for leg in lift])) > 45
+    assert (thrusts[1.0].sum(axis=1) > 2 * thrusts[0.0].sum(axis=1)).all()
+    legs = thrusts[1.0].sum(axis=0)
+    assert (legs == 1).sum() > 3 * (legs == 2).sum()
 
 
 def at_rest() -> Scene:
@@ -735,7 +806,7 @@ def test_a_mean_and_its_deviation_need_not_ascend(tmp_path):
 CROWDED = {
     "bedding": dict(
         blanket=1.0, wrapped_arm=0.5, both_arms=0.5, wrap_reaches_shoulder=1.0, wrapped_leg=0.5,
-        loose_edges=1.0, at_shoulder=1.0, at_hip=1.0,
+        at_shoulder=1.0, at_hip=1.0,
     ),
     "lines": dict(hose=1.0, leads=1.0, feeding_tube=1.0, infusion=1.0, probe=1.0),
     "carer": dict(gap_s=1.0, both_hands=1.0),

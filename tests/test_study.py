@@ -20,7 +20,7 @@ from data_pipeline.locks import claimed
 from experiments.config import ConfigError
 from experiments.options import parse
 from experiments.study import __main__ as study
-from experiments.study import costs, process, results, runner, tuning
+from experiments.study import costs, process, results, runner
 from experiments.study.jobs import jobs_of, recipe_of
 from experiments.study.plan import read_plan
 
@@ -179,37 +179,6 @@ def test_the_measured_steps_that_the_estimates_were_fitted_to():
     ):
         cost = costs.net_cost(net.layers, (3, 48, 64))
         assert measured / 1.5 < costs.step_seconds(cost, clips) < 1.5 * measured
-
-
-# ---- tuning ----
-
-
-def test_the_rate_with_the_lowest_validation_error_over_all_folds_is_chosen(plan, tmp_path, capsys):
-    changed(plan, 'setting = "other"', 'setting = "other"\nfolds = 3\nonly = [0, 1]')
-    text = plan.read_text().replace("seeds = [7]", "seeds = [0]")
-    head, low, high = text.split("[[parts]]")
-    rates = ['"regression.learning_rate" = 1e-3, ', '"regression.learning_rate" = 1e-2, ']
-    low, high = (
-        part.replace("options = { ", "options = { " + rate)
-        for part, rate in zip((low, high), rates, strict=True)
-    )
-    plan.write_text("[[parts]]".join([head, low.replace(', "true_masks"', ""), high]))
-    folder = tmp_path / "results"
-    folder.mkdir()
-    command = [f"--plan={plan}", f"--results={folder}"]
-    # best epochs: 0.3 and 0.1 at 1e-3, 0.15 and 0.15 at 1e-2
-    histories = [[0.5, 0.3], [0.1, 0.4], [0.15, 0.2], [0.15, 0.9]]
-    jobs = jobs_of(read_plan(plan))
-    for job, errors in zip(jobs, histories, strict=True):
-        history = {"regression": {"val_error": errors}}
-        results.write(folder / f"{job.name}.json", result_of(job, history=history))
-    assert tuning.main(command) == 0
-    printed = capsys.readouterr()
-    assert json.loads(printed.out)["chosen"] == {"full": 0.01}
-    assert "| full | 0.20000 | 0.15000 | 0.01 |" in printed.err
-    (folder / f"{jobs[1].name}.json").unlink()  # the good fold of 1e-3
-    assert tuning.main(command) == 2
-    assert f"has no {jobs[1].name}.json; finish the tuning plan first" in capsys.readouterr().err
 
 
 # ---- the runner, with jobs that compute nothing ----

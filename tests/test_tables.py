@@ -136,4 +136,4 @@ def test_without_arguments_the_committed_results_are_rendered_anew(monkeypatch, 
     assert printed.keys() == {"written", "seconds"}
     names = {Path(path).name for path in printed["written"]}
     benchmarks = {p.with_suffix(".md").name for p in COMMITTED[0].parent.glob("bench-*.json")}
-    assert names == benchmarks | {"README.md", "comparisons.csv", "report.html"} | STUDY
+    assert names == benchmarks | {"README.md", "comparisons.csv"} | STUDY

@@ -2,6 +2,7 @@
 
     body       crown-heel length and proportions   -> MJCF infant (metres, world frame)
     movement   random stream, seconds              -> joint targets at 30 Hz (radians)
+    temperament, postures, curves                  -> how one infant moves; what movement is made of
     scene      infant, mattress, walls, carer      -> MuJoCo model, ten physical steps a raw frame
     camera     pinhole camera above the mattress   -> rays; noise-free depth; projected joints
     mattress, cloths, tubes, carer                 -> what is under and over the infant

@@ -18,6 +18,22 @@ HEADER = (
 MARGIN = 0.015
 """Distance in front of a limb from which an object hides it, metres; a nearer one touches it."""
 
+SLANT = 3.0
+"""Number of radii by which a limb's own surface may be in front of the joint at its end.
+
+The surface is that far in front where the limb is tilted by 70 degrees towards the camera, as
+1 / cos 70 is 2.9. An annotator sees where such a limb ends; one that is steeper hides its end."""
+
+MEETING = {
+    f"{side}_{joint}": {f"{side}_{joint}", inner.format(side=side)}
+    for side in ("right", "left")
+    for joint, inner in (
+        ("shoulder", "thorax"), ("elbow", "{side}_shoulder"), ("wrist", "{side}_elbow"),
+        ("hip", "pelvis"), ("knee", "{side}_hip"), ("ankle", "{side}_knee"),
+    )
+}  # fmt: skip
+"""Names of the two parts of the body that meet in a joint."""
+
 
 Pixels = Annotated[float, Bounds(0, 20)]
 Factor = Annotated[float, Bounds(0, 5)]
@@ -33,7 +49,7 @@ class Annotator(Checked):
     The value follows from the infants that hardly move (6 of the 14 babyPose sheets). Between
     frames their joints move by a median of 0.65 to 1.2 px of 128x96, and by 1.8 and 2.6 times
     that at p90 and p99, as independent clicks with 2 to 3.6 px of 640x480 per axis would."""
-    click_by_kind: tuple[(Factor,) * 6] = (0.95, 1.0, 1.0, 1.15, 1.0, 0.92)
+    click_by_kind: tuple[(Factor,) * 6] = (0.95, 1.0, 1.0, 1.15, 1.0, 0.87)
     """Factors of `click_px` at shoulder, elbow, wrist, hip, knee and ankle.
 
     The hip's is the largest: it lies deep, often under a nappy."""
@@ -61,13 +77,23 @@ def hidden_by(
     `joints` [n 3] are metres in the camera's frame, `inside` [n] says which are in the image,
     `radii` [n] are those of their limbs, metres. `depth` [n] (metres) and `hit` [n] (keys of
     `names`) describe the noise-free surface at their pixels. A joint is visible when that surface
-    is at most radius + `MARGIN` in front of it; objects in `opaque` hide it at any distance.
+    is at most `visible_depth` in front of it; objects in `opaque` hide it at any distance.
     """
     causes = []
     for j in range(len(joints)):
-        hides = joints[j, 2] - depth[j] > radii[j] + MARGIN or hit[j] in opaque
+        behind = joints[j, 2] - depth[j]
+        hides = behind > visible_depth(j, names[hit[j]], radii[j]) or hit[j] in opaque
         causes.append((names[hit[j]] if hides else "") if inside[j] else "outside")
     return np.array(causes, dtype="U16")
+
+
+def visible_depth(joint: int, part: str, radius: float) -> float:
+    """Returns the largest depth, metres, at which a joint is visible below the surface of `part`.
+
+    `joint` is an index into `skeleton.JOINTS`, larger for head and neck; `radius` is metres.
+    """
+    own = joint < len(JOINTS) and part in MEETING[JOINTS[joint]]
+    return radius * (SLANT if own else 1) + MARGIN
 
 
 def click(

@@ -82,12 +82,12 @@ class Proportions(Checked):
     shoulder_width: Fraction = 0.245
     hip_width: Fraction = 0.170
     trunk: Fraction = 0.375
-    upper_arm: Fraction = 0.160
-    forearm: Fraction = 0.150
-    thigh: Fraction = 0.138
-    shank: Fraction = 0.188
+    upper_arm: Fraction = 0.156
+    forearm: Fraction = 0.154
+    thigh: Fraction = 0.137
+    shank: Fraction = 0.190
     girth: Girth = 1.0
-    spread: Deviation = 0.10
+    spread: Deviation = 0.09
     """Standard deviation of every proportion, as a share of the proportion."""
     most: Deviation = 0.22
     """Largest deviation of a proportion, as a share of the proportion."""

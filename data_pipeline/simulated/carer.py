@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from data_pipeline.simulated.movement import HZ, minimum_jerk, onsets
+from data_pipeline.simulated.curves import HZ, minimum_jerk, onsets
 from data_pipeline.simulated.ranges import Checked, Seconds, SecondsRange, Share
 from data_pipeline.simulated.scene import ARMS
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from data_pipeline.simulated.camera import Camera, window
-from data_pipeline.simulated.movement import HZ, onsets, wander
+from data_pipeline.simulated.curves import HZ, onsets, wander
 from data_pipeline.simulated.quota import Quota
 from data_pipeline.simulated.ranges import Bounds, Checked, Seconds, SecondsRange, Share
 
@@ -38,7 +38,7 @@ class Bedding(Checked):
     disappears within half a second.
     """
 
-    blanket: Share = 0.03
+    blanket: Share = 0.02
     """A blanket covers the legs or the lower trunk, from the feet upwards."""
     blanket_stays_s: Seconds = 150.0
     """Mean time until the blanket is taken off or put on."""
@@ -47,22 +47,20 @@ class Bedding(Checked):
     both_arms: Share = 0.25
     """Share of these infants whose other arm is wrapped too."""
     wrap_reaches_shoulder: Share = 0.3
-    wrapped_leg: Share = 0.06
+    wrapped_leg: Share = 0.07
     """A leg is wrapped from knee to foot for the whole recording, of an infant with bare arms."""
-    loose_edges: Share = 0.65
-    """The infant lies between cloths whose edges reach a joint."""
-    at_shoulder: Share = 0.42
-    """Probability per shoulder of an infant between such cloths."""
-    at_hip: Share = 0.22
-    """Probability per hip of an infant between such cloths."""
+    at_shoulder: Share = 0.31
+    """Probability per shoulder that an edge of a cloth reaches it."""
+    at_hip: Share = 0.28
+    """Probability per hip that an edge of a cloth reaches it."""
     edge_m: tuple[Annotated[float, Bounds(-0.1, 0.1)], Annotated[float, Bounds(0, 0.1)]] = (
+        0.007,
         0.005,
-        0.004,
     )
     """Mean and standard deviation of the distance between such an edge and the joint."""
     sway_m: Annotated[float, Bounds(0, 0.05)] = 0.003
     """Standard deviation of a cloth's random movement on the breathing, moving infant."""
-    sway_s: SecondsRange = (0.1, 0.4)
+    sway_s: SecondsRange = (0.1, 0.3)
     """Time between two values of that movement."""
 
 
@@ -142,7 +140,7 @@ def draw_cloths(
         wrinkles = rng.normal(0, 0.004, (12, 16))
         cloths.append(Cloth(corners, np.array(anchor), follows, present, sway, wrinkles))
 
-    if rng.uniform() < bedding.blanket:
+    if quota.covered < bedding.blanket:
         # It reaches from between the belly and the knees to beyond the feet; y points to the feet.
         hips = xy[[6, 9]].mean(0)
         top = hips[1] + rng.uniform(-0.06, 0.08)
@@ -153,7 +151,6 @@ def draw_cloths(
             present=_on_and_off(rng, frames, bedding.blanket_stays_s),
         )
     arms, legs = _wrapped(bedding, quota.wrapped)
-    loose = quota.loose < bedding.loose_edges
     sides = ((0, 1, 2, 6, 7, 8), (3, 4, 5, 9, 10, 11))
     for k, (shoulder, elbow, wrist, hip, knee, ankle) in enumerate(sides):
         if arms[k]:
@@ -167,10 +164,14 @@ def draw_cloths(
             shank = np.linalg.norm(joints[ankle] - joints[knee])
             start = max(rng.normal(*bedding.edge_m), 0)
             add(_sleeve(rng, start, shank + 0.05, 0.04), follows=(knee, ankle))
-        for joint, share in ((shoulder, bedding.at_shoulder), (hip, bedding.at_hip)):
-            if loose and rng.uniform() < share:
-                half = rng.uniform((0.03, 0.03), (0.06, 0.05))
-                angle = rng.normal(90 * rng.integers(4), 20)
+        for joint, quantile, share, ways_deg in (
+            (shoulder, quota.shoulders[k], bedding.at_shoulder, (0, 90, 180, 270)),
+            # Cloth at a hip is a nappy's: on the trunk, towards the head or the other hip.
+            (hip, quota.hips[k], bedding.at_hip, (270, 180 * (1 - k))),
+        ):
+            if quantile < share:
+                half = rng.uniform((0.02, 0.03), (0.04, 0.05))
+                angle = rng.normal(rng.choice(ways_deg), 20)
                 add(_edge_at(rng, half, angle, bedding.edge_m), xy[joint])
     return cloths
 

@@ -9,6 +9,7 @@ code is 0 whatever the result.
 """
 
 import dataclasses
+import json
 import math
 import sys
 import time
@@ -18,8 +19,10 @@ import tyro
 
 from data_pipeline.babypose.statistics import statistics
 from data_pipeline.commands import parse_options, run_command
+from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated import reference
+from data_pipeline.simulated.folder import NOTE
 from data_pipeline.simulated.reference import Reference
 
 
@@ -39,6 +42,26 @@ def compare(ours: dict[str, float], real: dict[str, Reference]) -> list[dict]:
 
 def share_within(cells: list[dict]) -> float:
     return round(sum(cell["within"] for cell in cells) / len(cells), 4)
+
+
+def simulation(folder: Path) -> dict[str, int]:
+    """Returns the seed and the version of the simulation that wrote `folder`.
+
+    The result is empty for a folder without `simulation.json`, such as one with real sheets.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    note = folder / NOTE
+    if not note.exists():
+        return {}
+    try:
+        settings = json.loads(note.read_text())
+        return {name: settings[name] for name in ("seed", "version")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{note}: cannot read seed and version ({error!r}); simulate the folder again"
+        ) from None
 
 
 def table(cells: list[dict]) -> str:
@@ -100,7 +123,8 @@ def _formats() -> list[str]:
 class Options:
     """Compares simulated sheets with real ones, number by number.
 
-    The last line of stdout is one JSON object: {cells, share_within, seconds}."""
+    The last line of stdout is one JSON object: {cells, share_within, seconds}, with the seed and
+    the version of a simulated folder."""
 
     dir: tyro.conf.Positional[Path]
     """Folder with the simulated sheets."""
@@ -124,7 +148,8 @@ def run(options: Options) -> dict:
     draw(cells, figure)
     print(table(cells), file=sys.stderr)
     seconds = round(time.perf_counter() - start, 2)
-    return {"cells": cells, "share_within": share_within(cells), "seconds": seconds}
+    numbers = {"cells": cells, "share_within": share_within(cells), "seconds": seconds}
+    return simulation(folder) | numbers
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,9 +14,9 @@ from data_pipeline.simulated.body import Proportions
 from data_pipeline.simulated.camera import View
 from data_pipeline.simulated.carer import Visits
 from data_pipeline.simulated.cloths import Bedding
-from data_pipeline.simulated.movement import Movement
 from data_pipeline.simulated.ranges import refusal
 from data_pipeline.simulated.sensor import Sensor
+from data_pipeline.simulated.temperament import Movement
 from data_pipeline.simulated.tubes import Lines
 
 

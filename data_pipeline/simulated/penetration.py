@@ -5,7 +5,8 @@
 The command plays the recordings that `data_pipeline.simulate` would write. In every annotated frame
 it measures the deepest contact of a limb, trunk or head with another body, the nest, a wall or the
 mattress. In one frame of `RENDERED` it renders the depth and measures how far each visible joint
-lies behind the noise-free surface at its pixel. Bodies that a joint links overlap by design and do
+lies behind the noise-free surface at its pixel, and how much further than its limb's radius, or
+`annotation.SLANT` radii below the limb itself. Bodies that a joint links overlap by design and do
 not count. The last line of stdout is one JSON object.
 """
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from data_pipeline.commands import parse_options, run_command
 from data_pipeline.simulate import check
+from data_pipeline.simulated.annotation import MARGIN, visible_depth
 from data_pipeline.simulated.recording import Recording
 from jaxpose.body.skeleton import JOINTS
 
@@ -33,11 +35,11 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
 
     `deeper` is the share of the frames with a contact beyond `DEEP_MM`, `worst` names the deepest
     contact. Of the visible joints, `behind_mm` is the smallest distance behind the surface, and
-    `beyond_radius_mm` the largest, less the limb's radius.
+    `beyond_radius_mm` the largest, less the limb's radius or `annotation.SLANT` of them.
     """
     recording = Recording(seed, infant, (640, 480), frames)
     radii = recording.radii[: len(JOINTS)]
-    depths, worst, behind = [], [], []
+    depths, worst, behind, beyond = [], [], [], []
     for frame in recording.frames(every=RENDERED):
         depth, pair = recording.scene.deepest_contact()
         depths.append(1000 * depth)
@@ -46,7 +48,13 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
             px = np.rint(recording.camera.project(frame.joints)).astype(int)
             u, v = px.clip(0, np.array(recording.size) - 1).T
             mm = 1000 * (frame.joints[:, 2] - frame.depth[v, u])
-            behind.append(np.where(frame.causes[: len(JOINTS)] == "", mm, np.nan))
+            allowed = [
+                1000 * (visible_depth(j, recording.names[frame.hit[v[j], u[j]]], radii[j]) - MARGIN)
+                for j in range(len(JOINTS))
+            ]
+            visible = frame.causes[: len(JOINTS)] == ""
+            behind.append(np.where(visible, mm, np.nan))
+            beyond.append(np.where(visible, mm - allowed, np.nan))
         tick()
     deepest = int(np.argmax(depths))
     return {
@@ -58,7 +66,7 @@ def measure(seed: int, infant: int, frames: int, tick=lambda: None) -> dict:
         "deepest_mm": round(depths[deepest], 2),
         "worst": worst[deepest],
         "behind_mm": round(float(np.nanmin(behind)), 2),
-        "beyond_radius_mm": round(float(np.nanmax(behind - 1000 * radii)), 2),
+        "beyond_radius_mm": round(float(np.nanmax(beyond)), 2),
     }
 
 

@@ -79,7 +79,9 @@ class Recording:
         self.crib = draw_crib(ward, self.sizes)
         self.scene = Scene(self.sizes, self.crib)
         quota = draw_quota(seed, infant)
-        self.targets = joint_targets(move, parameters.movement, self.raw_frames, quota.busy)
+        self.targets = joint_targets(
+            move, parameters.movement, self.raw_frames, quota.busy, quota.vigour
+        )
         self.breath = breathing(move, parameters.movement, self.raw_frames)
         self.scene.settle(self.targets[0])
         joints = self.scene.joints
@@ -99,7 +101,7 @@ class Recording:
         )
         self._still = self._cast_still()
         self._click_px = draw_clicks(self.click_rng, parameters.annotator)
-        self._names, self._opaque, self._poor = self._materials(ward)
+        self.names, self._opaque, self._poor = self._materials(ward)
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Yields the annotated frames in time order.
@@ -118,7 +120,7 @@ class Recording:
             arms = self._place_arms(raw)
             seen = self._glance(raw, at, arms)
             causes = annotation.hidden_by(
-                points, inside, self.radii, *seen, self._names, self._opaque
+                points, inside, self.radii, *seen, self.names, self._opaque
             )
             image = every and raw // KEEP % every == 0
             depth, hit = self._render(raw, arms) if image else (None, None)

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_pipeline.errors import DataError
 from data_pipeline.simulated.body import Sizes, contacts_xml, infant_xml, motors_xml
-from data_pipeline.simulated.movement import HZ
+from data_pipeline.simulated.curves import HZ
 from jaxpose.body.skeleton import JOINTS
 
 INFANT, CARER, STILL = range(3)

@@ -46,8 +46,8 @@ def penetration(sources: Sequence[Source]) -> str:
             sentences.append(
                 f"In {frames:,} frames of {len(values['infants'])} infants, a limb is deeper than "
                 f"5 mm in something else in {100 * values['deeper']:.3f} % of the frames; visible "
-                "joints are behind the rendered surface by at most their limb's radius and "
-                f"{values['beyond_radius_mm']:.0f} mm."
+                "joints are behind the rendered surface by at most their limb's radius (three of "
+                f"them below the limb itself) and {values['beyond_radius_mm']:.0f} mm."
             )
     if not sentences:
         raise ConfigError("the block `penetration` names no file; expected results of penetration")
