@@ -16,7 +16,7 @@ from experiments.config import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
-RUN = RESULTS / "simulated-asy-cpu-jax0.10.2.json"
+RUN = RESULTS / "simulated-asy-seed3001.json"
 BENCH = "experiments/results/bench-paper-cpu-float32-jax0.10.2-torch2.13.0.json"
 DOCUMENTS = [path for pattern in readme.DOCUMENTS for path in sorted(ROOT.glob(pattern))]
 
