@@ -329,6 +329,11 @@ def test_a_result_file_that_is_not_the_job_s_is_named_and_stays(plan, place, com
         assert word in progress.failed[NAMES[0]]
 
 
+def test_numbers_are_shortened_wherever_they_are():
+    value = {"a": {"mean": 1.23456789, "n": 3, "median": None}, "b": 123456.7}
+    assert results.shortened(value) == {"a": {"mean": 1.2346, "n": 3, "median": None}, "b": 123460}
+
+
 def test_results_of_older_numerics_are_refused(plan, place):
     job = jobs_of(read_plan(plan))[0]
     place.results.mkdir()
@@ -467,5 +472,5 @@ def test_a_plan_killed_at_random_ends_with_the_same_files_byte_for_byte(plan, tm
     infants = first["infants"]
     assert infants["id"] == ["1", "4"] and len(infants["rmsd_fallback_px"]["all"]) == 2
     mean = np.mean(infants["rmsd_fallback_px"]["all"])  # 12 frames of 4 limbs each
-    assert mean == pytest.approx(first["errors"]["rmsd_fallback_px"]["all"]["mean"], abs=1e-4)
+    assert mean == pytest.approx(first["errors"]["rmsd_fallback_px"]["all"]["mean"], abs=2e-3)
     assert max(path.stat().st_size for path in folders[0].glob("*.json")) < 12_000

@@ -33,7 +33,8 @@ COLUMNS = {
     "infant_mean_px": "error_infant_mean",
     "previous_frame_px": "error_previous_frame",
 }
-"""Column per infant -> array of a run's predictions.npz; RMSD in px of 128x96, mean over frames."""
+"""Column per infant -> array of a run's predictions.npz; RMSD in px of 128x96, mean over
+frames, to 0.001 px."""
 QUANTILES = (5, 25, 50, 75, 95)
 """Percentiles of the errors of all frames, per limb, for box plots."""
 FACTS = ("variant", "dataset", "split", "preset", "recipe_hash", "grid", "width", "lowering")
@@ -77,8 +78,8 @@ def collect(job: Job, folder: Path) -> dict:
         "detector_hash": weights_hash(weights["detection"]),
         **{name: result[name] for name in FACTS},
         "recipe": job.recipe.as_json(),
-        "errors": {name: result[name] for name in OURS if name in result},
-        "baselines": result["baselines"],
+        "errors": shortened({name: result[name] for name in OURS if name in result}),
+        "baselines": shortened(result["baselines"]),
         "quantiles": {
             limb: _rounded(np.nanpercentile(predictions["error_default_fallback"][:, k], QUANTILES))
             for k, limb in enumerate(LIMBS)
@@ -123,11 +124,18 @@ def _infants(predictions: dict[str, np.ndarray], rows: list[dict]) -> dict:
 
 def _mean(values: np.ndarray) -> float | None:
     values = values[np.isfinite(values)].astype(np.float64)
-    return round(float(values.mean()), 5) if len(values) else None
+    return round(float(values.mean()), 3) if len(values) else None
+
+
+def shortened(value):
+    """Rounds every number in nested dictionaries to 5 digits."""
+    if isinstance(value, dict):
+        return {name: shortened(below) for name, below in value.items()}
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _rounded(values: Iterable[float]) -> list[float]:
-    return [round(float(value), 5) for value in values]
+    return [round(float(value), 3) for value in values]
 
 
 def _history(path: Path) -> dict[str, dict[str, list[float]]]:
