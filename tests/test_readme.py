@@ -58,13 +58,22 @@ def document(folder: Path, text: str) -> Path:
     return folder / "README.md"
 
 
+LIMB_AND_ALL = ("right_arm", "all")
+
+
+def shown(error: dict) -> str:
+    """An error as the tables have it."""
+    return f"{error['median']:.2f} ({error['iqr']:.2f}) / {error['mean']:.2f}"
+
+
 def test_only_what_is_between_the_markers_changes(tmp_path):
     marker = "<!-- table: accuracy\n     result.json -->\n"
     path = document(tmp_path, f"before\n\n{marker}old\n<!-- end -->\n\nafter 1.0\n")
     assert readme.update(tmp_path) == [path]
     new = path.read_text()
     assert new.startswith(f"before\n\n{marker}") and new.endswith("<!-- end -->\n\nafter 1.0\n")
-    assert "| asy | 3.52 (2.53) / 5.13 |" in new and "old" not in new
+    arm, whole = (shown(json.loads(RUN.read_text())["rmsd_fallback_px"][k]) for k in LIMB_AND_ALL)
+    assert f"| asy | {arm} |" in new and f"| {whole} |" in new and "old" not in new
     readme.update(tmp_path)
     assert path.read_text() == new
 
@@ -176,7 +185,7 @@ def test_the_paper_has_rows_where_they_are_asked_for():
             {"dataset": "utd_mhad"},
             "has dataset 'utd_mhad', expected 'simulated' as in the table's first row",
         ),
-        ({"numerics": 7}, "has numerics 7, expected None as in the table's first row"),
+        ({"numerics": 7}, "has numerics 7, expected 1 as in the table's first row"),
         ({"subjects": {"test": ["1"]}}, "was tested on other frames"),
         ({"n_frames": 719}, "was tested on other frames"),
     ],
@@ -198,7 +207,8 @@ def test_the_summary_has_a_column_per_data_set(tmp_path):
     other = run(tmp_path, "other", dataset="utd_mhad", rmsd_fallback_px=errors(1.0))
     text = summary([Source((RUN,), "asy"), Source((other,), "asy"), Source((other,), "full")])
     assert "simulated infants (48 tested, n = 720) | UTD-MHAD (48 tested, n = 720)" in text
-    assert row(text, "asy")[1:] == ["2.29 (2.04) / 3.84", "1.00 (0.50) / 2.00"]
+    whole = shown(json.loads(RUN.read_text())["rmsd_fallback_px"]["all"])
+    assert row(text, "asy")[1:] == [whole, "1.00 (0.50) / 2.00"]
     assert "| full |  | 1.00 (0.50) / 2.00 |" in text
     assert len(row(text, "detection net alone")) == 3
 
