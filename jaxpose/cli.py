@@ -35,7 +35,7 @@ class Predict:
     The same command goes on where a killed one stopped. Research use: no medical device.
     """
 
-    recordings: tyro.conf.Positional[tuple[str, ...]]
+    recordings: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of 16-bit PNG or TIFF images, .npy, .npz, UTD-MHAD's .mat, 16-bit .mkv, or - for raw
     frames on stdin."""
     out: Path
@@ -158,7 +158,7 @@ def run_predict(options: Predict) -> dict:
         intrinsics = checked_intrinsics([*values], "--intrinsics")
     model = jaxpose.Model.load(options.model or shipped_model())
     known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit, size=size)
-    sources = [open_source(place, known) for place in options.recordings]
+    sources = [open_source(str(place), known) for place in options.recordings]
     outs = folders([source.name for source in sources], options.out)
     tasks = [
         Task(

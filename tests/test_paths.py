@@ -3,6 +3,7 @@ written."""
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import os
 import typing
@@ -14,40 +15,14 @@ from test_floors import MODULES
 from test_load import write_babypose
 from test_resume import SMALL, made_up
 
-from data_pipeline import check, prepare, simulate, throughput
+from data_pipeline import check
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import save
 from data_pipeline.outputs import check_output
-from data_pipeline.simulated import fidelity, look, penetration, picture, reference
-from experiments import account, evaluate, gpu, readme, run, rundir, tables
-from experiments import bench as bench_package
+from experiments import evaluate, run, rundir, tables
 from experiments.bench import __main__ as bench
-from experiments.bench import options as bench_options
 from experiments.config import Config, ConfigError, Place
-from experiments.study import validation
 from jaxpose import cli, options
-
-OPTIONS = {
-    "data_pipeline.check": check.Options,
-    "data_pipeline.prepare": prepare.Options,
-    "data_pipeline.simulate": simulate.Options,
-    "data_pipeline.throughput": throughput.Options,
-    "data_pipeline.simulated.fidelity": fidelity.Options,
-    "data_pipeline.simulated.look": look.Options,
-    "data_pipeline.simulated.penetration": penetration.Options,
-    "data_pipeline.simulated.picture": picture.Options,
-    "data_pipeline.simulated.reference": reference.Options,
-    "experiments.account": account.Options,
-    "experiments.bench.options": bench_options.Options,
-    "experiments.evaluate": evaluate.Options,
-    "experiments.gpu": gpu.Options,
-    "experiments.config": Place,
-    "experiments.readme": readme.Options,
-    "experiments.study.validation": validation.Options,
-    "experiments.tables": tables.Options,
-    "jaxpose.cli": cli.Info,
-}
-"""Module -> its options; every command is among them."""
 
 
 def commands():
@@ -58,11 +33,12 @@ def commands():
             yield name
 
 
-def test_every_command_is_in_this_test():
-    elsewhere = {"experiments.run": "experiments.config"}
-    elsewhere["experiments.bench.__main__"] = "experiments.bench.options"
-    assert {elsewhere.get(name, name) for name in commands()} == OPTIONS.keys()
-    assert bench.Options is bench_options.Options and bench_package
+ELSEWHERE = {"experiments.run": Place, "jaxpose.cli": cli.Info}
+OPTIONS = {
+    name: ELSEWHERE[name] if name in ELSEWHERE else importlib.import_module(name).Options
+    for name in commands()
+} | {"jaxpose.cli (predict)": cli.Predict}
+"""Command -> its options."""
 
 
 def descriptions(options_class) -> dict[str, str]:
@@ -95,36 +71,32 @@ def test_an_option_that_names_a_file_or_a_folder_is_a_path(options_class):
         "Picture to",
         "Table to",
         "model.safetensors",
+        "Model file",
     )
     for field in dataclasses.fields(options_class):
         text = texts[field.name]
         names_one = any(word in text for word in words)
-        no_path = field.type is int or field.name == "name"  # "Number of frames of each folder."
+        no_path = field.type is int or field.name in ("name", "folders", "machine")
         assert is_path(field) == (names_one and not no_path), (field.name, text)
 
 
-def test_the_options_that_are_paths():
-    assert {
-        name.rpartition(".")[2]: [f.name for f in dataclasses.fields(o) if is_path(f)]
-        for name, o in OPTIONS.items()
-        if any(map(is_path, dataclasses.fields(o)))
-    } == {
-        "check": ["dir"],
-        "prepare": ["data_dir", "out"],
-        "simulate": ["out", "parameters"],
-        "throughput": ["file"],
-        "fidelity": ["dir", "against", "figure"],
-        "look": ["dir", "real", "out"],
-        "picture": ["dir", "out"],
-        "reference": ["folder", "out"],
-        "options": ["out"],
-        "evaluate": ["model", "data_dir", "cache_dir", "out"],
-        "gpu": ["data", "out"],
-        "config": ["data_dir", "runs_dir", "cache_dir"],
-        "validation": ["out"],
-        "tables": ["runs", "out"],
-        "cli": ["model"],
+def test_the_options_of_the_main_commands_that_are_paths():
+    actual = {
+        name: [f.name for f in dataclasses.fields(o) if is_path(f)] for name, o in OPTIONS.items()
     }
+    expected = {
+        "data_pipeline.check": ["dir"],
+        "data_pipeline.prepare": ["data_dir", "out"],
+        "data_pipeline.simulate": ["out", "parameters"],
+        "data_pipeline.simulated.look": ["dir", "real", "out"],
+        "experiments.bench.__main__": ["out"],
+        "experiments.evaluate": ["model", "data_dir", "cache_dir", "out"],
+        "experiments.run": ["data_dir", "runs_dir", "cache_dir"],
+        "experiments.tables": ["runs", "out"],
+        "jaxpose.cli": ["model"],
+        "jaxpose.cli (predict)": ["recordings", "out", "model"],
+    }
+    assert {name: actual[name] for name in expected} == expected
 
 
 def words(options_class, path: str) -> list[str]:

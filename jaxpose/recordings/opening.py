@@ -42,7 +42,7 @@ def open_source(place: str, how: Format) -> Source:
         if how.size is None:
             raise DataError("-: raw frames need --size=WIDTHxHEIGHT, such as --size=640x480")
         return open_stream(sys.stdin.buffer, how.size, **scale)
-    path = Path(place).expanduser()
+    path = Path(place)
     if path.is_dir():
         return open_images(path, **scale)
     if not path.exists():
