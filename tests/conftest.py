@@ -1,11 +1,15 @@
 """What every test runs under: the shapes and types written in `jaxpose` are checked."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+# A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Nets of a few weights: compiling them would take most of the time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
