@@ -114,7 +114,7 @@ def check_numbers(recipe: Recipe) -> None:
 def check_split(recipe: Recipe) -> None:
     """Checks that ids and folds name each part of the split once."""
     for part, ids in recipe.ids.items():
-        if repeated := [each for each in ids or () if ids.count(each) > 1]:
+        if repeated := [subject for subject in ids or () if ids.count(subject) > 1]:
             raise ConfigError(f"--{part}_ids names {repeated[0]} twice; expected each id once")
     folds, fold = recipe.folds, recipe.fold
     if folds is None and fold is None:

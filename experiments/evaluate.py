@@ -175,7 +175,7 @@ def split_of(model: Model, frames: Frames, options: Options) -> Split:
     """
     provenance = model.specification.provenance
     trained = provenance.get("subjects", {}) if same_data(provenance, frames) else {}
-    known = ids_of(frames)
+    all_ids = ids_of(frames)
     if trained and provenance.get("split_kind") == "within_infant":
         if options.test_ids is not None:
             raise ConfigError(
@@ -186,12 +186,14 @@ def split_of(model: Model, frames: Frames, options: Options) -> Split:
     subjects = {part: list(trained.get(part, [])) for part in PARTS}
     if options.test_ids is not None:
         subjects["test"] = [*named_ids(options.test_ids)]
-        if unknown := [s for s in subjects["test"] if s not in known]:
-            raise DataError(f"--test_ids: unknown id {unknown[0]!r}; ids here: {', '.join(known)}")
+        if unknown := [s for s in subjects["test"] if s not in all_ids]:
+            raise DataError(
+                f"--test_ids: unknown id {unknown[0]!r}; ids here: {', '.join(all_ids)}"
+            )
         if seen := sorted({*subjects["test"]} & {*subjects["train"], *subjects["val"]}):
             print(f"warning: the model was trained on {', '.join(seen)}", file=sys.stderr)
     elif not trained:
-        subjects["test"] = known
+        subjects["test"] = all_ids
     used = {part: np.isin(frames.subject, subjects[part]) for part in PARTS}
     return Split("by_infant", subjects, used)
 

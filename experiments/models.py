@@ -30,13 +30,13 @@ def layer_weights(graph: nnx.GraphDef, weights: Weights) -> NetWeights:
 def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, NetWeights]) -> Model:
     """Creates the model of both trained nets; its provenance describes the training."""
     recipe = config.recipe
-    known = DATASETS[recipe.dataset]
+    dataset = DATASETS[recipe.dataset]
     train = split.used["train"]
     mean_pose = metrics.mean_pose(frames.xy[train], frames.visible[train])
     specification = Specification(
         grid=recipe.rows_cols,
-        depth_scale_mm=known.scale_mm,
-        background_mm=known.background_mm,
+        depth_scale_mm=dataset.scale_mm,
+        background_mm=dataset.background_mm,
         clip_frames=CLIP,
         frame_interval_s=frames.interval_s,
         variant=recipe.variant,

@@ -88,11 +88,11 @@ def _worksheets(path: Path) -> Iterator[tuple[str, list[Row]]]:
     try:
         for sheet in stored.worksheets:
             pair = sheet, written[sheet.title]
-            for each in pair:
+            for worksheet in pair:
                 # Some programs write a wrong extent into the file, which openpyxl would believe.
-                each.reset_dimensions()
+                worksheet.reset_dimensions()
             rows = []
-            values, formulas = (each.iter_rows(values_only=True) for each in pair)
+            values, formulas = (w.iter_rows(values_only=True) for w in pair)
             for number, cells in enumerate(zip(values, formulas, strict=True), start=1):
                 texts = _texts(*cells)
                 if texts:

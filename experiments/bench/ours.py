@@ -117,7 +117,7 @@ class Ours:
 
     def optimiser(self, case: Case) -> optax.GradientTransformation:
         """Returns the optimiser of the size's preset."""
-        return getattr(self.size.config, case.net).transform(steps_per_epoch=1000)
+        return self.size.config.stage(case.net).transform(steps_per_epoch=1000)
 
     def step(self, case: Case) -> Prepared:
         """Compiles a training step; every call starts from the state that the last one returned."""

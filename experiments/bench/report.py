@@ -145,7 +145,7 @@ def net_values(case: Case, median_ms: float, size: Size, ceilings: dict[str, flo
 
 def epoch_steps(case: Case, size: Size) -> int:
     """Returns the number of steps in an epoch of the size's preset; the paper's has every clip."""
-    return getattr(size.config, case.net).steps_per_epoch or PAPER_CLIPS // case.batch
+    return size.config.stage(case.net).steps_per_epoch or PAPER_CLIPS // case.batch
 
 
 def least_s(case: Case, size: Size, ceilings: dict[str, float]) -> float:

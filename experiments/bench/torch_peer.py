@@ -54,7 +54,7 @@ class Torch:
         if case.implementation == "torch_onednn":
             settings += ", mkldnn._convolution_pointwise with ReLU"
         if train:
-            call = training_step(net, run, case.net, getattr(config, case.net))
+            call = training_step(net, run, case.net, config.stage(case.net))
             result = call(*pool[0])[None].numpy()
         else:
 

@@ -55,7 +55,7 @@ def central(evidence: Evidence) -> str:
         f"- Error, primary endpoint: {error.described(one)}.",
         f"- Time of asy against thin, forward pass: {speeds.sentence(faster['forward'])}.",
         f"- Training step: {speeds.sentence(faster['train_step'])}.",
-        f"- **{_answer(evidence, one, [s for found in faster.values() for s in found])}**",
+        f"- **{_answer(evidence, one, [s for savings in faster.values() for s in savings])}**",
     ]
     return "\n".join(lines) + "\n"
 
