@@ -217,8 +217,8 @@ def test_the_rate_with_the_lowest_validation_error_over_all_folds_is_chosen(plan
 
 
 @pytest.fixture
-def place(tmp_path) -> runner.Workplace:
-    return runner.Workplace(
+def place(tmp_path) -> runner.Workspace:
+    return runner.Workspace(
         results=tmp_path / "results",
         runs=tmp_path / "runs",
         folders={"tiny": tmp_path / "frames.npz"},
@@ -256,7 +256,7 @@ def computed(monkeypatch) -> list[str]:
     return names
 
 
-def work(plan: Path, place: runner.Workplace) -> tuple[runner.Progress, list[str]]:
+def work(plan: Path, place: runner.Workspace) -> tuple[runner.Progress, list[str]]:
     jobs, said = jobs_of(read_plan(plan)), []
     return runner.work(jobs, place, costs.estimates(jobs), said.append), said
 

@@ -60,7 +60,7 @@ def chosen_jobs(options: Options) -> list[Job]:
     return [job for job in jobs if job.part in letters]
 
 
-def workplace(options: Options) -> runner.Workplace:
+def workspace(options: Options) -> runner.Workspace:
     """Returns where the jobs are computed.
 
     Raises:
@@ -73,7 +73,7 @@ def workplace(options: Options) -> runner.Workplace:
             if not all(value.partition("=")):
                 raise ConfigError(f"--{name} {value}: expected NAME=VALUE")
     pairs = [value.partition("=") for value in options.folders]
-    return runner.Workplace(
+    return runner.Workspace(
         results=options.results or default,
         runs=runs,
         folders={name: Path(folder).expanduser() for name, _, folder in pairs},
@@ -82,7 +82,7 @@ def workplace(options: Options) -> runner.Workplace:
     )
 
 
-def dry_run(jobs: Sequence[Job], place: runner.Workplace, estimated: dict[str, float]) -> dict:
+def dry_run(jobs: Sequence[Job], place: runner.Workspace, estimated: dict[str, float]) -> dict:
     """Lists the jobs, their states and their costs; returns the same as JSON."""
     progress = runner.Progress(estimated)
     rows, left = [], 0.0
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(Options, arguments, "experiments.study")
 
     def body() -> dict | int:
-        jobs, place = chosen_jobs(options), workplace(options)
+        jobs, place = chosen_jobs(options), workspace(options)
         estimated = costs.estimates(jobs)
         if options.dry_run:
             return dry_run(jobs, place, estimated)

@@ -18,7 +18,7 @@ from jaxpose.errors import ModelError
 
 
 @dataclasses.dataclass(frozen=True)
-class Workplace:
+class Workspace:
     """Where jobs are computed.
 
     Attributes:
@@ -60,7 +60,7 @@ class Progress:
 
 
 def work(
-    jobs: Sequence[Job], place: Workplace, estimated: dict[str, float], say: Callable = print
+    jobs: Sequence[Job], place: Workspace, estimated: dict[str, float], say: Callable = print
 ) -> Progress:
     """Computes all jobs that are not finished, and returns what was done.
 
@@ -83,12 +83,12 @@ def work(
     return progress
 
 
-def lock_of(job: Job, place: Workplace) -> Path:
+def lock_of(job: Job, place: Workspace) -> Path:
     """Returns the path whose lock belongs to the worker that computes a job."""
     return place.runs / "jobs" / job.name
 
 
-def is_open(job: Job, place: Workplace, progress: Progress) -> bool:
+def is_open(job: Job, place: Workspace, progress: Progress) -> bool:
     """Tells whether a job is to be computed: it has no result, and did not fail here.
 
     A damaged result file, or one of another recipe, counts as a failure: it is not overwritten.
@@ -102,7 +102,7 @@ def is_open(job: Job, place: Workplace, progress: Progress) -> bool:
         return False
 
 
-def compute(job: Job, place: Workplace, progress: Progress, say: Callable) -> None:
+def compute(job: Job, place: Workspace, progress: Progress, say: Callable) -> None:
     """Computes one job and writes its result file, or notes why it failed."""
     say(f"{job.name}: begins, about {progress.estimated[job.name] / 60:.0f} min")
     try:
@@ -121,7 +121,7 @@ def compute(job: Job, place: Workplace, progress: Progress, say: Callable) -> No
     progress.seconds += seconds
 
 
-def report(jobs: Sequence[Job], place: Workplace, progress: Progress, say: Callable) -> None:
+def report(jobs: Sequence[Job], place: Workspace, progress: Progress, say: Callable) -> None:
     """Says how many jobs are finished, and how long the others will take with one worker."""
     left = [job for job in jobs if is_open(job, place, progress)]
     finished = len(jobs) - len(left) - len(progress.failed)
@@ -132,7 +132,7 @@ def report(jobs: Sequence[Job], place: Workplace, progress: Progress, say: Calla
     )
 
 
-def data_folder(data: Data, place: Workplace) -> Path:
+def data_folder(data: Data, place: Workspace) -> Path:
     """Returns the folder or file of a data set; simulates it first if it has a seed.
 
     Raises:
