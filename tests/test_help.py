@@ -56,7 +56,7 @@ def lists(command: str) -> set[str]:
 FACTORISED, VARIED = (
     ", ".join(dict.fromkeys(["rows_columns", *names])) for names in (FACTORISATIONS, VARIANTS)
 )
-LOWERED = ", ".join([*LOWERINGS, "other"])
+LOWERED = ", ".join(dict.fromkeys([*LOWERINGS, "other"]))
 
 
 @pytest.mark.parametrize(
