@@ -1,10 +1,11 @@
 """Checks, before long work, that its result can be written to a file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipeline.errors import DataError
+from jaxpose.files import write_json
 
 PROBE = 65536
 """Bytes that are written to see whether the disk has room."""
@@ -36,6 +37,20 @@ def check_output(path: Path, suffixes: Sequence[str], *, create_folder: bool = F
             f"{path}: cannot be written ({error.strerror}); choose another place, or change the "
             "permissions of this one"
         ) from error
+
+
+def written_too(compute: Callable[[], dict], out: Path | None) -> dict:
+    """Returns a computed result; where `out` is a path, also writes it there as JSON.
+
+    Raises:
+      DataError: `out` cannot be written, which is noticed before anything is computed.
+    """
+    if out is not None:
+        check_output(out, ["json"])
+    result = compute()
+    if out is not None:
+        write_json(out, result)
+    return result
 
 
 def check_name(path: Path, suffixes: Sequence[str]) -> None:

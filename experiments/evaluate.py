@@ -23,13 +23,12 @@ from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, check_parts, ids_of, named_ids, split_frames
-from data_pipeline.outputs import check_output
+from data_pipeline.outputs import written_too
 from experiments import evaluation, machines, table2
 from experiments.checks import check_data_dir, check_min_score
 from experiments.config import Config, ConfigError, Place
 from experiments.data import read_frames
 from experiments.recipe import Recipe
-from jaxpose.files import write_json
 from jaxpose.lowering import LOWERINGS, fastest, lowering_named
 from jaxpose.model import Model
 from jaxpose.specification import Linking, Maps
@@ -77,8 +76,6 @@ class Options:
 
 def evaluate(options: Options) -> dict:
     """Tests a model on a data set; returns the result."""
-    if options.out is not None:
-        check_output(options.out, ["json"])
     model = load(options)
     digest = model.digest
     model = decoding_as(options, model)
@@ -88,7 +85,7 @@ def evaluate(options: Options) -> dict:
     tested = evaluation.test_model(model, frames, split)
     errors = evaluation.limb_errors(model, frames, split, tested)
     specification = model.specification
-    result = {
+    return {
         "variant": specification.variant,
         "dataset": frames.dataset,
         "seed": specification.provenance.get("seed"),
@@ -108,9 +105,6 @@ def evaluate(options: Options) -> dict:
         "provenance": specification.provenance,
         "infants": evaluation.infant_rows(frames, tested, errors),
     }
-    if options.out is not None:
-        write_json(options.out, result)
-    return result
 
 
 def load(options: Options) -> Model:
@@ -208,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(Options, arguments, "experiments.evaluate")
 
     def body() -> dict:
-        result = evaluate(options)
+        result = written_too(lambda: evaluate(options), options.out)
         print_table(table2.errors_of(result))
         return result
 

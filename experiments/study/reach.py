@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from data_pipeline.commands import parse_options, run_command
-from jaxpose.files import write_json
+from data_pipeline.outputs import written_too
 from jaxpose.nets.compute import Computation
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import RegressionNet
@@ -63,13 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.study.reach")
 
-    def body() -> dict:
-        result = {name: receptive_field(name) for name in VARIANTS}
-        if options.out is not None:
-            write_json(options.out, result)
-        return result
+    def measure() -> dict:
+        return {name: receptive_field(name) for name in VARIANTS}
 
-    return run_command(body)
+    return run_command(lambda: written_too(measure, options.out))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from data_pipeline.commands import parse_options, run_command
-from data_pipeline.outputs import check_output
+from data_pipeline.outputs import written_too
 from experiments.study import statistics
-from jaxpose.files import write_json
 
 TRAINING_SD = {"none": 0.0, "moderate": 0.15, "large": 0.5}
 """Standard deviation, over trainings, of the difference of two nets, px of 128x96."""
@@ -147,15 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.study.validation")
 
-    def body() -> dict:
-        if options.out is not None:
-            check_output(options.out, ["json"])
-        result = validate(options.repetitions, options.seed)
-        if options.out is not None:
-            write_json(options.out, result)
-        return result
+    def measure() -> dict:
+        return validate(options.repetitions, options.seed)
 
-    return run_command(body)
+    return run_command(lambda: written_too(measure, options.out))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,6 @@ def turn(image: Shaped[np.ndarray, "h w"], degrees: int) -> Shaped[np.ndarray, "
     return np.ascontiguousarray(np.rot90(image, -degrees // 90))
 
 
-def turned_size(size: Size, degrees: int) -> Size:
-    """Returns the size of a turned image."""
-    return size if degrees % 180 == 0 else (size[1], size[0])
-
-
 def turn_back(xy: Float[np.ndarray, "*n 2"], size: Size, degrees: int) -> Float[np.ndarray, "*n 2"]:
     """Maps points of the turned image to the original one, whose size is `size`."""
     x, y = xy[..., 0], xy[..., 1]
