@@ -1,7 +1,8 @@
-"""The recipe of a run: what is trained, on what, and how. Two presets, and the default folder name.
+"""The recipe of a run: what is trained, on what, and how. Presets, and the default folder name.
 
 The default preset, quick, takes minutes on two cores. It differs from the paper where a run of some
-hundred steps would learn nothing otherwise. paper has all values of the paper, and its split.
+hundred steps would learn nothing otherwise. long is quick with more steps, for the model that
+jaxpose ships. paper has all values of the paper, and its split.
 """
 
 import dataclasses
@@ -62,7 +63,8 @@ class Recipe:
     variant: Annotated[str, arg(help=f"Regression net: {', '.join(VARIANTS)}.")] = "asy"
     dataset: Annotated[str, arg(help=f"Data set: {', '.join(DATASETS)}.")] = "simulated"
     preset: str = "quick"
-    """Defaults of the other options: quick, paper. With quick a run takes minutes on two cores."""
+    """Defaults of the other options: quick, long, paper. On two cores, quick takes minutes, long an
+    hour or two."""
     seed: int = 0
     """Seed of initial weights and of the order of clips; 0 to 2^32 - 1."""
     split: Annotated[
@@ -159,6 +161,11 @@ class Recipe:
 
 PRESETS = {
     "quick": Recipe(),
+    "long": Recipe(
+        preset="long",
+        detection=dataclasses.replace(Recipe.detection, epochs=40, steps_per_epoch=90),
+        regression=dataclasses.replace(Recipe.regression, epochs=40, steps_per_epoch=180),
+    ),
     "paper": Recipe(
         preset="paper",
         split="within_infant",

@@ -65,7 +65,7 @@ def part_of(frames: Frames, chosen) -> Frames:
     [
         ("--variant=asym", ["variant", "'asym'", "one of: full, asy, r2plus1d, dwsep, asy_xyt"]),
         ("--dataset=mnist", ["data set", "'mnist'", "one of: simulated, utd_mhad, babypose"]),
-        ("--preset=fast", ["preset", "'fast'", "one of: quick, paper"]),
+        ("--preset=fast", ["preset", "'fast'", "one of: quick, long, paper"]),
         ("--split=by_frame", ["--split", "by_frame", "by_infant", "within_infant"]),
         ("--builder=every5", ["--builder", "'every5'", "one of: time_order"]),
         ("--builder=row_order", ["--builder=row_order", "frames.npz", "data_pipeline.prepare"]),
