@@ -1,5 +1,6 @@
 """Uses trained models. This is the console command `jaxpose`.
 
+jaxpose demo                             poses of a simulated recording that jaxpose ships
 jaxpose predict RECORDING... --out=DIR   poses of depth recordings, see docs/predict.md
 jaxpose info MODEL                       the model's nets, its training and its errors
 jaxpose version                          the version of jaxpose
@@ -14,7 +15,7 @@ from typing import Annotated
 import tyro
 
 import jaxpose
-from jaxpose.cost.accounting import net_cost
+from jaxpose import demo
 from jaxpose.errors import UserError
 from jaxpose.options import parse
 from jaxpose.recordings.recording import RATE_HZ
@@ -64,73 +65,28 @@ class Predict:
 
 
 @dataclasses.dataclass(frozen=True)
+class Demo:
+    """Predicts the simulated recording that jaxpose ships: 60 frames, 10 seconds."""
+
+    out: Path = Path("jaxpose-demo")
+    """Folder for the results."""
+    model: Path | None = None
+    """Model file. None: the one that jaxpose ships."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Version:
     """Prints the version of jaxpose."""
 
 
 Command = (
-    Annotated[Predict, tyro.conf.subcommand("predict")]
+    Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Version, tyro.conf.subcommand("version")]
 )
-
-
-def info(path: Path) -> dict:
-    """Returns a model's digest, size, parameters and MACs of each net, and specification, as JSON.
-
-    Raises:
-      ModelError: the file is missing, damaged, foreign, or of a newer version.
-    """
-    model = jaxpose.Model.load(path)
-    specification = model.specification
-    clip = (specification.clip_frames, *specification.grid)
-    costs = {name: net_cost(net.layers, clip) for name, net in specification.nets().items()}
-    return {
-        "digest": model.digest,
-        "bytes": path.stat().st_size,
-        "parameters": {name: cost.parameters for name, cost in costs.items()},
-        "macs_nominal": {name: cost.macs_nominal for name, cost in costs.items()},
-        **specification.as_json(),
-    }
-
-
-def as_text(values: dict) -> str:
-    """Formats what `info` returns for people."""
-    rows, columns = values["grid"]
-    decoding, provenance = values["decoding"], values["provenance"]
-    parameters, interval_s = values["parameters"], values["frame_interval_s"]
-    apart = "in no fixed order" if interval_s is None else f"{1e3 * interval_s:.0f} ms apart"
-    lines = [
-        f"model        {values['digest'][:12]}, {values['bytes'] / 1e6:.1f} MB",
-        f"detection    {values['detection_factorise']}, width {values['detection_width']:g}, "
-        f"{parameters['detection']:,} parameters",
-        f"regression   {values['variant']}, width {values['regression_width']:g}, "
-        f"{parameters['regression']:,} parameters",
-        f"input        clips of {values['clip_frames']} frames, {apart}, {columns}x{rows} px; "
-        "depth in mm",
-        f"decoding     {values['maps']} maps, {values['linking']} linking, a joint is missing "
-        f"below {decoding['min_score']:g}",
-        f"joints       {', '.join(values['joints'])}",
-    ]
-    for name, value in provenance.items():
-        if name == "subjects":
-            value = ", ".join(f"{len(ids)} {part}" for part, ids in value.items())
-        if name == "metrics":
-            value = _errors(value)
-        lines.append(f"{name:<12} {value if isinstance(value, str) else json.dumps(value)}")
-    return "\n".join(lines)
-
-
-def _errors(metrics: dict) -> str:
-    """Formats the errors that `experiments.run` stores; anything else as JSON."""
-    try:
-        rmsd, missed = metrics["rmsd_fallback_px"]["all"], metrics["missed_rate"]
-        return (
-            f"RMSD per limb median {rmsd['median']:.2f}, mean {rmsd['mean']:.2f} px of 128x96, "
-            f"{100 * missed:.1f} % of the joints missing, in {metrics['n_frames']} test frames"
-        )
-    except (KeyError, TypeError):  # None where no joint could be compared
-        return json.dumps(metrics)
 
 
 def run_predict(options: Predict) -> dict:
@@ -175,6 +131,24 @@ def run_predict(options: Predict) -> dict:
     return predict.predict_all(estimator, tasks, progress=not options.quiet)
 
 
+def run_demo(options: Demo) -> dict:
+    """Predicts the recording that jaxpose ships; returns what is printed as the last line.
+
+    Raises:
+      UserError: the model or the folder cannot be used.
+      OSError: an output cannot be written.
+    """
+    recording = demo.sample()
+    predicting = Predict(
+        recordings=(recording,), out=options.out, model=options.model, quiet=options.quiet
+    )
+    result = run_predict(predicting)
+    report = options.out / "report.html"
+    print(f"open {report} in a browser; {options.out / 'overlay.mp4'} plays", file=sys.stderr)
+    errors = demo.errors(recording, options.out / "pose.csv")
+    return {**result, **errors, "report": str(report)}
+
+
 def _numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:
     """Parses numbers; raises `UserError` for another count or form."""
     try:
@@ -199,7 +173,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if isinstance(command, Predict):
             values = run_predict(command)
+        elif isinstance(command, Demo):
+            values = run_demo(command)
         else:
+            from jaxpose.describe import as_text, info
+
             values = info(command.model)
             print(as_text(values), file=sys.stderr)
     except UserError as error:

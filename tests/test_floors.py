@@ -29,8 +29,9 @@ BODY, NETS, LOWERING, TRAINING, DECODING, COST = (
 RECORDINGS = {m for m in MODULES if m.startswith("jaxpose.recordings")}
 PREDICTION = {m for m in MODULES if m.startswith("jaxpose.prediction")}
 OUTPUTS = {m for m in MODULES if m.startswith("jaxpose.outputs")}
+DEMO = {"jaxpose.demo"}
 KINEMATICS = {m for m in MODULES if m.startswith("jaxpose.kinematics")}
-NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION | OUTPUTS | KINEMATICS
+NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION | OUTPUTS | KINEMATICS | DEMO
 JAX_SIDE = NETS | LOWERING | TRAINING | COST
 JOINING = {
     "jaxpose.model",
@@ -38,6 +39,7 @@ JOINING = {
     "jaxpose.specification",
     "jaxpose.estimator",
     "jaxpose.predict",
+    "jaxpose.describe",
     "jaxpose.cli",
 }
 """Modules that use both sides."""

@@ -13,6 +13,8 @@ from jaxpose.recordings.recording import RATE_HZ
 from jaxpose.recordings.source import Source
 from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
 
+CAMERA = "camera.json"
+"""File with the camera's intrinsics: in the folder of images, or beside a file."""
 KINDS = "a folder of 16-bit PNG or TIFF images, .npy, .npz, UTD-MHAD's .mat, 16-bit .mkv, or -"
 
 
@@ -49,12 +51,15 @@ def open_source(place: str, how: Format) -> Source:
         raise DataError(f"{path}: no such file or folder; expected {KINDS}")
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
-        return open_array(path, **scale)
-    if suffix == ".mat":
-        return open_utd_mhad(path)
-    if suffix == ".mkv":
-        return open_video(path, mm_per_unit=how.mm_per_unit)
-    raise DataError(f"{path}: unknown kind of recording; expected {KINDS}")
+        source = open_array(path, **scale)
+    elif suffix == ".mat":
+        source = open_utd_mhad(path)
+    elif suffix == ".mkv":
+        source = open_video(path, mm_per_unit=how.mm_per_unit)
+    else:
+        raise DataError(f"{path}: unknown kind of recording; expected {KINDS}")
+    camera = path.parent / CAMERA
+    return dataclasses.replace(source, intrinsics_file=camera if camera.is_file() else None)
 
 
 def read_intrinsics(path: Path) -> Intrinsics:
