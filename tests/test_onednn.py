@@ -478,11 +478,26 @@ def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_ma
         ("float32", (1, 3, 4, 6, 64), (1, 1, 3, 64, 128), (1, 3, 4, 2, 128)),  # strided
         ("float32", (1, 3, 4, 4, 64), (1, 3, 3, 64, 128), (1, 3, 4, 4, 128)),
         ("float32", (1, 3, 4, 4, 64), (1, 1, 1, 64, 128), (1, 3, 4, 4, 128)),
-        ("float32", (1, 3, 4, 4, 64), (3, 1, 1, 64, 64), (1, 3, 4, 4, 64)),  # few channels
+        ("float32", (1, 3, 4, 4, 15), (3, 1, 1, 15, 16), (1, 3, 4, 4, 16)),  # few channels
     ],
 )
 def test_other_weight_gradients_are_left_to_the_library_s_convolution(dtype, x, kernel, y):
     assert not products.faster(dtype, x, kernel, y)
+
+
+@pytest.mark.parametrize(
+    "instructions, channels, taken",
+    [
+        ("AVX2", (16, 16), True),
+        ("AVX2", (15, 16), False),
+        ("AVX-512 AMX", (64, 64), False),
+        ("AVX-512 AMX", (64, 128), True),
+    ],
+)
+def test_instructions_and_channels_decide_on_products(instructions, channels, taken, monkeypatch):
+    monkeypatch.setattr(products, "instruction_set", lambda: instructions)
+    x, y = ((1, 3, 4, 4, c) for c in channels)
+    assert products.faster("float32", x, (3, 1, 1, *channels), y) is taken
 
 
 ASK = """

@@ -3,9 +3,10 @@
     x [b t h w ci], dy [b t h w co] -> dkernel [kt kh kw ci co]
 
 These are the gradients of float32 kernels along one axis, for which oneDNN's own code takes up to
-three times as long if there are many channels (LOG.md). The gradient of one tap is x transposed
-times dy, summed over all pixels p of dy whose p + lag lies inside x. Pixels are consecutive in
-memory, so a lag is an offset, and the pixels to leave out are the ends of contiguous ranges.
+three times as long (LOG.md): with AVX-512 if there are many channels, without it almost always. The
+gradient of one tap is x transposed times dy, summed over all pixels p of dy whose p + lag lies
+inside x. Pixels are consecutive in memory, so a lag is an offset, and the pixels to leave out are
+the ends of contiguous ranges.
 """
 
 import ctypes
@@ -14,9 +15,11 @@ from ctypes import c_char, c_float, c_int64, c_void_p
 from typing import NamedTuple
 
 from jaxpose.lowering.onednn import dnnl
+from jaxpose.lowering.onednn.library import instruction_set
 
-WIDE = 64 * 128
-"""Smallest product of input and output channels for which matrix products are faster."""
+FEW, MANY = 16 * 16, 64 * 128
+"""Smallest product of input and output channels for which matrix products are faster: without
+AVX-512, and with it."""
 
 _FLOAT = 4  # bytes
 
@@ -29,7 +32,8 @@ def faster(dtype: str, x: tuple[int, ...], kernel: tuple[int, ...], y: tuple[int
     *extent, ci, co = kernel
     along_one_axis = sorted(extent)[:2] == [1, 1] and max(extent) > 1 and max(extent) % 2
     plain = x[:4] == y[:4] and x[4] == ci  # no stride, no groups
-    return bool(dtype == "float32" and plain and along_one_axis and ci * co >= WIDE)
+    least = MANY if "AVX-512" in (instruction_set() or "") else FEW
+    return bool(dtype == "float32" and plain and along_one_axis and ci * co >= least)
 
 
 class Product(NamedTuple):
