@@ -2,6 +2,7 @@
 
 jaxpose demo                             poses of a simulated recording that jaxpose ships
 jaxpose predict RECORDING... --out=DIR   poses of depth recordings, see docs/predict.md
+jaxpose export MODEL --format=FORMAT     the nets for other programs, see docs/export.md
 jaxpose info MODEL                       the model's nets, its training and its errors
 jaxpose version                          the version of jaxpose
 """
@@ -10,7 +11,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -58,6 +59,8 @@ class Predict:
     """Size of raw frames on stdin: WIDTHxHEIGHT."""
     overlap: bool = True
     """Each frame in the middle of its clip; --no-overlap takes a third of the time."""
+    runtime: Literal["jax", "onnxruntime", "openvino"] = "jax"
+    """What computes the nets; the last two are extras of jaxpose, and read exported .onnx files."""
     video: bool = True
     """Write overlay.mp4 and pictures into the report."""
     quiet: bool = False
@@ -77,6 +80,20 @@ class Demo:
 
 
 @dataclasses.dataclass(frozen=True)
+class Export:
+    """Writes both nets as one file for other programs, once its maps equal the model's."""
+
+    model: tyro.conf.Positional[Path]
+    """Model file."""
+    format: Literal["stablehlo", "onnx"]
+    """stablehlo for JAX and XLA on CPUs and CUDA GPUs; onnx for ONNX Runtime, OpenVINO, ..."""
+    out: Path | None = None
+    """File to write. None: beside the model, with the format as suffix."""
+    clips: Path | None = None
+    """Recording whose frames are compared, as of predict. None: the one that jaxpose ships."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Version:
     """Prints the version of jaxpose."""
 
@@ -84,6 +101,7 @@ class Version:
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Version, tyro.conf.subcommand("version")]
 )
@@ -101,6 +119,7 @@ def run_predict(options: Predict) -> dict:
     from jaxpose.prediction.stream import View
     from jaxpose.prediction.task import Task, folders
     from jaxpose.recordings.opening import Format, checked_intrinsics, open_source
+    from jaxpose.runtime import load_model
 
     if not options.recordings:
         raise UserError("no recording; name at least one, see `jaxpose predict --help`")
@@ -112,7 +131,7 @@ def run_predict(options: Predict) -> dict:
     if options.intrinsics is not None:
         values = _numbers("--intrinsics", options.intrinsics, ",", 4, kind=float)
         intrinsics = checked_intrinsics([*values], "--intrinsics")
-    model = jaxpose.Model.load(options.model or shipped_model())
+    model = load_model(options.model or shipped_model(), runtime=options.runtime)
     known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit, size=size)
     sources = [open_source(str(place), known) for place in options.recordings]
     outs = folders([source.name for source in sources], options.out)
@@ -149,6 +168,19 @@ def run_demo(options: Demo) -> dict:
     return {**result, **errors, "report": str(report)}
 
 
+def run_export(options: Export) -> dict:
+    """Exports a model; returns what is printed as the last line.
+
+    Raises:
+      UserError: the model cannot be used or exported.
+      OSError: the file cannot be written.
+    """
+    from jaxpose.export import FORMATS, export
+
+    out = options.out or options.model.with_suffix(FORMATS[options.format])
+    return export(jaxpose.Model.load(options.model), options.format, out, options.clips)
+
+
 def _numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:
     """Parses numbers; raises `UserError` for another count or form."""
     try:
@@ -175,6 +207,8 @@ def main(arguments: list[str] | None = None) -> int:
             values = run_predict(command)
         elif isinstance(command, Demo):
             values = run_demo(command)
+        elif isinstance(command, Export):
+            values = run_export(command)
         else:
             from jaxpose.describe import as_text, info
 

@@ -20,6 +20,7 @@ from jaxpose.nets.compute import check_batch_size
 from jaxpose.prediction.pose import Pose, stack
 from jaxpose.prediction.stream import Counts, Stream, View
 from jaxpose.recordings.recording import RATE_HZ, Frame, check_rate
+from jaxpose.runtime import load_model
 
 SHIPPED = "models"
 """Folder inside the package with the model that is loaded by default."""
@@ -28,18 +29,21 @@ SHIPPED = "models"
 def load(
     path: Path | str | None = None,
     *,
+    runtime: str = "jax",
     lowering: Lowering | str | None = None,
     precision: str = "float32",
 ) -> "Estimator":
     """Loads a model file, by default the one that jaxpose ships, for prediction.
 
-    `lowering` and `precision` are as in `jaxpose.Model`.
+    `runtime` computes the nets: jax, onnxruntime or openvino; the last two also read the ONNX files
+    that `jaxpose export` writes. `lowering` and `precision` are as in `jaxpose.Model`, for jax.
 
     Raises:
       ModelError: the file cannot be used, or no path is passed and jaxpose ships no model.
+      UserError: the runtime is unknown, or its package is not installed.
     """
     path = shipped_model() if path is None else path
-    return Estimator(Model.load(path, lowering=lowering, precision=precision))
+    return Estimator(load_model(path, runtime=runtime, lowering=lowering, precision=precision))
 
 
 def shipped_model() -> Path:

@@ -21,8 +21,7 @@ from jaxpose.decoding.linking import LINKERS, Poses, poses
 from jaxpose.errors import ModelError
 from jaxpose.lowering import Lowering, fastest, lowering_named
 from jaxpose.model_file import NetWeights
-from jaxpose.nets.compute import Computation, LayerWeights, check_batch_size, fill_up, fold_net
-from jaxpose.nets.layers import Layer
+from jaxpose.nets.compute import Computation, check_batch_size, fill_up, fold_net
 from jaxpose.nets.predictor import predictor
 from jaxpose.recordings.clips import clip_plan
 from jaxpose.specification import Specification
@@ -50,7 +49,10 @@ class Model:
       weights: name of a net ("detection", "regression") -> its weights by layer.
       lowering: how convolutions are computed.
       precision: type of activations, "float32" or "bfloat16".
+      runtime: what computes the nets: "jax", or another one in `jaxpose.runtime.RuntimeModel`.
     """
+
+    runtime = "jax"
 
     def __init__(
         self,
@@ -76,12 +78,7 @@ class Model:
             raise ModelError(f"lowering {lowering.name}, {precision}: {reason}")
         self.specification, self.weights = specification, weights
         self.lowering, self.precision = lowering or fastest(precision), precision
-        for net, description in specification.nets().items():
-            for layer in description.layers:
-                name = f"{net}/{layer.name}"
-                if layer.name not in weights.get(net, {}):
-                    raise ModelError(f"{name}: there are no weights of this layer")
-                _check_weights(name, layer, weights[net][layer.name])
+        model_file.check_weights(specification, weights)
 
     # ---- from depth to poses ----
 
@@ -167,7 +164,7 @@ class Model:
             batch = clips[first : first + batch_size]
             size = len(batch)
             detection, regression = self._predict(fill_up(batch, batch_size))
-            parts.append((detection[:size], regression[:size] / self.specification.target_scale))
+            parts.append((detection[:size], regression[:size]))
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def decoded_maps(self, maps: Maps) -> Float[np.ndarray, "*n h w maps"]:
@@ -193,7 +190,14 @@ class Model:
             net: fold_net(weights, specification.bn_epsilon)
             for net, weights in self.weights.items()
         }
-        return predictor(specification.nets(), folded, Computation(self.lowering, self.precision))
+        computation = Computation(self.lowering, self.precision)
+        predict = predictor(specification.nets(), folded, computation)
+
+        def scaled(clips):
+            detection, regression = predict(clips)
+            return detection, regression / specification.target_scale
+
+        return scaled
 
     # ---- from and to a file ----
 
@@ -234,16 +238,3 @@ class Model:
     def digest(self) -> str:
         """Hash of the specification and the weights: SHA-256, 64 hexadecimal digits."""
         return model_file.digest(self.specification, self.weights)
-
-
-def _check_weights(name: str, layer: Layer, weights: LayerWeights) -> None:
-    """Raises `ModelError` unless a layer has all its arrays, with its shapes and finite values."""
-    for field, array in weights._asdict().items():
-        expected = layer.kernel_shape if field == "kernel" else (layer.cout,)
-        if not layer.norm and field not in ("kernel", "bias"):
-            expected = None
-        shape = None if array is None else tuple(array.shape)
-        if shape != expected:
-            raise ModelError(f"{name}: {field} has shape {shape}, expected {expected}")
-        if array is not None and not np.isfinite(np.asarray(array)).all():
-            raise ModelError(f"{name}: {field} holds values that are not finite")

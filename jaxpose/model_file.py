@@ -17,6 +17,7 @@ from safetensors.numpy import save
 from jaxpose.errors import ModelError
 from jaxpose.files import written_whole
 from jaxpose.nets.compute import LayerWeights
+from jaxpose.nets.layers import Layer
 from jaxpose.specification import FORMAT, Specification
 
 NetWeights = Mapping[str, LayerWeights]
@@ -74,6 +75,32 @@ def read(path: Path | str) -> tuple[Specification, dict[str, dict[str, LayerWeig
         return specification, _read_tensors(tensors, specification)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
+
+
+def check_weights(specification: Specification, weights: Mapping[str, NetWeights]) -> None:
+    """Checks that every layer has all its arrays, with its shapes and finite values.
+
+    Raises:
+      ModelError: it has not. The message names the layer.
+    """
+    for net, description in specification.nets().items():
+        for layer in description.layers:
+            name = f"{net}/{layer.name}"
+            if layer.name not in weights.get(net, {}):
+                raise ModelError(f"{name}: there are no weights of this layer")
+            _check_layer(name, layer, weights[net][layer.name])
+
+
+def _check_layer(name: str, layer: Layer, weights: LayerWeights) -> None:
+    for field, array in weights._asdict().items():
+        expected = layer.kernel_shape if field == "kernel" else (layer.cout,)
+        if not layer.norm and field not in ("kernel", "bias"):
+            expected = None
+        shape = None if array is None else tuple(array.shape)
+        if shape != expected:
+            raise ModelError(f"{name}: {field} has shape {shape}, expected {expected}")
+        if array is not None and not np.isfinite(np.asarray(array)).all():
+            raise ModelError(f"{name}: {field} holds values that are not finite")
 
 
 def digest(specification: Specification, weights: Mapping[str, NetWeights]) -> str:

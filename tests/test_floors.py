@@ -32,10 +32,13 @@ OUTPUTS = {m for m in MODULES if m.startswith("jaxpose.outputs")}
 DEMO = {"jaxpose.demo"}
 KINEMATICS = {m for m in MODULES if m.startswith("jaxpose.kinematics")}
 NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION | OUTPUTS | KINEMATICS | DEMO
-JAX_SIDE = NETS | LOWERING | TRAINING | COST
+FORMATS = {m for m in MODULES if m.startswith("jaxpose.formats")}
+JAX_SIDE = NETS | LOWERING | TRAINING | COST | FORMATS
 JOINING = {
     "jaxpose.model",
     "jaxpose.model_file",
+    "jaxpose.runtime",
+    "jaxpose.export",
     "jaxpose.specification",
     "jaxpose.estimator",
     "jaxpose.predict",

@@ -13,13 +13,22 @@ import importlib
 import sys
 
 from jaxpose.lowering import conv3d, folded
-from jaxpose.lowering.lowering import Lowering, Recorder, add_bias, convolve, platform, upsample
+from jaxpose.lowering.lowering import (
+    Lowering,
+    ProgramRecorder,
+    Recorder,
+    add_bias,
+    convolve,
+    platform,
+    upsample,
+)
 from jaxpose.lowering.onednn import lowering as onednn
 from jaxpose.lowering.onednn.library import instruction_set
 
 __all__ = [
     "LOWERINGS",
     "Lowering",
+    "ProgramRecorder",
     "Recorder",
     "add_bias",
     "convolve",

@@ -24,14 +24,14 @@ def _always_available(dtype: str) -> str | None:
 
 @runtime_checkable
 class Recorder(Protocol):
-    """Records the operations of nets, then returns one program that computes them all.
+    """Records the operations of nets.
 
     Its methods stand for operations on arrays [b t h w c], but receive and return nodes: objects
     with the array's `shape`, which only this recorder understands.
     """
 
     def input(self, shape: tuple[int, int, int, int, int]) -> Any:
-        """Returns a node for the program's next argument."""
+        """Returns a node for the next argument."""
 
     def convolve(
         self,
@@ -51,6 +51,11 @@ class Recorder(Protocol):
 
     def sigmoid(self, x: Any) -> Any:
         """Records the logistic function of x, in float32."""
+
+
+@runtime_checkable
+class ProgramRecorder(Recorder, Protocol):
+    """Records the operations of nets, then returns one program that computes them all."""
 
     def finish(self, *outputs: Any) -> Callable[..., list[np.ndarray]]:
         """Returns the program: float32 numpy arrays, in the order of `input` -> the outputs.
@@ -83,7 +88,7 @@ class Lowering:
     upsample: Callable
     memory_factor: Callable[[Extent], float]
     norm_relu: Callable | None = None
-    recorder: Callable[[str], Recorder] | None = None
+    recorder: Callable[[str], ProgramRecorder] | None = None
     unavailable: Callable[[str], str | None] = _always_available
 
 

@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from jaxpose.lowering import Lowering
+from jaxpose.lowering import Lowering, Recorder
 from jaxpose.nets.compute import Computation, Folded, apply_folded, record_folded
 from jaxpose.nets.layers import Net
 
@@ -31,14 +32,19 @@ def predictor(nets: Nets, weights: Weights, computation: Computation) -> Predict
     return _recorded(nets, weights, computation.lowering, computation.dtype)
 
 
+def compute(
+    nets: Nets, weights: Weights, computation: Computation, depth: Float[Array, "b t h w 1"]
+) -> tuple[Float[Array, "b t h w maps"], Float[Array, "b t h w maps"]]:
+    """Computes probabilities and confidence maps, inside a jitted function."""
+    logits = apply_folded(nets["detection"], weights["detection"], computation, depth)
+    maps = jax.nn.sigmoid(logits)
+    return maps, apply_folded(nets["regression"], weights["regression"], computation, depth, maps)
+
+
 def _jitted(nets: Nets, weights: Weights, computation: Computation) -> Predict:
     @jax.jit
     def both(weights, depth):
-        logits = apply_folded(nets["detection"], weights["detection"], computation, depth)
-        maps = jax.nn.sigmoid(logits)
-        return maps, apply_folded(
-            nets["regression"], weights["regression"], computation, depth, maps
-        )
+        return compute(nets, weights, computation, depth)
 
     def predict(depth):
         maps, confidence = both(weights, depth)
@@ -51,10 +57,17 @@ def _recorded(nets: Nets, weights: Weights, lowering: Lowering, dtype: str) -> P
     @functools.lru_cache(maxsize=SHAPES)
     def program(shape: tuple[int, ...]):
         recorder = lowering.recorder(dtype)
-        depth = recorder.input(shape)
-        logits = record_folded(nets["detection"], weights["detection"], recorder, depth)
-        maps = recorder.sigmoid(logits)
-        confidence = record_folded(nets["regression"], weights["regression"], recorder, depth, maps)
-        return recorder.finish(maps, confidence)
+        return recorder.finish(*record(nets, weights, recorder, shape))
 
     return lambda depth: tuple(program(depth.shape)(depth))
+
+
+def record(
+    nets: Nets, weights: Weights, recorder: Recorder, shape: tuple[int, ...]
+) -> tuple[Any, Any]:
+    """Records both nets for clips of a shape; returns the nodes of probabilities and maps."""
+    depth = recorder.input(shape)
+    logits = record_folded(nets["detection"], weights["detection"], recorder, depth)
+    maps = recorder.sigmoid(logits)
+    confidence = record_folded(nets["regression"], weights["regression"], recorder, depth, maps)
+    return maps, confidence

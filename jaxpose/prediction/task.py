@@ -45,6 +45,8 @@ class Task:
             "recording": self.source.path,
             "frames": self.source.count,
             "model": estimator.model.digest,
+            "runtime": estimator.model.runtime,
+            "precision": estimator.model.precision,
             "overlap": estimator.overlap,
             "view": dataclasses.asdict(self.view),
             "format": dataclasses.asdict(self.format),

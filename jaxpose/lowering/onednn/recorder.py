@@ -10,7 +10,7 @@ from jaxpose.lowering.onednn.program import Program
 
 class Recorder:
     """Records operations on nodes, which stand for arrays [b t h w c]; see
-    `jaxpose.lowering.lowering.Recorder`."""
+    `jaxpose.lowering.lowering.ProgramRecorder`."""
 
     def __init__(self, dtype: str):
         self.dtype, self.inputs = dtype, []

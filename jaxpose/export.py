@@ -1,0 +1,114 @@
+"""A model -> a file for other programs, compared with the model before it is written.
+
+The work of `jaxpose export`, see docs/export.md.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxpose.demo import sample
+from jaxpose.errors import ModelError
+from jaxpose.files import written_whole
+from jaxpose.formats.engines import ENGINES, OUTPUTS, MissingExtra, Predict
+from jaxpose.formats.stablehlo import read_stablehlo, to_stablehlo
+from jaxpose.model import Model
+from jaxpose.prediction.excerpt import excerpt
+from jaxpose.recordings.opening import Format, open_source
+from jaxpose.runtime import ONNX, scaled_weights, to_onnx
+
+FORMATS = {"stablehlo": ".stablehlo", "onnx": ONNX}
+"""Name of a format -> suffix of its files."""
+CLIPS = 4
+"""Number of clips that are compared."""
+TOLERANCE = 1e-4
+"""Largest difference of an exported file's maps from the model's; a perfect peak is about 1."""
+BATCHES = {"stablehlo": (2,), "onnx": (1, 3)}
+"""Name of a format -> numbers of clips that are compared at a time. XLA compiles for each."""
+
+
+def export(model: Model, name: str, path: Path, recording: Path | None = None) -> dict:
+    """Writes a model in the format `name`, a key of `FORMATS`; returns what is printed.
+
+    The file's maps of a recording's clips, by default of the one that jaxpose ships, are compared
+    with the model's, by every runtime that is installed.
+
+    Raises:
+      ModelError: the maps deviate by more than `TOLERANCE`. Nothing is written.
+      UserError: a package is missing, or the recording cannot be used.
+      OSError: `path` cannot be written.
+    """
+    specification = model.specification
+    clips = excerpt(model, open_source(str(recording or sample()), Format()), CLIPS)
+    if name == "onnx":
+        content = to_onnx(model)
+    else:
+        clip = (specification.clip_frames, *specification.grid)
+        content = to_stablehlo(specification.nets(), scaled_weights(model), clip)
+    differences = {
+        runtime: difference(model, predict, clips, BATCHES[name])
+        for runtime, predict in readers(name, content).items()
+    }
+    for runtime, largest in differences.items():
+        if not largest <= TOLERANCE:  # NaN fails, too
+            raise ModelError(
+                f"{path}: not written: maps by {runtime} deviate by {largest:.2g} from the "
+                f"model's, expected at most {TOLERANCE:g}; please report this as an error"
+            )
+    with written_whole(path) as beside:
+        beside.write_bytes(content)
+    return {
+        "out": str(path),
+        "format": name,
+        "bytes": len(content),
+        "model": model.digest,
+        "clips": len(clips),
+        "largest_map": float(max(maps.max() for maps in model.maps(clips))),
+        "largest_difference": differences,
+    }
+
+
+def readers(name: str, content: bytes) -> dict[str, Predict]:
+    """Returns the functions of an exported file, by runtime, of all runtimes that are installed.
+
+    Where none reads ONNX, the reference implementation of the package onnx does, slowly.
+    """
+    if name == "stablehlo":
+        return {"jax": read_stablehlo(content)}
+    functions = {}
+    for runtime, load in ENGINES.items():
+        try:
+            functions[runtime] = load(content)
+        except MissingExtra:
+            continue
+    return functions or {"onnx": by_reference(content)}
+
+
+def by_reference(content: bytes, outputs: Sequence[str] = OUTPUTS) -> Predict:
+    """Loads an ONNX file into the reference implementation of the package onnx."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator = ReferenceEvaluator(onnx.load_model_from_string(content))
+    return lambda clips: tuple(evaluator.run(list(outputs), {"clips": clips}))
+
+
+def difference(
+    model: Model,
+    predict: Predict,
+    clips: Float[np.ndarray, "b t h w 1"],
+    batches: Sequence[int] = (1,),
+) -> float:
+    """Returns the largest difference of a function's maps from the model's.
+
+    All clips are computed once for every number in `batches`, so many at a time.
+    """
+    expected, differences = model.maps(clips), []
+    for size in batches:
+        for first in range(0, len(clips), size):
+            actual = predict(clips[first : first + size])
+            for ours, theirs in zip(expected, actual, strict=True):
+                differences.append(np.abs(ours[first : first + size] - theirs).max())
+    return float(np.max(differences))  # NaN where one is NaN
