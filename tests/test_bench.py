@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import psutil
 import pytest
@@ -20,8 +21,9 @@ from experiments.bench.ours import Ours
 from experiments.bench.prepared import Reference, WrongResult
 from experiments.bench.processes import measure
 from experiments.bench.protocol import PROTOCOLS, Plan
-from experiments.bench.weights import deviation, inputs
+from experiments.bench.weights import NEEDS, deviation, inputs
 from experiments.config import ConfigError
+from experiments.models import layer_weights
 from jaxpose.lowering import LOWERINGS
 from jaxpose.nets.factorise import VARIANTS
 
@@ -142,6 +144,43 @@ def test_two_steps_of_pytorch_and_of_ours_end_with_the_same_loss(ours):
     )
     for k in (1, 2):
         assert float(mine.call(k)) == pytest.approx(float(theirs.call(k)), rel=1e-2)
+
+
+@pytest.mark.parametrize("case", [STEP, dataclasses.replace(STEP, net="detection", variant="")])
+def test_gradients_of_pytorch_and_of_ours_are_equal_in_every_layer(ours, case):
+    torch = pytest.importorskip("torch")
+    from experiments.bench.torch_peer import Net, channels_second
+
+    names = NEEDS[case.net, case.what]
+    arrays = inputs(names, case.batch, TINY.clip, 1)[0]
+    graph, weights = ours.net(case.net, case.variant, ours.computation(case))
+    loss = ours.loss(case, graph)
+    batch = jax.device_put(arrays)
+    gradients = jax.grad(lambda p: loss(weights._replace(params=p), None, batch)[0])(weights.params)
+    mine = layer_weights(graph, weights._replace(params=gradients))
+
+    net = Net(case.net, case.variant, TINY.width, TINY.config, folded=False).train()
+    *fed, masks = (channels_second(arrays[name]) for name in names)
+    function = torch.nn.functional
+    entropy, square = function.binary_cross_entropy_with_logits, function.mse_loss
+    (entropy if case.net == "detection" else square)(net(*fed), masks).backward()
+
+    for layer in net.net.layers:
+        conv, *rest = net.convs[layer.name]
+        # PyTorch's transposed kernels have the input channels first, the others the output's
+        pairs = [(mine[layer.name].kernel, conv.weight, (2, 3, 4, 0, 1) if layer.transposed
+                  else (2, 3, 4, 1, 0))]  # fmt: skip
+        if layer.norm:
+            pairs += [(mine[layer.name].scale, rest[0].weight, (0,))]
+            pairs += [(mine[layer.name].shift, rest[0].bias, (0,))]
+        else:
+            pairs += [(mine[layer.name].bias, conv.bias, (0,))]
+        for our, their, axes in pairs:
+            expected = their.grad.numpy().transpose(axes)
+            largest = np.abs(expected).max()
+            assert largest > 0
+            # rounding changes the sign of some values near 0 before ReLU: up to 2.5e-3 was seen
+            np.testing.assert_allclose(our, expected, atol=1e-2 * largest, err_msg=layer.name)
 
 
 # ---- ceilings ----
