@@ -1,5 +1,6 @@
-"""The code and the machine of a result: commit, numerics, CPU, instruction set."""
+"""The code and the machine of a result: commit, numerics, CPU, cores, instruction set."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ def described() -> dict:
         "commit": commit(),
         "numerics": NUMERICS,
         "cpu": cpu(),
+        "cores": len(cores()),
         "instruction_set": instruction_set(),
     }
 
@@ -37,6 +39,13 @@ def commit() -> str | None:
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def cores() -> list[int]:
+    """Returns the numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def cpu() -> str:

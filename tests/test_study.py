@@ -18,10 +18,11 @@ from test_resume import BRIEF, SMALL, made_up, start
 
 from data_pipeline.examples.frames import save
 from data_pipeline.locks import claimed
+from experiments import machines
 from experiments.config import ConfigError
 from experiments.options import parse
 from experiments.study import __main__ as study
-from experiments.study import costs, process, results, runner, tuning
+from experiments.study import costs, process, results, runner, tuning, workers
 from experiments.study.jobs import jobs_of, recipe_of
 from experiments.study.plan import read_plan
 
@@ -62,8 +63,8 @@ options = {{ {options} }}
 """
 NAMES = [
     "a-tiny-full-seed0-fold0of3",
-    "a-tiny-full-seed0-fold1of3",
     "a-tiny-true_masks-seed0-fold0of3",
+    "a-tiny-full-seed0-fold1of3",
     "a-tiny-true_masks-seed0-fold1of3",
     "b-tiny-full-other-seed7",
 ]
@@ -90,7 +91,7 @@ def changed(plan: Path, old: str, new: str) -> Path:
 def test_a_plan_lists_every_arm_seed_and_fold_of_its_parts_in_order(plan):
     jobs = jobs_of(read_plan(plan))
     assert [job.name for job in jobs] == NAMES
-    assert jobs[2].own == ("maps", "regression.input_masks", "variant")
+    assert jobs[1].own == ("maps", "regression.input_masks", "variant")
     assert (jobs[4].folds, jobs[4].fold, jobs[4].seed) == (None, None, 7)
 
 
@@ -265,7 +266,9 @@ def test_finished_jobs_are_skipped_and_a_failed_one_does_not_stop_the_rest(plan,
     progress, said = work(plan, place)
     assert computed == NAMES and progress.computed == [NAMES[k] for k in (0, 1, 2, 4)]
     assert progress.failed == {NAMES[3]: "exit code 1: no luck"}
-    assert "4 of 5 jobs finished, 1 failed; about 0.0 h left for one worker" in said[-1]
+    assert (
+        "4 of 5 jobs finished, 1 failed; about 0.0 h left for one worker such as this" in said[-1]
+    )
     computed.clear()
     again, _ = work(plan, place)
     assert computed == [NAMES[3]] and again.computed == []  # it is tried again
@@ -298,6 +301,82 @@ def test_a_worker_waits_for_a_job_of_another_and_takes_it_over_if_that_one_dies(
         assert sorted(computed) == sorted(NAMES[1:])
     worker.join(20)  # the lock is free now, and there is no result
     assert sorted(computed) == sorted(NAMES)
+
+
+def test_a_worker_takes_the_first_job_whose_detection_net_no_other_worker_trains(
+    plan, place, computed
+):
+    jobs = jobs_of(read_plan(plan))
+    first, same_net = jobs[:2]
+    assert runner.detector_of(first, place) == runner.detector_of(same_net, place)
+    with claimed(runner.detector_of(first, place)):
+        worker = threading.Thread(target=work, args=(plan, place))
+        worker.start()
+        deadline = time.monotonic() + 20
+        while len(computed) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert computed == NAMES[2:]  # those of fold 0 have to wait
+    worker.join(20)
+    assert computed == [*NAMES[2:], *NAMES[:2]]
+    assert runner.detector_of(first, place).exists()
+    with claimed(runner.detector_of(first, place)):  # once trained, a net can be used by several
+        (place.results / f"{same_net.name}.json").unlink()
+        assert work(plan, place)[0].computed == [same_net.name]
+
+
+def test_a_seed_and_fold_is_complete_for_every_net_before_the_next_one_begins():
+    part = [job for job in jobs_of(read_plan(study.PLAN)) if job.name.startswith("a-simulated")]
+    triples = [part[k : k + 3] for k in range(0, len(part), 3)]
+    assert len(triples) == 15
+    for triple in triples:
+        assert [job.arm for job in triple] == ["full", "asy", "thin"]
+        assert len({(job.seed, job.recipe.fold) for job in triple}) == 1
+
+
+# ---- several workers ----
+
+
+@pytest.mark.parametrize(
+    ("count", "shares"), [(1, [[2, 3, 7]]), (2, [[2, 3], [7]]), (3, [[2], [3], [7]])]
+)
+def test_workers_share_the_cores(count, shares):
+    assert workers.share_out([2, 3, 7], count) == shares
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_more_workers_than_cores_are_refused(count):
+    with pytest.raises(ConfigError, match=f"--workers={count}: expected 1 to 3"):
+        workers.share_out([2, 3, 7], count)
+
+
+def test_a_worker_has_its_core_alone_and_a_thread_for_it(tmp_path):
+    core = machines.cores()[-1]
+    code = "import os; print(os.sched_getaffinity(0), os.environ['OMP_NUM_THREADS'])"
+    process = workers.start([sys.executable, "-c", code], [core])
+    assert process.communicate()[0].split("\n")[0] == f"{{{core}}} 1"
+
+
+def test_two_workers_are_summarised_together_and_what_one_failed_at_the_other_may_compute(
+    plan, place, capsys, monkeypatch
+):
+    place.results.mkdir()
+    for job in jobs_of(read_plan(plan))[:4]:
+        results.write(place.results / f"{job.name}.json", result_of(job))
+    summaries = [
+        {"computed": NAMES[:1], "failed": {NAMES[1]: "no memory", NAMES[4]: "no luck"}},
+        {"computed": NAMES[1:4], "failed": {}},
+    ]
+    commands = []
+    monkeypatch.setattr(workers, "run", lambda *a: commands.append(a) or summaries)
+    options = [f"--plan={plan}", f"--results={place.results}", f"--runs_dir={place.runs}"]
+    options += ["--parts=a,b", "--folders", "tiny=x", "--machine", "lowering=folded"]
+    assert study.main([*options, "--workers=2"]) == 1
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["finished"] == 4 and summary["failed"] == {NAMES[4]: "no luck"}
+    assert sorted(summary["computed"]) == sorted(NAMES[:4])
+    ((arguments, count),) = commands
+    assert count == 2 and sorted(arguments) == sorted(options)
 
 
 def test_the_time_left_follows_what_jobs_really_took(plan):
@@ -462,10 +541,10 @@ def test_a_plan_killed_at_random_ends_with_the_same_files_byte_for_byte(plan, tm
     expected, actual = map(without_measurements, folders)
     assert len(expected) == 5 and actual == expected
     # what a comparison of two arms relies on
-    first, second = (results.read(folders[0] / f"{NAMES[k]}.json") for k in (0, 2))
+    first, second = (results.read(folders[0] / f"{NAMES[k]}.json") for k in (0, 1))
     for key in ("data_hash", "split_hash", "detector_hash"):
         assert first[key] == second[key], key
-    other = results.read(folders[0] / f"{NAMES[1]}.json")
+    other = results.read(folders[0] / f"{NAMES[2]}.json")
     assert other["split_hash"] != first["split_hash"]
     assert other["detector_hash"] != first["detector_hash"]
     assert first["data_hash"] == other["data_hash"]

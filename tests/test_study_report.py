@@ -112,7 +112,8 @@ def test_the_front_of_error_against_cost_leaves_out_what_another_arm_beats():
         name: estimate([np.array([value - 0.1]), np.array([value + 0.1])])
         for name, value in (("cheap", 3.0), ("beaten", 3.5), ("dear", 2.0))
     }
-    text = svg.scatter({"cheap": 1.0, "beaten": 2.0, "dear": 3.0}, errors, "GMAC", "px")
+    costs = {"cheap": (1.0, 0.0), "beaten": (2.0, 0.5), "dear": (3.0, 0.0)}
+    text = svg.scatter(costs, errors, "ms", "px")
     Page(text)
     front = re.search(r'<polyline class="front" points="([^"]*)"', text)[1].split()
     points = numbers(text, "circle", "cx", "cy")  # by rising cost
@@ -121,6 +122,11 @@ def test_the_front_of_error_against_cost_leaves_out_what_another_arm_beats():
         tuple(points[2]),
     ]
     assert points[2, 1] > points[0, 1]  # the lower error is lower on the page
+    lines = "".join(re.findall(r'<line class="interval"[^>]*>', text))
+    ends = numbers(lines, "line", "x1", "y1", "x2", "y2")
+    flat = ends[ends[:, 1] == ends[:, 3]]  # of what was measured, the cost has an interval, too
+    assert len(ends) == 4 and len(flat) == 1
+    assert flat[0, 0] < points[1, 0] < flat[0, 2] and flat[0, 1] == points[1, 1]
 
 
 def test_names_cover_neither_points_nor_each_other():

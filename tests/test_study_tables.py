@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import readme
+from experiments.config import ConfigError
 from experiments.machines import ROOT
 from experiments.study import (
     claims,
@@ -411,3 +413,60 @@ def test_the_stored_receptive_fields_are_what_gradients_say():
     stored = json.loads((ROOT / "experiments" / "results" / "receptive-field.json").read_text())
     for variant in ("full", "asy", "planar", "asy_linear"):
         assert [*receptive_field(variant)] == stored[variant]
+
+
+# ---- findings ----
+
+
+def test_findings_have_every_claim_once_with_its_source():
+    text = readme.content("findings")
+    claimed = [decide(evidence.committed()) for decide in claims.CLAIMS]
+    for claim in claimed:
+        assert text.count(f"- {claim.topic}: {claim.brief} ({claim.source}).") == 1
+    assert len(re.findall(r"^- ", text, re.M)) == len(claims.CLAIMS)
+
+
+def test_no_number_of_the_findings_is_written_by_hand():
+    text = (ROOT / "docs" / "findings.md").read_text()
+    rest = readme.BLOCK.sub("", text).replace("3x3x3", "").replace("95 %", "")
+    assert not re.findall(r"\d+[.,]\d|\d ?%|\d (?:px|ms|s)\b", rest)
+
+
+def run_of(variant: str, errors: list[float], **changes) -> dict:
+    infants = [
+        {"id": str(k), "rmsd_fallback_px": {"all": {"mean": value}}}
+        for k, value in enumerate(errors)
+    ]
+    return {"variant": variant, "dataset": "simulated", "infants": infants, **changes}
+
+
+def test_a_pair_of_runs_is_described_with_its_interval_and_its_limits(tmp_path):
+    for name, errors in (("a", [3.0, 4.0, 6.0]), ("b", [1.0, 2.0, 5.0])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(run_of(name, errors)))
+    text = " ".join(readme.content("paired a.json b.json", tmp_path).split())
+    # differences 2, 2, 1: mean 5/3, standard error 1/3, t with 2 degrees of freedom 4.303
+    assert "3 infants" in text and "a - b = +1.67 px of 128x96 [+0.23 to +3.10]" in text
+    assert "The interval excludes 0, but" in text and "decides nothing" in text
+    other = run_of("b", [1.0, 2.0, 5.0], detector="another")
+    (tmp_path / "b.json").write_text(json.dumps(other))
+    with pytest.raises(ConfigError, match="no pair: they differ in detector"):
+        readme.content("paired a.json b.json", tmp_path)
+    with pytest.raises(ConfigError, match="names 1 files; expected two"):
+        readme.content("paired a.json", tmp_path)
+
+
+def test_the_brief_table_has_a_verdict_and_a_clause_for_every_claim():
+    lines = claims.brief_table(evidence.committed()).splitlines()[2:]
+    assert len(lines) == len(claims.CLAIMS)
+    assert all(re.search(r"\*\*[a-z ]+\*\*", line) for line in lines)
+
+
+def test_a_span_of_savings_is_between_the_outermost_ends_of_intervals():
+    savings = [
+        speeds_of.Saving("here", 0.30, (0.2, 0.4), "f"),
+        speeds_of.Saving("there", 0.5, (0.45, 0.6), "f"),
+        speeds_of.Saving("no interval", 0.9, None, "f"),
+    ]
+    assert speeds_of.span(savings).startswith("between -20 and -60 % (outermost ends of ")
+    assert speeds_of.span(savings).endswith("of 2 measurements)")
+    assert speeds_of.span(savings[2:]) == "not measured"

@@ -32,9 +32,7 @@ FLAGS = {
 
 def cores() -> int:
     """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(machines.cores())
 
 
 def load(seconds: float = 2.0) -> dict[str, float]:

@@ -51,6 +51,8 @@ class Options:
     size: Annotated[str, arg(help=f"Size of clips and nets: {_sizes()}.")] = "default"
     clip: str | None = None
     """Frames, rows and columns of a clip, such as 3,96,128. None: those of the size."""
+    width: float | None = None
+    """Width multiplier of the nets. None: that of the size."""
     protocol: Annotated[str, arg(help=f"How much is measured: {_protocols()}.")] = "default"
     peers: bool = False
     """Also time PyTorch, ONNX Runtime and OpenVINO, if they are installed."""
@@ -99,10 +101,13 @@ class Options:
 
 
 def label(options: Options) -> str:
-    """Returns the name of the size in results, with the clip where it is not the size's own."""
-    if options.clip is None:
-        return options.size
-    return f"{options.size}-" + "x".join(map(str, parse_clip(options.clip)))
+    """Returns the name of the size in results, with clip and width that are not the size's own."""
+    parts = [options.size]
+    if options.clip is not None:
+        parts.append("x".join(map(str, parse_clip(options.clip))))
+    if options.width is not None:
+        parts.append(f"width{options.width:g}")
+    return "-".join(parts)
 
 
 def plan(options: Options) -> tuple[Plan, dict[str, str]]:
@@ -114,6 +119,10 @@ def plan(options: Options) -> tuple[Plan, dict[str, str]]:
     size = _known("size", options.size, cases.SIZES)
     if options.clip is not None:
         size = dataclasses.replace(size, clip=parse_clip(options.clip))
+    if options.width is not None:
+        if not 0 < options.width < math.inf:
+            raise ConfigError(f"--width={options.width:g}: expected a number above 0")
+        size = dataclasses.replace(size, width=options.width)
     protocol: Protocol = _known("protocol", options.protocol, PROTOCOLS)
     if options.minutes is not None:
         if not 0 < options.minutes < math.inf:

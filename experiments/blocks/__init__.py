@@ -6,6 +6,8 @@ Markdown.
 
 from experiments.blocks.accuracy import accuracy
 from experiments.blocks.costs import costs, weights
+from experiments.blocks.findings import findings, paired
+from experiments.blocks.growth import cost_files, cost_growth, cost_layers
 from experiments.blocks.overview import gain, summary
 from experiments.blocks.study import (
     study_answer,
@@ -15,6 +17,7 @@ from experiments.blocks.study import (
     study_predictions,
     study_progress,
 )
+from experiments.blocks.times import cost_quality, cost_times
 from experiments.blocks.ward import fidelity, penetration
 
 BLOCKS = {
@@ -25,8 +28,15 @@ BLOCKS = {
         gain,
         costs,
         weights,
+        cost_growth,
+        cost_layers,
+        cost_files,
+        cost_times,
+        cost_quality,
         fidelity,
         penetration,
+        findings,
+        paired,
         study_answer,
         study_claims,
         study_comparisons,

@@ -21,10 +21,10 @@ def study_answer(sources: Sequence[Source]) -> str:
     return claims.central(committed())
 
 
-def study_claims(sources: Sequence[Source]) -> str:
-    """Returns the claims of the paper with their verdicts."""
+def study_claims(sources: Sequence[Source], *, brief: str = "no") -> str:
+    """Returns the claims of the paper with their verdicts; with `brief=yes` a clause for each."""
     _no_files("study_claims", sources)
-    return claims.claims_table(committed())
+    return (claims.brief_table if brief == "yes" else claims.claims_table)(committed())
 
 
 def study_comparisons(sources: Sequence[Source]) -> str:

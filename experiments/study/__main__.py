@@ -1,11 +1,12 @@
 """The plan of the study -> its result files, job by job, on whatever hardware there is.
 
     python -m experiments.study --dry_run                     # lists the jobs with their costs
-    python -m experiments.study --parts a --folders utd_mhad=DIR
+    python -m experiments.study --parts a --folders utd_mhad=DIR --workers 2
     python -m experiments.study --plan experiments/study/tuning.toml
 
-The same command goes on where it was stopped, and can be started several times at once. While the
-file `pause` exists in --runs_dir, everything stands still.
+The same command goes on where it was stopped, and can be started several times at once; with
+--workers it starts itself, each worker with cores of its own. While the file `pause` exists in
+--runs_dir, everything stands still.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from pathlib import Path
 from data_pipeline.commands import parse_options, print_result, print_table, run_command
 from experiments.config import ConfigError
 from experiments.machines import ROOT
-from experiments.study import costs, runner
+from experiments.study import costs, runner, workers
 from experiments.study.jobs import Job, jobs_of
 from experiments.study.plan import read_plan
 
@@ -40,6 +41,9 @@ class Options:
     NAME.toml."""
     runs_dir: Path = Path("runs/study")
     """Folder of run folders, detection nets, simulated data, logs and locks."""
+    workers: int = 1
+    """Number of trainings at a time; each has an equal share of the cores. A training must be
+    continued with as many cores as it began with if its result is to be the same bit for bit."""
     machine: tuple[str, ...] = ()
     """Options of experiments.run that are not in the recipe, such as lowering=folded."""
 
@@ -98,6 +102,36 @@ def dry_run(jobs: Sequence[Job], place: runner.Workspace, estimated: dict[str, f
     return {"jobs": rows, "estimated_seconds": round(left), "machine": costs.MACHINE}
 
 
+def compute(jobs: Sequence[Job], place: runner.Workspace, estimated: dict[str, float]) -> dict:
+    """Computes jobs in this process; returns the names of those computed, and why others failed."""
+    progress = runner.work(jobs, place, estimated, say=print_table)
+    return {"computed": progress.computed, "failed": progress.failed}
+
+
+def of_one_worker(options: Options) -> list[str]:
+    """Returns the command line of a single worker with the same options."""
+    arguments = [f"--plan={options.plan}", f"--runs_dir={options.runs_dir}"]
+    for name in ("parts", "results"):
+        if (value := getattr(options, name)) is not None:
+            arguments.append(f"--{name}={value}")
+    for name in ("folders", "machine"):
+        if values := getattr(options, name):
+            arguments += [f"--{name}", *values]
+    return arguments
+
+
+def together(summaries: Sequence[dict], jobs: Sequence[Job], place: runner.Workspace) -> dict:
+    """Returns the summary of all workers. What one failed at, another may have computed."""
+    computed = [name for one in summaries for name in one["computed"]]
+    failed = {name: why for one in summaries for name, why in one["failed"].items()}
+    return {
+        "jobs": len(jobs),
+        "finished": sum((place.results / f"{job.name}.json").exists() for job in jobs),
+        "failed": {name: why for name, why in failed.items() if name not in computed},
+        "computed": computed,
+    }
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.study")
@@ -107,14 +141,15 @@ def main(arguments: list[str] | None = None) -> int:
         estimated = costs.estimates(jobs)
         if options.dry_run:
             return dry_run(jobs, place, estimated)
-        progress = runner.work(jobs, place, estimated, say=print_table)
-        finished = [job.name for job in jobs if (place.results / f"{job.name}.json").exists()]
-        for why in progress.failed.values():
+        if options.workers == 1:
+            summaries = [compute(jobs, place, estimated)]
+        else:
+            summaries = workers.run(of_one_worker(options), options.workers)
+        summary = together(summaries, jobs, place)
+        for why in summary["failed"].values():
             print_table(f"error: {why}")
-        summary = {"jobs": len(jobs), "finished": len(finished), "failed": progress.failed}
-        summary["computed"] = progress.computed
         print_result(summary)
-        return 1 if progress.failed else 0
+        return 0 if summary["finished"] == len(jobs) and not summary["failed"] else 1
 
     return run_command(body, resume="the same command goes on")
 

@@ -16,6 +16,8 @@ class Claim:
       evidence: what we know, with intervals and n.
       verdict: see `Verdict`.
       source: file, command or module that the evidence is from.
+      topic: the claim in a few words.
+      brief: the evidence in a clause.
     """
 
     quote: str
@@ -23,3 +25,5 @@ class Claim:
     evidence: str
     verdict: Verdict
     source: str
+    topic: str
+    brief: str

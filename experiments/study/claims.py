@@ -41,6 +41,17 @@ def claims_table(evidence: Evidence) -> str:
     return table(header, rows).replace("---:", "---")
 
 
+def brief_table(evidence: Evidence) -> str:
+    """Returns the claims as a table with a clause each."""
+    rows = [
+        [claim.topic, f"**{claim.verdict}**", claim.brief]
+        for claim in (decide(evidence) for decide in CLAIMS)
+    ]
+    return table(["the paper's claim", "verdict", "what is known here"], rows).replace(
+        "---:", "---"
+    )
+
+
 def central(evidence: Evidence) -> str:
     """Answers the question of the study, asy against thin, by the rule of the plan.
 

@@ -40,6 +40,8 @@ def parameters(evidence: Evidence) -> Claim:
         f"parameters of both nets {both['full']:,} to {both['asy']:,} ({pipeline})",
         "holds in part",
         "experiments.account",
+        topic="fewer parameters",
+        brief=f"kernel weights of the regression net {change}, parameters of both nets {pipeline}",
     )
 
 
@@ -54,6 +56,10 @@ def products(evidence: Evidence) -> Claim:
         f"{_less(pipeline['asy'], pipeline['full'])}",
         "holds",
         "experiments.account",
+        topic="fewer products",
+        brief=f"regression net {_less(nominal['asy'], nominal['full'])} (nominal), "
+        f"{_less(useful['asy'], useful['full'])} (useful); both nets "
+        f"{_less(pipeline['asy'], pipeline['full'])} (nominal)",
     )
 
 
@@ -84,6 +90,9 @@ def training_time(evidence: Evidence) -> Claim:
         f"{_less(counted['asy'], counted['full'])}; the paper's GPU was not measured",
         against_claim(found),
         _files(found),
+        topic="training time -66 %",
+        brief=f"training step of the regression net, on CPUs: {speeds.span(found)}; products "
+        f"{_less(counted['asy'], counted['full'])}; the paper's GPU was not measured",
     )
 
 
@@ -96,6 +105,9 @@ def prediction_time(evidence: Evidence) -> Claim:
         f"forward pass on CPUs {speeds.sentence(found)}; the paper's GPU was not measured",
         against_claim(found),
         _files(found),
+        topic="prediction time -66 %",
+        brief=f"forward pass of the regression net, on CPUs: {speeds.span(found)}; the paper's "
+        "GPU was not measured",
     )
 
 
@@ -111,6 +123,9 @@ def seconds_per_clip(evidence: Evidence) -> Claim:
         f"{100 * (old / new - 1):.0f} % is the gain in clips per second",
         "does not hold",
         "the paper's Table II",
+        topic=f"{old:g} to {new:g} s is -66 %",
+        brief=f"it is {_less(new, old)}; {100 * (old / new - 1):.0f} % is the gain in clips per "
+        "second",
     )
 
 
@@ -126,4 +141,6 @@ def pipeline_time(evidence: Evidence) -> Claim:
         f"both nets, and clip to pose, on CPUs: {speeds.sentence(found)}",
         against_claim(found),
         _files(found),
+        topic="the whole framework is faster",
+        brief=f"both nets, and clip to pose, on CPUs: {speeds.span(found)}",
     )

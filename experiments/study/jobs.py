@@ -36,9 +36,11 @@ class Job:
 
 
 def jobs_of(plan: Plan) -> list[Job]:
-    """Lists the jobs, part by part; within a part seed by seed, arm by arm, fold by fold.
+    """Lists the jobs, part by part; within a part seed by seed, fold by fold, arm by arm.
 
-    Workers that take the next free job thus seldom need the same detection net at a time.
+    All arms of a seed and fold follow one another, because they share a detection net: if the
+    machine goes away, few pairs are incomplete, and a net that is trained anew on another type of
+    machine makes no pair with the old one.
 
     Raises:
       ConfigError: an arm has an option that no run can use, or two jobs have one name.
@@ -47,8 +49,8 @@ def jobs_of(plan: Plan) -> list[Job]:
         _job(plan, part, arm, seed, fold)
         for part in plan.parts
         for seed in part.seeds
-        for arm in part.arms
         for fold in _folds(part)
+        for arm in part.arms
     ]
     names = [job.name for job in jobs]
     if repeated := sorted({name for name in names if names.count(name) > 1}):

@@ -30,7 +30,9 @@ svg .interval { stroke: var(--accent); stroke-width: 2; }
 svg .zero { stroke-dasharray: 3 3; opacity: 0.6; }
 svg .front { fill: none; stroke: var(--accent); opacity: 0.5; }
 svg circle { fill: var(--accent); }
-@media print { .scroll { overflow: visible; } th button::after { content: none; } }
+tr, svg { break-inside: avoid; }
+@media print { :root { color-scheme: light; } .scroll { overflow: visible; }
+  th button::after { content: none; } table { font-size: 0.7rem; } svg { min-width: 0; } }
 """
 SCRIPT = """
 for (const button of document.querySelectorAll("th button")) {
@@ -41,9 +43,11 @@ for (const button of document.querySelectorAll("th button")) {
     for (const other of row.children) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const value = (line) => line.children[column].textContent.trim();
+    const number = (line) => parseFloat(value(line).replace(/,(?=\\d{3})/g, ""));
     const compare = (a, b) => {
-      const [x, y] = [parseFloat(value(a)), parseFloat(value(b))];
-      const order = isNaN(x) || isNaN(y) ? value(a).localeCompare(value(b)) : x - y;
+      const [x, y] = [number(a), number(b)];
+      if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1; // words after numbers, always
+      const order = isNaN(x) ? value(a).localeCompare(value(b)) : x - y;
       return up ? order : -order;
     };
     const body = table.tBodies[0];
@@ -91,17 +95,24 @@ def _forest(evidence: Evidence) -> str:
 
 
 def _scatters(evidence: Evidence) -> str:
-    """Draws the errors of every data set and setting against the products of the nets."""
+    """Draws the errors of every data set and setting against counted and measured costs.
+
+    There is a plot for the products, and one for every runtime and type that was measured.
+    """
     parts = []
     for key, group in evidence.groups.items():
         if not group.arms:
             continue
         errors = {arm: arm_errors(group, arm)["all"] for arm in group.arms}
-        costs = {arm: value for arm, (value, _) in pictures.gmacs(group).items()}
-        axes = ("useful GMAC of the regression net per clip", "RMSD, px of 128x96")
-        plot = svg.scatter(costs, errors, *axes)
+        costs = {"useful GMAC of the regression net per clip": pictures.gmacs(group)}
+        for name, times in pictures.times(evidence, group).items():
+            costs[f"{name}: forward pass of 1 clip, ms (median, half of the IQR)"] = times
         parts.append(f"<h3>{html.escape(place(*key))}</h3>\n")
-        parts.append(f'<div class="scroll">{plot}</div>\n')
+        for axis, values in costs.items():
+            plot = svg.scatter(values, errors, axis, "RMSD, px of 128x96")
+            parts.append(f'<div class="scroll">{plot}</div>\n')
+        if len(costs) == 1:
+            parts.append("<p>Times at this size: not measured.</p>\n")
     return "".join(parts) or f"<p>{html.escape(texts.NOTHING)}</p>"
 
 

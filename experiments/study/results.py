@@ -38,9 +38,10 @@ frames, to 0.001 px."""
 QUANTILES = (5, 25, 50, 75, 95)
 """Percentiles of the errors of all frames, per limb, for box plots."""
 FACTS = ("variant", "dataset", "split", "preset", "recipe_hash", "grid", "width", "lowering")
-FACTS += ("device", "micro_batches", "versions", "numerics", "commit", "cpu", "instruction_set")
-FACTS += ("kernel_weights", "parameters", "macs_nominal", "macs_useful", "n_frames")
-FACTS += ("missed_rate", "hidden_found_rate", "detector_missed_rate", "pck", "dice", "recall")
+FACTS += ("device", "micro_batches", "versions", "numerics", "commit", "cpu", "cores")
+FACTS += ("instruction_set", "kernel_weights", "parameters", "macs_nominal", "macs_useful")
+FACTS += ("n_frames", "missed_rate", "hidden_found_rate", "detector_missed_rate", "pck", "dice")
+FACTS += ("recall",)
 """Keys of a run's result that are copied."""
 NEEDED = ("job", "arm", "seed", "fold", "recipe", "recipe_hash", "numerics", "split_hash")
 NEEDED += ("data_hash", "detector_hash", "infants", MEASURED)

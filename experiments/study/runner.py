@@ -1,17 +1,19 @@
 """Jobs -> result files, one job after another, each `experiments.run` in a process of its own.
 
-A job is locked while it is computed, so several workers on one plan compute each job once. A job
-whose result file exists is finished; one that was interrupted goes on from its last epoch.
+A job is locked while it is computed, so several workers on one plan compute each job once. So is
+the detection net of a job until it is trained: meanwhile other workers take jobs with other ones. A
+job whose result file exists is finished; one that was interrupted goes on from its last epoch.
 """
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data_pipeline.locks import claimed, locked
 from experiments.config import ConfigError
-from experiments.study import process, results
+from experiments.study import costs, process, results
 from experiments.study.jobs import Job
 from experiments.study.plan import Data
 from jaxpose.errors import ModelError
@@ -70,22 +72,60 @@ def work(
     progress = Progress(estimated)
     place.results.mkdir(parents=True, exist_ok=True)
     while open_jobs := [job for job in jobs if is_open(job, place, progress)]:
-        before = len(progress.computed) + len(progress.failed)
-        for job in open_jobs:
-            process.wait_while(place.pause)
-            with claimed(lock_of(job, place)) as free:
-                if free and is_open(job, place, progress):
-                    compute(job, place, progress, say)
-                    report(jobs, place, progress, say)
-        if len(progress.computed) + len(progress.failed) == before:
-            with locked(lock_of(open_jobs[0], place)):  # until the other worker is done with it
-                pass
+        process.wait_while(place.pause)
+        if any(attempt(job, place, progress, say) for job in open_jobs):
+            report(jobs, place, progress, say)
+        else:
+            wait_for(open_jobs[0], place)
     return progress
+
+
+def attempt(job: Job, place: Workspace, progress: Progress, say: Callable) -> bool:
+    """Computes a job unless another worker computes it or trains its detection net.
+
+    Returns whether it was computed, or failed.
+    """
+    with claimed(lock_of(job, place)) as free:
+        if not (free and is_open(job, place, progress)):
+            return False
+        with _detector(job, place) as available:
+            if available:
+                compute(job, place, progress, say)
+                if job.name in progress.computed:
+                    detector_of(job, place).touch()
+            return available
+
+
+def wait_for(job: Job, place: Workspace) -> None:
+    """Waits until no other worker computes a job, nor trains its detection net."""
+    with locked(lock_of(job, place)):
+        pass
+    with locked(detector_of(job, place)):
+        pass
 
 
 def lock_of(job: Job, place: Workspace) -> Path:
     """Returns the path whose lock belongs to the worker that computes a job."""
     return place.runs / "jobs" / job.name
+
+
+def detector_of(job: Job, place: Workspace) -> Path:
+    """Returns the file that is there once a job's detection net was trained in this workspace.
+
+    Its lock belongs to the worker that trains the net.
+    """
+    return place.runs / "jobs" / f"detector-{costs.detector_key(job)}"
+
+
+@contextlib.contextmanager
+def _detector(job: Job, place: Workspace) -> Iterator[bool]:
+    """Tells whether a job's detection net is trained, or belongs to this worker meanwhile."""
+    trained = detector_of(job, place)
+    if trained.exists():
+        yield True
+        return
+    with claimed(trained) as free:
+        yield free
 
 
 def is_open(job: Job, place: Workspace, progress: Progress) -> bool:
@@ -128,7 +168,7 @@ def report(jobs: Sequence[Job], place: Workspace, progress: Progress, say: Calla
     hours = progress.remaining(left) / 3600
     say(
         f"{finished} of {len(jobs)} jobs finished, {len(progress.failed)} failed; about "
-        f"{hours:.1f} h left for one worker"
+        f"{hours:.1f} h left for one worker such as this"
     )
 
 

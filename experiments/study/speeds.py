@@ -84,6 +84,19 @@ def sentence(found: Iterable[Saving]) -> str:
     )
 
 
+def span(found: Iterable[Saving]) -> str:
+    """Says how much time is saved in a clause: between which ends of intervals."""
+    known = [one for one in found if one.interval is not None]
+    if not known:
+        return "not measured"
+    least = min(one.interval[0] for one in known)
+    most = max(one.interval[1] for one in known)
+    return (
+        f"between {-100 * least:+.0f} and {-100 * most:+.0f} % (outermost ends of the 95 % "
+        f"intervals of {len(known)} measurements)"
+    )
+
+
 def _percent(one: Saving) -> str:
     text = f"{-100 * one.reduction:+.0f} %"
     if one.interval is None:

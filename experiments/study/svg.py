@@ -32,26 +32,35 @@ def forest(rows: Sequence[tuple[str, Estimate]], axis: str) -> str:
 
 
 def scatter(
-    costs: Mapping[str, float], errors: Mapping[str, Estimate], x_axis: str, y_axis: str
+    costs: Mapping[str, tuple[float, float]],
+    errors: Mapping[str, Estimate],
+    x_axis: str,
+    y_axis: str,
 ) -> str:
-    """Draws a point per arm with its interval; a line joins those that no other one beats."""
+    """Draws a point per arm with its intervals; a line joins those that no other one beats.
+
+    A cost is its middle, and by how much it spreads to either side: 0 for what is counted.
+    """
     names = [name for name in errors if name in costs]
     height, left = 380, 60
-    across = _Scale(0.0, 1.12 * max(costs[name] for name in names), left, WIDTH - RIGHT)
+    across = _Scale(0.0, 1.12 * max(sum(costs[name]) for name in names), left, WIDTH - RIGHT)
     finite = [v for name in names for v in (errors[name].low, errors[name].high, errors[name].mean)
               if abs(v) < float("inf")]  # fmt: skip
     up = _Scale(min(finite), max(finite), height - 50, 24)
-    points = {name: (costs[name], errors[name].mean) for name in names}
+    points = {name: (costs[name][0], errors[name].mean) for name in names}
     front = [points[name] for name in statistics.pareto(points)]
     path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in front)
     parts = [f'<polyline class="front" points="{path}"/>']
     ordered = sorted(names, key=lambda name: points[name])
-    places = labels({name: (across(costs[name]), up(errors[name].mean)) for name in ordered})
+    places = labels({name: (across(points[name][0]), up(points[name][1])) for name in ordered})
     for name in ordered:
-        x, error = across(costs[name]), errors[name]
+        (cost, spread), error = costs[name], errors[name]
+        x, y = across(cost), up(error.mean)
+        if spread:
+            parts.append(_line(across(cost - spread), y, across(cost + spread), y, "interval"))
         if abs(error.low) < float("inf"):
             parts.append(_line(x, up(error.low), x, up(error.high), "interval"))
-        parts.append(_dot(x, up(error.mean), f"{name}: {_described(error)}"))
+        parts.append(_dot(x, y, f"{name}: {cost:.4g} {x_axis}; {_described(error)}"))
         parts.append(_text(*places[name], name, "start"))
     parts += [_text(left - 8, up(tick) + 4, f"{tick:g}", "end") for tick in up.ticks()]
     parts.append(_text(8, 14, y_axis, "start"))
@@ -70,7 +79,7 @@ def labels(points: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, 
         width = LETTER * len(name)
         tried = [
             (x + dx, y + dy)
-            for dy in (4, -8, 16, -20, 28, -32, 40)
+            for dy in (-8, 16, 4, -20, 28, -32, 40)
             for dx in (9, -9 - width)
             if 0 <= x + dx and x + dx + width <= WIDTH
         ]
