@@ -91,6 +91,10 @@ class Export:
     """File to write. None: beside the model, with the format as suffix."""
     clips: Path | None = None
     """Recording whose frames are compared, as of predict. None: the one that jaxpose ships."""
+    precision: Literal["float32", "int8"] = "float32"
+    """int8, of format onnx, needs --calibration."""
+    calibration: tuple[Path, ...] = ()
+    """Recordings from which int8 takes the ranges of activations."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,10 +179,19 @@ def run_export(options: Export) -> dict:
       UserError: the model cannot be used or exported.
       OSError: the file cannot be written.
     """
-    from jaxpose.export import FORMATS, export
+    from jaxpose.export import FORMATS, export, export_int8
 
-    out = options.out or options.model.with_suffix(FORMATS[options.format])
-    return export(jaxpose.Model.load(options.model), options.format, out, options.clips)
+    int8, suffix = options.precision == "int8", FORMATS[options.format]
+    if int8 and options.format != "onnx":
+        raise UserError(f"--format={options.format} --precision=int8: expected --format=onnx")
+    if options.calibration and not int8:
+        raise UserError("--calibration is for --precision=int8 alone")
+    model = jaxpose.Model.load(options.model)
+    if int8:
+        out = options.out or options.model.with_name(f"{options.model.stem}-int8{suffix}")
+        return export_int8(model, out, options.calibration, options.clips)
+    out = options.out or options.model.with_suffix(suffix)
+    return export(model, options.format, out, options.clips)
 
 
 def _numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:

@@ -10,19 +10,22 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxpose.demo import sample
-from jaxpose.errors import ModelError
+from jaxpose.errors import ModelError, UserError
 from jaxpose.files import written_whole
 from jaxpose.formats.engines import ENGINES, OUTPUTS, MissingExtra, Predict
 from jaxpose.formats.stablehlo import read_stablehlo, to_stablehlo
-from jaxpose.model import Model
+from jaxpose.model import Maps, Model
 from jaxpose.prediction.excerpt import excerpt
 from jaxpose.recordings.opening import Format, open_source
-from jaxpose.runtime import ONNX, scaled_weights, to_onnx
+from jaxpose.runtime import ONNX, scaled_weights, to_int8, to_onnx
 
 FORMATS = {"stablehlo": ".stablehlo", "onnx": ONNX}
 """Name of a format -> suffix of its files."""
-CLIPS = 4
-"""Number of clips that are compared."""
+CLIPS, CALIBRATING = 4, 32
+"""Number of clips that are compared; the same with int8, and largest number per recording from
+which its ranges are taken."""
+LARGEST_SHIFT_PX = 1.0
+"""Largest median shift of a joint by int8, px of 128x96."""
 TOLERANCE = 1e-4
 """Largest difference of an exported file's maps from the model's; a perfect peak is about 1."""
 BATCHES = {"stablehlo": (2,), "onnx": (1, 3)}
@@ -67,6 +70,71 @@ def export(model: Model, name: str, path: Path, recording: Path | None = None) -
         "clips": len(clips),
         "largest_map": float(max(maps.max() for maps in model.maps(clips))),
         "largest_difference": differences,
+    }
+
+
+def export_int8(
+    model: Model, path: Path, calibration: Sequence[Path], recording: Path | None = None
+) -> dict:
+    """Writes a model as an ONNX file that computes in int8; returns what is printed.
+
+    Its ranges are those of the clips of `calibration`. Its poses are compared with the model's in
+    clips of a recording, by default of the one that jaxpose ships.
+
+    Raises:
+      UserError: there is no calibration, a package is missing, a recording cannot be used, or the
+        median shift of a joint is above `LARGEST_SHIFT_PX`. Nothing is written.
+      OSError: `path` cannot be written.
+    """
+    if not calibration:
+        raise UserError(
+            "--precision=int8 needs --calibration=RECORDING ..., recordings like those that will "
+            "be predicted: the range of every activation is taken from them"
+        )
+    parts = [excerpt(model, open_source(str(p), Format()), CALIBRATING) for p in calibration]
+    content = to_int8(model, np.concatenate(parts))
+    clips = excerpt(model, open_source(str(recording or sample()), Format()), CALIBRATING)
+    shifts = {
+        runtime: shift(model, predict, clips)
+        for runtime, predict in readers("onnx", content).items()
+    }
+    for runtime, values in shifts.items():
+        if not (values["median_px"] or 0) <= LARGEST_SHIFT_PX:
+            raise UserError(
+                f"{path}: not written: in int8 by {runtime}, joints move by {values['median_px']} "
+                f"px of 128x96 (median), expected at most {LARGEST_SHIFT_PX:g}; calibrate with "
+                "more recordings, or stay with float32"
+            )
+    with written_whole(path) as beside:
+        beside.write_bytes(content)
+    return {
+        "out": str(path),
+        "format": "onnx",
+        "precision": "int8",
+        "bytes": len(content),
+        "model": model.digest,
+        "calibration_clips": sum(len(part) for part in parts),
+        "clips": len(clips),
+        "shift": shifts,
+    }
+
+
+def shift(model: Model, predict: Predict, clips: Float[np.ndarray, "b t h w 1"]) -> dict:
+    """Returns how far a function's poses are from the model's, and how often joints differ.
+
+    Distances are those of joints that both find, in px of 128x96.
+    """
+    middle = clips.shape[1] // 2
+    expected = model.decode(model.decoded_maps(model.maps(clips))[:, middle])
+    maps = [predict(clip[None]) for clip in clips]
+    joined = Maps(*(np.concatenate(part) for part in zip(*maps, strict=True)))
+    actual = model.decode(model.decoded_maps(joined)[:, middle])
+    both = expected.found & actual.found
+    apart = np.linalg.norm(actual.xy - expected.xy, axis=-1)[both] * 128 / clips.shape[3]
+    return {
+        "median_px": round(float(np.median(apart)), 3) if both.any() else None,
+        "p95_px": round(float(np.percentile(apart, 95)), 3) if both.any() else None,
+        "found_otherwise_share": round(float((expected.found != actual.found).mean()), 4),
     }
 
 

@@ -24,6 +24,7 @@ from jaxpose.prediction.journal import Journal, record
 from jaxpose.prediction.pose import Pose
 from jaxpose.prediction.stream import Counts
 from jaxpose.prediction.task import JOB, JOURNAL, QUALITY, Task, prepare, with_intrinsics
+from jaxpose.recordings.ahead import Behind
 from jaxpose.recordings.recording import Frame
 
 VIDEO = "overlay.mp4"
@@ -60,6 +61,16 @@ class Recorder:
           DataError: the recording cannot be used.
           OSError: an output cannot be written.
         """
+        drawing = None if self.overlay is None else Behind(self.overlay.add)
+        try:
+            self._run(journal, progress, drawing)
+        finally:
+            if drawing is not None:
+                drawing.close()
+        if self.overlay is not None:
+            self.overlay.close()
+
+    def _run(self, journal: Journal, progress: bool, drawing: Behind | None) -> None:
         task, before, stored = self._task, journal.count, journal.records()
         pairs = self._estimator.with_frames(
             self._frames(), view=task.view, skip=before, counts=self.counts
@@ -72,13 +83,13 @@ class Recorder:
                 else:
                     one = self._record(frame, pose)
                     journal.append(one)
-                if self.overlay is not None:
-                    self.overlay.add(frame.depth_mm, one)
+                if drawing is not None:
+                    drawing(frame.depth_mm, one)
         if not journal.records()["readable"].any():
             first = next(iter(self.problems.values()))
             raise DataError(f"no frame can be read; the first: {first}")
-        if self.overlay is not None:
-            self.overlay.close()
+        if drawing is not None:
+            drawing.finish()
 
     def _frames(self) -> Iterator[Frame]:
         for frame, problem in self._task.source.read():

@@ -7,6 +7,9 @@ ONNX file of ours holds the specification, so that it is a model, too.
 import json
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
 from jaxpose.errors import ModelError, UserError
 from jaxpose.formats.engines import ENGINES, OUTPUTS, Predict, needed
 from jaxpose.lowering import Lowering
@@ -101,6 +104,18 @@ def to_onnx(model: Model) -> bytes:
     for name, node in zip(OUTPUTS, maps, strict=True):
         graph.output(node, name)
     return graph.content({METADATA_KEY: header(model.specification, model.digest)})
+
+
+def to_int8(model: Model, clips: Float[np.ndarray, "b t h w 1"]) -> bytes:
+    """Returns a model as an ONNX file that computes in int8; `clips` calibrate its ranges.
+
+    Raises:
+      UserError: ONNX or ONNX Runtime is not installed.
+    """
+    from jaxpose.formats.int8 import quantised
+
+    entry = header(model.specification, model.digest, "int8")
+    return quantised(to_onnx(model), clips, {METADATA_KEY: entry})
 
 
 def header(specification: Specification, digest: str, precision: str = "float32") -> str:

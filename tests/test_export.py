@@ -16,13 +16,14 @@ from models import SPECIFICATION, make_model
 from test_estimator import frames
 
 import jaxpose
+import jaxpose.export as exporting
 from jaxpose import cli, runtime
 from jaxpose.estimator import Estimator
 from jaxpose.export import by_reference, export
 from jaxpose.formats import engines
 from jaxpose.formats.stablehlo import read_stablehlo, to_stablehlo
 from jaxpose.lowering import convolve, upsample
-from jaxpose.runtime import load_model, scaled_weights, to_onnx
+from jaxpose.runtime import load_model, scaled_weights, to_int8, to_onnx
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
@@ -269,11 +270,54 @@ COMMANDS = re.findall(
 
 def test_every_command_of_the_guide_runs(path, tmp_path, monkeypatch, capsys):
     installed("onnx", "onnxruntime", "openvino")
-    assert len(COMMANDS) >= 4
+    assert len(COMMANDS) >= 5
     monkeypatch.chdir(tmp_path)
-    np.save("ward1", frames(6))
+    monkeypatch.setattr(exporting, "CALIBRATING", 1)
+    monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", 1000.0)  # of a net of random weights
+    np.save("ward1", frames(12))
     for command in COMMANDS:
         words = shlex.split(command.replace("ward1", "ward1.npy"))[1:]
         assert cli.main([*words, "--no-video"] if words[0] == "predict" else words) == 0
-    for name in ("nets.stablehlo", "model.onnx", "a/pose.csv", "b/pose.csv"):
+    for name in ("nets.stablehlo", "model.onnx", "model-int8.onnx", "a/pose.csv", "b/pose.csv"):
         assert (tmp_path / name).stat().st_size
+
+
+def test_int8_needs_calibration_and_says_how_far_it_moves_the_joints(
+    path, tmp_path, monkeypatch, capsys
+):
+    command = ["export", str(path), "--format=onnx", "--precision=int8"]
+    assert cli.main(command) == 2
+    assert "needs --calibration=RECORDING" in capsys.readouterr().err
+    assert cli.main([*command[:2], "--format=stablehlo", "--precision=int8"]) == 2
+    assert "expected --format=onnx" in capsys.readouterr().err
+    assert cli.main([*command[:3], "--calibration", "ward"]) == 2
+    assert "--calibration is for --precision=int8 alone" in capsys.readouterr().err
+    installed("onnx", "onnxruntime")
+    np.save(tmp_path / "ward.npy", frames(12))
+    command += ["--calibration", str(tmp_path / "ward.npy")]
+    out = path.with_name("model-int8.onnx")
+    monkeypatch.setattr(exporting, "CALIBRATING", 2)
+    monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", -1.0)
+    assert cli.main(command) == 2 and not out.exists()
+    assert "joints move by" in capsys.readouterr().err
+    monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", 1000.0)
+    assert cli.main(command) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["out"], line["precision"]) == (str(out), "int8")
+    assert (line["clips"], line["calibration_clips"]) == (2, 2)
+    assert line["bytes"] == out.stat().st_size
+    assert 0 <= line["shift"]["onnxruntime"]["median_px"] < 64
+
+
+def test_int8_changes_the_maps_little(model, tmp_path):
+    installed("onnx", "onnxruntime")
+    inputs = clips(4)
+    content = to_int8(model, inputs)
+    (tmp_path / "m.onnx").write_bytes(content)
+    specification, digest, precision, _ = runtime.read_onnx(tmp_path / "m.onnx")
+    assert (specification, digest, precision) == (model.specification, model.digest, "int8")
+    assert len(content) < len(to_onnx(model))
+    expected = model.maps(inputs)
+    for ours, theirs in zip(expected, engines.by_onnxruntime(content)(inputs), strict=True):
+        error = np.abs(ours - theirs)
+        assert 1e-5 < error.max() and error.mean() < 0.05 * np.abs(ours).max()

@@ -12,7 +12,7 @@ from scipy.io import savemat
 from test_utd_mhad import body_at
 
 from jaxpose.errors import DataError
-from jaxpose.recordings.ahead import map_ahead
+from jaxpose.recordings.ahead import Behind, map_ahead
 from jaxpose.recordings.folder import open_folder
 from jaxpose.recordings.png import image_size, read_depth
 from jaxpose.recordings.recording import DEEPEST_MM
@@ -201,6 +201,45 @@ def test_a_consumer_that_stops_early_leaves_no_thread():
     assert next(results) == 0
     results.close()
     assert threading.active_count() == before
+
+
+def test_calls_behind_are_made_in_order_and_at_most_as_many_wait():
+    done, gate = [], threading.Event()
+
+    def call(k: int) -> None:
+        gate.wait()
+        done.append(k)
+
+    behind = Behind(call, most=3)
+    for k in range(3):
+        behind(k)  # none of these waits for the closed gate
+    threading.Timer(0.05, gate.set).start()
+    behind(3)
+    assert done[:1] == [0]
+    behind.finish()
+    behind.close()
+    assert done == [0, 1, 2, 3]
+
+
+def test_an_error_of_a_call_behind_is_raised_and_ends_the_rest():
+    calls = []
+
+    def call(k: int) -> None:
+        calls.append(k)
+        if k == 1:
+            raise OSError("no space")
+
+    behind = Behind(call, most=2)
+    with pytest.raises(OSError, match="no space"):
+        for k in range(100):
+            behind(k)
+    behind.close()
+    assert calls[:2] == [0, 1] and len(calls) <= 5
+    other = Behind(call)
+    other(1)
+    with pytest.raises(OSError, match="no space"):
+        other.finish()
+    other.close()
 
 
 def test_recordings_are_read_without_jax_tensorflow_and_for_pngs_without_scipy(tmp_path):

@@ -9,6 +9,7 @@ from experiments.blocks.costs import costs, weights
 from experiments.blocks.findings import findings, paired
 from experiments.blocks.growth import cost_files, cost_growth, cost_layers
 from experiments.blocks.overview import gain, summary
+from experiments.blocks.runtimes import runtimes
 from experiments.blocks.study import (
     study_answer,
     study_claims,
@@ -37,6 +38,7 @@ BLOCKS = {
         penetration,
         findings,
         paired,
+        runtimes,
         study_answer,
         study_claims,
         study_comparisons,

@@ -1,4 +1,4 @@
-"""Work that threads do ahead of its consumer, in order and with bounded memory."""
+"""Work that threads do ahead of its consumer, or behind its producer, with bounded memory."""
 
 import collections
 import os
@@ -34,3 +34,27 @@ def map_ahead(function: Callable[[T], U], items: Iterable[T], threads: int) -> I
         finally:
             for future in pending:
                 future.cancel()
+
+
+class Behind:
+    """Calls a function in a thread of its own, in order, while the caller goes on."""
+
+    def __init__(self, function: Callable[..., object], most: int = 16):
+        """At most `most` calls wait; the next one waits for the oldest of them."""
+        self._function, self._most = function, most
+        self._pool, self._pending = ThreadPoolExecutor(1), collections.deque()
+
+    def __call__(self, *arguments) -> None:
+        """Has one more call made; raises the exception of an earlier one."""
+        if len(self._pending) >= self._most:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(self._function, *arguments))
+
+    def finish(self) -> None:
+        """Waits for all calls; raises the exception of the first that failed."""
+        while self._pending:
+            self._pending.popleft().result()
+
+    def close(self) -> None:
+        """Ends the thread, without the calls that wait."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
