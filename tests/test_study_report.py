@@ -4,7 +4,9 @@ import html.parser
 import re
 import shutil
 import subprocess
+from base64 import b64decode
 
+import browser
 import numpy as np
 import pytest
 from test_study_tables import gather, study  # noqa: F401 (a fixture)
@@ -66,6 +68,55 @@ def test_the_committed_page_and_comparisons_are_what_the_committed_results_give(
     folder = evidence.RESULTS / "study"
     assert (folder / "report.html").read_text() == report.report(known)
     assert (folder / "comparisons.csv").read_text() == pictures.as_csv(known)
+
+
+SORT = """
+const table = document.querySelectorAll("table")[INDEX];
+const button = table.querySelectorAll("th button")[COLUMN];
+button.click();
+const cells = [...table.tBodies[0].rows].map((row) => row.children[COLUMN].textContent);
+return [cells, button.parentElement.getAttribute("aria-sort")];
+"""
+FIGURES = """
+return [...document.querySelectorAll("svg")].map((figure) => {
+  const box = figure.getBoundingClientRect(), text = figure.querySelector("text");
+  return [box.width, box.height, getComputedStyle(text).visibility === "visible"];
+});
+"""
+
+
+def test_the_page_works_in_a_browser(study, tmp_path):  # noqa: F811
+    for path in evidence.RESULTS.glob("bench-default-*.json"):
+        shutil.copy(path, study / path.name)
+    page = tmp_path / "report.html"
+    page.write_text(report.report(gather(study)))
+    with browser.browser() as opened:
+        browser.check_page(opened, page, tmp_path)
+        figures = opened.run(FIGURES)
+        assert len(figures) > 3  # differences, products, and several runtimes
+        assert all(width > 300 and height > 50 and seen for width, height, seen in figures)
+        tables = opened.run("return document.querySelectorAll('table').length")
+        for index in range(tables):
+            script = SORT.replace("INDEX", str(index)).replace("COLUMN", "0")
+            up, direction = opened.run(script)
+            assert direction == "ascending"
+            down, direction = opened.run(script)
+            assert direction == "descending" and sorted(down) == sorted(up)
+        assert opened.messages() == []
+        printed = b64decode(opened._ask("/print", {}))
+        assert printed.startswith(b"%PDF") and len(printed) > 20_000
+
+
+def test_columns_are_sorted_by_their_numbers_and_words_come_last(tmp_path):
+    rows = "".join(f"| {cell} |\n" for cell in ("9.5 [1 to 2]", "1,310,612", "-", "-3 %", "12"))
+    page = tmp_path / "page.html"
+    table = report.as_html(f"| title |\n| --- |\n{rows}")
+    page.write_text(f"<!doctype html>{table}<script>{report.SCRIPT}</script>")
+    script = SORT.replace("INDEX", "0").replace("COLUMN", "0")
+    with browser.browser() as opened:
+        opened.open(page, browser.DESK, "light")
+        assert opened.run(script)[0] == ["-3 %", "9.5 [1 to 2]", "12", "1,310,612", "-"]
+        assert opened.run(script)[0] == ["1,310,612", "12", "9.5 [1 to 2]", "-3 %", "-"]
 
 
 def test_the_script_can_be_parsed(tmp_path):

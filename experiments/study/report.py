@@ -30,6 +30,11 @@ svg .interval { stroke: var(--accent); stroke-width: 2; }
 svg .zero { stroke-dasharray: 3 3; opacity: 0.6; }
 svg .front { fill: none; stroke: var(--accent); opacity: 0.5; }
 svg circle { fill: var(--accent); }
+.claims td { min-width: 8rem; }
+.claims td:nth-child(3) { min-width: 18rem; }
+.plots { display: grid; gap: 0 2rem; }
+@media (min-width: 75rem) { .plots { grid-template-columns: 1fr 1fr; } }
+.plots .scroll { min-width: 0; }
 tr, svg { break-inside: avoid; }
 @media print { :root { color-scheme: light; } .scroll { overflow: visible; }
   th button::after { content: none; } table { font-size: 0.7rem; } svg { min-width: 0; } }
@@ -61,7 +66,7 @@ def report(evidence: Evidence) -> str:
     """Returns the page."""
     sections = [
         ("The question", as_html(claims.central(evidence))),
-        ("The paper's claims", as_html(claims.claims_table(evidence))),
+        ("The paper's claims", _claims(evidence)),
         ("Comparisons", _forest(evidence) + as_html(texts.compared(evidence))),
         ("Error against cost", _scatters(evidence)),
         ("Errors", as_html(texts.errors(evidence))),
@@ -78,6 +83,10 @@ def report(evidence: Evidence) -> str:
         "here says how well any net does on real infants.</p>\n"
         f"{body}\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
+
+
+def _claims(evidence: Evidence) -> str:
+    return f'<div class="claims">{as_html(claims.claims_table(evidence))}</div>'
 
 
 def _forest(evidence: Evidence) -> str:
@@ -107,10 +116,11 @@ def _scatters(evidence: Evidence) -> str:
         costs = {"useful GMAC of the regression net per clip": pictures.gmacs(group)}
         for name, times in pictures.times(evidence, group).items():
             costs[f"{name}: forward pass of 1 clip, ms (median, half of the IQR)"] = times
-        parts.append(f"<h3>{html.escape(place(*key))}</h3>\n")
+        parts.append(f'<h3>{html.escape(place(*key))}</h3>\n<div class="plots">\n')
         for axis, values in costs.items():
             plot = svg.scatter(values, errors, axis, "RMSD, px of 128x96")
             parts.append(f'<div class="scroll">{plot}</div>\n')
+        parts.append("</div>\n")
         if len(costs) == 1:
             parts.append("<p>Times at this size: not measured.</p>\n")
     return "".join(parts) or f"<p>{html.escape(texts.NOTHING)}</p>"
