@@ -23,8 +23,8 @@ from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import PARTS, Split, check_parts, ids_of, named_ids, split_frames
-from data_pipeline.outputs import written_too
-from experiments import evaluation, machines, table2
+from data_pipeline.outputs import check_output, written_too
+from experiments import evaluation, judged, machines, reliability, table2
 from experiments.checks import check_data_dir, check_min_score
 from experiments.config import Config, ConfigError, Place
 from experiments.data import read_frames
@@ -72,11 +72,14 @@ class Options:
     """How joints are linked to limbs. None: the model's."""
     out: Path | None = None
     """File to which the result is also written, FILE.json."""
+    curve: Path | None = None
+    """Picture of how reliable the model's confidence is, FILE.png."""
 
 
 def evaluate(options: Options) -> dict:
     """Tests a model on a data set; returns the result."""
     model = load(options)
+    check_curve(options, model)
     digest = model.digest
     model = decoding_as(options, model)
     frames = frames_of(model, options)
@@ -104,7 +107,32 @@ def evaluate(options: Options) -> dict:
         "model": digest,
         "provenance": specification.provenance,
         "infants": evaluation.infant_rows(frames, tested, errors),
+        "confidence": confidence(options, model, frames, split),
     }
+
+
+def confidence(options: Options, model: Model, frames: Frames, split: Split) -> dict | None:
+    """Returns `reliability.report`, and draws the curve; None for a model without a calibration."""
+    calibration = model.specification.calibration
+    if calibration is None:
+        return None
+    joints = judged.collect(model, frames, split.used["test"])
+    report = reliability.report(frames, joints, calibration)
+    if options.curve is not None:
+        reliability.draw(options.curve, {frames.dataset: report["reliability"]})
+    return report
+
+
+def check_curve(options: Options, model: Model) -> None:
+    """Raises `ConfigError` or `DataError` unless --curve can be drawn."""
+    if options.curve is None:
+        return
+    check_output(options.curve, ["png"])
+    if model.specification.calibration is None:
+        raise ConfigError(
+            f"--curve={options.curve}: the model has no calibration; run `python -m "
+            "experiments.calibrate` first, or omit the option"
+        )
 
 
 def load(options: Options) -> Model:

@@ -134,13 +134,11 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
             recorder.overlay.discard()
     rate = (len(records) - before) / max(time.perf_counter() - began, 1e-9)
     named = list(recorder.problems.items())[:MOST_PROBLEMS]
-    calibrated = estimator.model.specification.calibration is not None
     result = {
         **settings,
         "jaxpose": __version__,
-        **quality(records),
+        **quality(records, estimator.model.specification.calibration),
         "clips": dataclasses.asdict(recorder.counts),
-        "confidence": "calibrated" if calibrated else "uncalibrated",
         "unreadable": [{"frame": number, "why": why} for number, why in named],
         "frames_per_s": round(rate, 2),
     }
@@ -173,13 +171,17 @@ def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = Tru
     rows = []
     for task in tasks:
         result = predict(estimator, task, progress=progress)
-        keys = ("recording", "frames", "frames_unreadable", "joints_found_share", "frames_per_s")
+        keys = (
+            "recording", "frames", "frames_unreadable", "joints_found_share", "joints_weak_share",
+            "frames_per_s",
+        )  # fmt: skip
         rows.append({"out": str(task.out), **{key: result[key] for key in keys}})
     frames = sum(row["frames"] for row in rows)
-    found = sum(row["frames"] * row["joints_found_share"] for row in rows)
+    shares = [row["joints_found_share"] + row["joints_weak_share"] for row in rows]
+    present = sum(row["frames"] * share for row, share in zip(rows, shares, strict=True))
     return {
         "frames": frames,
         "frames_per_s": min(row["frames_per_s"] for row in rows),
-        "missing_share": round(1 - found / max(frames, 1), 4),
+        "missing_share": round(1 - present / max(frames, 1), 4),
         "recordings": rows,
     }

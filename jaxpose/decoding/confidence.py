@@ -1,17 +1,17 @@
-"""Scores of decoded joints -> confidences and states, by a calibration that a model file may hold.
+"""Evidence about decoded joints -> confidences and states, by a calibration in the model file.
 
-A score is the height of a map at the joint; how often joints of that score are right depends on the
-net. A calibration is a logistic regression whose plain numbers were fitted on validation infants.
+The height of a map says little by itself: how often joints of that height are right depends on the
+net. A calibration is a small net whose plain numbers were fitted on validation infants, by
+`python -m experiments.calibrate`. Here it is only computed, in NumPy.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 
-from jaxpose.body.skeleton import JOINTS
+from jaxpose.decoding.evidence import FEATURES
 from jaxpose.decoding.linking import Poses
 from jaxpose.errors import ModelError
 
@@ -19,23 +19,31 @@ FOUND, WEAK, MISSING = "found", "weak", "missing"
 STATES = (FOUND, WEAK, MISSING)
 """What a joint can be. A weak joint has a position, but too little confidence for measurements."""
 
-FEATURES = {"score": lambda poses: poses.score}
-"""Name of a feature of a decoded joint -> its values [n 12]."""
+MOST_UNITS = 1024
+"""Largest number of units: a damaged file cannot ask for more memory."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """The probability that a joint is visible and near its position: sigmoid(bias + w . features).
+    """The probability that a joint is visible, and its position within 6 px of 128x96 of the truth.
+
+    It is sigmoid(output_bias + output . relu(bias + weights . features)).
 
     Attributes:
-      bias: one number per joint.
-      weights: name of a feature, a key of `FEATURES`, -> its weight, one per joint.
+      features: names of the features, each one of `FEATURES`.
+      weights: per unit, one number per feature.
+      bias: per unit, one number.
+      output: per unit, one number.
+      output_bias: one number.
       weak_from: confidence from which a joint is weak; below, it is missing.
       found_from: confidence from which a joint is found.
     """
 
+    features: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
     bias: tuple[float, ...]
-    weights: Mapping[str, tuple[float, ...]]
+    output: tuple[float, ...]
+    output_bias: float
     weak_from: float
     found_from: float
 
@@ -47,22 +55,32 @@ class Calibration:
           TypeError or ValueError: `values` is something else.
         """
         values = dict(values)
-        values["bias"] = tuple(values["bias"])
-        values["weights"] = {name: tuple(w) for name, w in dict(values["weights"]).items()}
+        for name in ("features", "bias", "output"):
+            values[name] = tuple(values.get(name))
+        values["weights"] = tuple(tuple(row) for row in values.get("weights"))
         return cls(**values)
 
     def check(self) -> None:
         """Raises `ModelError`, which names the value, for numbers that no calibration can have."""
-        if unknown := sorted(set(self.weights) - set(FEATURES)):
+        names = [name for name in self.features if isinstance(name, str)]
+        if len(set(names)) != len(self.features) or not names:
+            raise ModelError(f"calibration: features are {[*self.features]}, expected names, once")
+        if unknown := sorted(set(names) - set(FEATURES)):
             raise ModelError(
                 f"calibration: unknown feature {unknown[0]!r}, expected: {', '.join(FEATURES)}; "
                 "update jaxpose"
             )
-        for name, numbers in (("bias", self.bias), *self.weights.items()):
-            if len(numbers) != len(JOINTS) or not all(_finite(n) for n in numbers):
-                raise ModelError(
-                    f"calibration: {name} is {[*numbers]}, expected {len(JOINTS)} finite numbers"
-                )
+        units = len(self.output)
+        if not 1 <= units <= MOST_UNITS or len(self.weights) != units:
+            raise ModelError(
+                f"calibration: {units} numbers of output and {len(self.weights)} rows of weights, "
+                f"expected one per unit, up to {MOST_UNITS}"
+            )
+        _check_numbers("bias", self.bias, units)
+        _check_numbers("output", self.output, units)
+        _check_numbers("output_bias", (self.output_bias,), 1)
+        for number, row in enumerate(self.weights):
+            _check_numbers(f"weights of unit {number}", row, len(names))
         limits = (self.weak_from, self.found_from)
         if not all(map(_finite, limits)) or not 0 < self.weak_from <= self.found_from <= 1:
             raise ModelError(
@@ -70,31 +88,39 @@ class Calibration:
                 "expected 0 < weak_from <= found_from <= 1"
             )
 
-    def confidence(self, poses: Poses) -> Float[np.ndarray, "n 12"]:
-        """Returns the probability of each joint, whether the decoding found it or not."""
-        logit = np.array(self.bias, np.float32)[None] + np.zeros_like(poses.score)
-        for name, weights in self.weights.items():
-            logit = logit + np.array(weights, np.float32)[None] * FEATURES[name](poses)
+    def confidence(self, evidence: dict[str, Float[np.ndarray, "n 12"]]) -> np.ndarray:
+        """Returns the probability of each joint, float32 [n 12], from `evidence.evidence`."""
+        features = np.stack([evidence[name] for name in self.features], axis=-1).astype(np.float64)
+        hidden = np.maximum(features @ np.array(self.weights).T + np.array(self.bias), 0)
+        logit = hidden @ np.array(self.output) + self.output_bias
         return (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
 
 
 def judge(
-    poses: Poses, calibration: Calibration | None
+    poses: Poses,
+    calibration: Calibration | None,
+    evidence: dict[str, Float[np.ndarray, "n 12"]] | None = None,
 ) -> tuple[Float[np.ndarray, "n 12"], np.ndarray]:
-    """Returns the confidence and the state of each joint.
+    """Returns the confidence and the state of each joint; that of a missing one is 0.
 
-    A joint that the decoding did not find is missing, and so is one whose confidence is too low;
-    its confidence is 0. Without a calibration the confidence is the score, clipped to [0, 1]: it
-    orders joints, but is no probability. No joint is weak then.
+    With a calibration, the confidence decides alone, from `evidence`: a joint without a candidate
+    is at its map's maximum, and that may be right. Without one, the confidence is the score,
+    clipped to [0, 1]: it orders joints, but is no probability; joints without a candidate are
+    missing, and none is weak.
     """
     if calibration is None:
         confidence = np.clip(poses.score, 0, 1)
         state = np.where(poses.found, FOUND, MISSING)
     else:
-        confidence = calibration.confidence(poses)
+        confidence = calibration.confidence(evidence)
         state = np.where(confidence >= calibration.found_from, FOUND, WEAK)
-        state = np.where(poses.found & (confidence >= calibration.weak_from), state, MISSING)
+        state = np.where(confidence >= calibration.weak_from, state, MISSING)
     return np.where(state == MISSING, np.float32(0), confidence).astype(np.float32), state
+
+
+def _check_numbers(name: str, numbers, count: int) -> None:
+    if len(numbers) != count or not all(map(_finite, numbers)):
+        raise ModelError(f"calibration: {name} is {[*numbers]}, expected {count} finite numbers")
 
 
 def _finite(number) -> bool:

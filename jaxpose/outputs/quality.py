@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxpose.body.skeleton import JOINTS, LIMBS
-from jaxpose.decoding.confidence import FOUND, MISSING, STATES
+from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK, Calibration
 from jaxpose.kinematics.table import LEAST_COVERAGE
 from jaxpose.outputs.rows import absent_before
 
@@ -50,17 +50,22 @@ def usable(records: np.ndarray) -> dict[str, dict]:
     return limbs
 
 
-def quality(records: np.ndarray) -> dict:
-    """Returns the part of quality.json that follows from the poses."""
+def quality(records: np.ndarray, calibration: Calibration | None = None) -> dict:
+    """Returns the part of quality.json that follows from the poses, and from what judged them."""
+    limits = {}
+    if calibration is not None:
+        limits = {"weak_from": calibration.weak_from, "found_from": calibration.found_from}
     numbers, time_s = records["number"].astype(np.int64), records["time_s"]
     return {
         "frames": len(records),
         "frames_absent": int(absent_before(numbers).sum()),
         "frames_unreadable": int((~records["readable"]).sum()),
         "duration_s": round(float(time_s[-1] - time_s[0]), 4),
+        "confidence": "uncalibrated" if calibration is None else "calibrated",
+        "joints_weak_share": round(float((records["state"] == STATES.index(WEAK)).mean()), 4),
         "joints_found_share": round(float((records["state"] == STATES.index(FOUND)).mean()), 4),
         "coverage": coverage(records),
         "longest_gap_s": longest_gaps_s(records),
         "limbs": usable(records),
-        "thresholds": {"least_coverage": LEAST_COVERAGE},
+        "thresholds": {"least_coverage": LEAST_COVERAGE, **limits},
     }

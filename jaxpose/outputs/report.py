@@ -73,10 +73,21 @@ def _facts(result: dict) -> str:
         "frames that are absent": result["frames_absent"],
         "frames that could not be read": result["frames_unreadable"],
         "model": result["model"][:12],
-        "confidence": result["confidence"],
+        "confidence": _confidence(result),
         "turned by": f"{result['view']['turn']} degrees",
     }
     return _table(["", ""], [[name, value] for name, value in facts.items()])
+
+
+def _confidence(result: dict) -> str:
+    """Says what confidence means here, and from where a joint counts."""
+    limits = result["thresholds"]
+    if result["confidence"] == "uncalibrated":
+        return "uncalibrated: the height of a map, no probability"
+    return (
+        f"calibrated: a joint below {limits['weak_from']:.2f} is missing, below "
+        f"{limits['found_from']:.2f} weak; {100 * result['joints_weak_share']:.0f} % are weak"
+    )
 
 
 def _limbs(result: dict) -> str:

@@ -49,10 +49,11 @@ def pose_of(
     poses: Poses,
     number: Int[np.ndarray, " n"],
     time_s: Float[np.ndarray, " n"],
-    calibration: Calibration | None,
+    calibration: Calibration | None = None,
+    evidence: dict[str, Float[np.ndarray, "n 12"]] | None = None,
 ) -> Pose:
     """Converts decoded poses, with positions in px of the camera; confidence as in `judge`."""
-    confidence, state = judge(poses, calibration)
+    confidence, state = judge(poses, calibration, evidence)
     return Pose(
         xy=np.where((state == MISSING)[..., None], np.float32(np.nan), poses.xy),
         confidence=confidence,

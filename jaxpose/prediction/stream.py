@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxpose.body import geometry
+from jaxpose.decoding.evidence import evidence
 from jaxpose.errors import DataError
 from jaxpose.prediction.planner import Clip, Planner
 from jaxpose.prediction.pose import Pose, frame_of, no_pose, pose_of
@@ -180,11 +181,17 @@ class Stream:
             return {}
         model = self._model
         depth = np.stack([np.stack([self._grids[k] for k in frames]) for frames in clips])
+        inputs = model.clips(depth)
         with lock:
-            maps = model.decoded_maps(model.maps(model.clips(depth), self._batch))
+            maps = model.maps(inputs, self._batch)
         clip = np.array([clips[clip.frames] for _, clip in todo])
         position = np.array([clip.position for _, clip in todo])
-        poses = model.decode(maps[clip, position])
+        maps = type(maps)(*(net[clip, position] for net in maps))
+        poses = model.decode(model.decoded_maps(maps))
+        calibration, known = model.specification.calibration, None
+        if calibration is not None:
+            radius_px = model.specification.decoding.radius_px
+            known = evidence(*maps, inputs[clip, position, :, :, 0], poses, radius_px)
         xy = geometry.joints_from_grid(poses.xy, np.array(self._crop), model.specification.grid)
         xy = turn_back(xy, self._size, self._view.turn)
         frames = [self._frames[k] for k, _ in todo]
@@ -192,6 +199,7 @@ class Stream:
             poses._replace(xy=xy),
             np.array([frame.number for frame in frames]),
             np.array([frame.time_s for frame in frames], np.float64),
-            model.specification.calibration,
+            calibration,
+            known,
         )
         return {k: frame_of(pose, row) for row, (k, _) in enumerate(todo)}
