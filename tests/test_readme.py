@@ -43,9 +43,9 @@ def test_tables_without_arguments_leave_committed_files_as_they_are(tmp_path):
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    began = time.perf_counter()
+    began = time.process_time()  # other programs may run beside the tests
     written = tables.rebuild(tmp_path)
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 60
     assert {tmp_path / "README.md", tmp_path / "docs" / "findings.md"} <= {*written}
     for path in written:
         if path.suffix != ".png":  # see test_stored
