@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from jaxpose.body.space import joints_in_mm
 from jaxpose.errors import DataError
 from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
+from jaxpose.outputs.anatomy import anatomy, trained_direction
 from jaxpose.outputs.coco import write_coco
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
 from jaxpose.outputs.overlay import Overlay
@@ -24,6 +26,7 @@ from jaxpose.prediction.journal import Journal, record
 from jaxpose.prediction.pose import Pose
 from jaxpose.prediction.stream import Counts
 from jaxpose.prediction.task import JOB, JOURNAL, QUALITY, Task, prepare, with_intrinsics
+from jaxpose.prediction.upright import Upright
 from jaxpose.recordings.ahead import Behind
 from jaxpose.recordings.recording import Frame
 
@@ -44,6 +47,8 @@ class Recorder:
       size: (width, height) px of the images.
       counts: places of frames in their clips.
       overlay: the video, None without one.
+      upright: which turn of the images suits the model.
+      warnings: what the user should look at.
     """
 
     def __init__(self, estimator: Estimator, task: Task):
@@ -52,6 +57,8 @@ class Recorder:
         self.size: tuple[int, int] | None = None
         self.counts = Counts()
         self.overlay = Overlay(task.out / VIDEO) if task.video else None
+        self.upright = Upright(estimator, task.view)
+        self.warnings: list[str] = []
         self._estimator, self._task = estimator, task
 
     def run(self, journal: Journal, progress: bool) -> None:
@@ -78,6 +85,8 @@ class Recorder:
         total, name = task.source.count, task.source.name
         with tqdm(pairs, total=total, desc=name, unit="frame", disable=not progress) as bar:
             for index, (frame, pose) in enumerate(bar):
+                if self.upright.full and not self.upright.confidence:
+                    self._compare_turns()
                 if pose is None:
                     one = stored[index]
                 else:
@@ -88,8 +97,20 @@ class Recorder:
         if not journal.records()["readable"].any():
             first = next(iter(self.problems.values()))
             raise DataError(f"no frame can be read; the first: {first}")
+        if not self.upright.confidence:
+            self._compare_turns()
         if drawing is not None:
             drawing.finish()
+
+    def warn(self, text: str) -> None:
+        """Prints a warning to stderr, and keeps it for quality.json."""
+        self.warnings.append(text)
+        tqdm.write(f"warning: {self._task.source.path}: {text}", file=sys.stderr)
+
+    def _compare_turns(self) -> None:
+        self.upright.compare()
+        if text := self.upright.warning():
+            self.warn(text)
 
     def _frames(self) -> Iterator[Frame]:
         for frame, problem in self._task.source.read():
@@ -97,6 +118,7 @@ class Recorder:
                 self.problems[frame.number] = problem
             elif self.size is None:
                 self.size = (frame.depth_mm.shape[1], frame.depth_mm.shape[0])
+            self.upright.add(frame)
             yield frame
 
     def _record(self, frame: Frame, pose: Pose) -> np.void:
@@ -140,12 +162,32 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
         **quality(records, estimator.model.specification.calibration),
         "clips": dataclasses.asdict(recorder.counts),
         "unreadable": [{"frame": number, "why": why} for number, why in named],
+        "orientation": orientation(estimator, recorder, records),
+        "warnings": recorder.warnings,
         "frames_per_s": round(rate, 2),
     }
     pictures = recorder.overlay.pictures if recorder.overlay is not None else []
     write_outputs(task.out, records, recorder.size, result, pictures)
     (task.out / JOURNAL).unlink()
     return result
+
+
+def orientation(estimator: Estimator, recorder: Recorder, records: np.ndarray) -> dict:
+    """Returns which way the head points, and what each turn of the images gave; warns."""
+    specification, turn = estimator.model.specification, recorder.upright.turn
+    trained = trained_direction(
+        np.array(specification.mean_pose), specification.grid[0], degrees=turn
+    )
+    found, warnings = anatomy(records, trained, recorder.size[0])
+    for text in warnings:
+        recorder.warn(text)
+    compared = {str(turn): round(value, 4) for turn, value in recorder.upright.confidence.items()}
+    return {
+        "turn": turn,
+        "mean_confidence_by_turn": compared,
+        "clips_compared": recorder.upright.clips,
+        **found,
+    }
 
 
 def write_outputs(
@@ -173,7 +215,7 @@ def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = Tru
         result = predict(estimator, task, progress=progress)
         keys = (
             "recording", "frames", "frames_unreadable", "joints_found_share", "joints_weak_share",
-            "frames_per_s",
+            "frames_per_s", "warnings",
         )  # fmt: skip
         rows.append({"out": str(task.out), **{key: result[key] for key in keys}})
     frames = sum(row["frames"] for row in rows)

@@ -14,10 +14,10 @@ from babypose_folder import HEADER, numbers, read_csv, write_cells, write_folder
 from data_pipeline.babypose.frames import hide_outside
 from data_pipeline.babypose.rules import FolderError
 from data_pipeline.babypose.sheets import raise_first, read_sheet
-from data_pipeline.babypose.swaps import LEFT, RIGHT, TRUNK, exchanged_pairs, looks_mirrored
 from data_pipeline.check import check, main
 from data_pipeline.examples.clips import clip_starts
 from data_pipeline.load import load_frames
+from jaxpose.body.sides import LEFT, RIGHT, TRUNK, exchanged_pairs, looks_mirrored
 from jaxpose.body.skeleton import JOINTS, MIRROR
 
 COLUMN = {name: k for k, name in enumerate(HEADER.split(";"))}

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from data_pipeline.babypose.frames import Infant, read_frames, read_infants
 from data_pipeline.babypose.sheets import Problem, Report
-from data_pipeline.babypose.swaps import RIGHT, exchanged_pairs, looks_mirrored
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import usual_step
+from jaxpose.body.sides import RIGHT, exchanged_pairs, looks_mirrored
 from jaxpose.body.skeleton import JOINTS
 
 SHOWN = 40
@@ -53,7 +53,7 @@ class Joints:
 
     Attributes:
       outside: which joints are annotated, but outside the image.
-      exchanged: which pairs of `swaps.RIGHT` and `swaps.LEFT` look exchanged.
+      exchanged: which pairs of `RIGHT` and `LEFT` of `jaxpose.body.sides` look exchanged.
       mirrored: whether right and left look exchanged in most frames.
     """
 

@@ -21,13 +21,17 @@ STYLE = """
 :root{--ink:#ddd;--paper:#161616;--line:#444;--r:#ff7b6b;--l:#6bb8ff}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
 max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse}
-td,th{padding:.2rem .7rem;text-align:right;border-bottom:1px solid var(--line)}
-td:first-child,th:first-child{text-align:left}
+table{border-collapse:collapse;margin-bottom:1rem}
+td,th{padding:.2rem .5rem;text-align:right;border-bottom:1px solid var(--line);
+overflow-wrap:anywhere}
+td:first-child,th:first-child{text-align:left;padding-left:0}
+h1,p{overflow-wrap:anywhere}
+.wide{overflow-x:auto}
 img,video{max-width:100%}
-figure{display:inline-block;margin:.3rem;width:14rem}
+figure{display:inline-block;margin:.3rem 1% .3rem 0;width:min(14rem,47%)}
 svg{width:100%;height:8rem;border:1px solid var(--line)}
 polyline{fill:none;stroke-width:1;vector-effect:non-scaling-stroke}
+.warning{border-left:.3rem solid var(--r);padding-left:.7rem}
 .r{stroke:var(--r)}.l{stroke:var(--l)}
 """
 COMPARED = ("path_length", "speed_median", "speed_noise_floor", "time_moving")
@@ -37,7 +41,7 @@ def write_report(
     out: Path, records: np.ndarray, result: dict, pictures: list[tuple[int, np.ndarray]]
 ) -> None:
     """Writes report.html beside kinematics.csv, which it reads, and overlay.mp4, if it is there."""
-    name = html.escape(str(result["recording"]))
+    name = html.escape(Path(result["recording"]).name)
     video = ""
     if (out / "overlay.mp4").exists():
         video = '<video src="overlay.mp4" controls muted loop></video>'
@@ -47,6 +51,7 @@ def write_report(
         [
             f"<h1>Poses of {name}</h1>",
             "<p>Research use: this is no medical device, and no diagnosis.</p>",
+            *(f'<p class="warning">{html.escape(text)}</p>' for text in result["warnings"]),
             _facts(result),
             video,
             "<h2>Pictures</h2>",
@@ -61,13 +66,15 @@ def write_report(
             _comparison(whole),
         ]
     )
-    head = f'<meta charset="utf-8"><title>Poses of {name}</title><style>{STYLE}</style>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>Poses of {name}</title><style>{STYLE}</style>"
     page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
     write_text(out / "report.html", page)
 
 
 def _facts(result: dict) -> str:
     facts = {
+        "recording": result["recording"],
         "frames": result["frames"],
         "seconds": result["duration_s"],
         "frames that are absent": result["frames_absent"],
@@ -75,6 +82,7 @@ def _facts(result: dict) -> str:
         "model": result["model"][:12],
         "confidence": _confidence(result),
         "turned by": f"{result['view']['turn']} degrees",
+        "the head points to": result["orientation"]["head_towards"] or "not known",
     }
     return _table(["", ""], [[name, value] for name, value in facts.items()])
 
@@ -114,12 +122,17 @@ def _comparison(whole: list[dict]) -> str:
         for measure in COMPARED:
             sides = [values.get((f"{side}_{pair}", measure)) for side in ("right", "left")]
             if None not in sides:
-                shown = [side["value"] or "not measured" for side in sides]
-                rows.append([f"{pair}, {measure}, {sides[0]['unit']}", *shown])
+                shown = [_shown(side["value"]) for side in sides]
+                rows.append([f"{pair}, {measure.replace('_', ' ')}, {sides[0]['unit']}", *shown])
         index = values.get((pair, "asymmetry_index"))
         if index is not None:
-            rows.append([f"{pair}, asymmetry index", index["value"] or "not measured", ""])
+            rows.append([f"{pair}, asymmetry index", _shown(index["value"]), ""])
     return _table(["", "right", "left"], rows)
+
+
+def _shown(value: str) -> str:
+    """Returns a cell of kinematics.csv for people: three digits."""
+    return f"{float(value):.3g}" if value else "not measured"
 
 
 def _traces(records: np.ndarray) -> Iterable[str]:
@@ -172,4 +185,4 @@ def _table(head: list[str], rows: list[list]) -> str:
         "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
         for row in rows
     )
-    return f"<table><tr>{cells}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{cells}</tr>{body}</table></div>'

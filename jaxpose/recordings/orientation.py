@@ -31,6 +31,20 @@ def turn_back(xy: Float[np.ndarray, "*n 2"], size: Size, degrees: int) -> Float[
     return np.stack(back[degrees], axis=-1)
 
 
+def turn_direction(xy: Float[np.ndarray, " 2"], degrees: int) -> Float[np.ndarray, " 2"]:
+    """Turns a direction in the image clockwise."""
+    x, y = xy
+    return np.array({0: (x, y), 90: (-y, x), 180: (-x, -y), 270: (y, -x)}[degrees])
+
+
+def side_of(xy: Float[np.ndarray, " 2"]) -> str:
+    """Returns the side of the image to which a direction points most: top, bottom, left, right."""
+    x, y = xy
+    if abs(x) > abs(y):
+        return "right" if x > 0 else "left"
+    return "bottom" if y > 0 else "top"
+
+
 def turn_box(box: Box, size: Size, degrees: int) -> Box:
     """Maps a box (x, y, width, height) of an image of `size` to the turned image."""
     x, y, width, height = box
