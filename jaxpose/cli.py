@@ -18,7 +18,7 @@ import tyro
 import jaxpose
 from jaxpose import demo
 from jaxpose.errors import UserError
-from jaxpose.options import parse
+from jaxpose.options import numbers, parse
 from jaxpose.recordings.recording import RATE_HZ
 
 
@@ -63,6 +63,10 @@ class Predict:
     """What computes the nets; the last two are extras of jaxpose, and read exported .onnx files."""
     video: bool = True
     """Write overlay.mp4 and pictures into the report."""
+    nwb: bool = False
+    """Write pose.nwb, too; needs the extra `nwb`."""
+    session_start: str | None = None
+    """When the recording began, for pose.nwb, with time zone: 2026-01-31T10:00:00+01:00."""
     quiet: bool = False
     """No progress bar."""
 
@@ -120,6 +124,7 @@ def run_predict(options: Predict) -> dict:
     """
     from jaxpose import predict
     from jaxpose.estimator import Estimator, shipped_model
+    from jaxpose.outputs import nwb
     from jaxpose.prediction.stream import View
     from jaxpose.prediction.task import Task, folders
     from jaxpose.recordings.opening import Format, checked_intrinsics, open_source
@@ -129,11 +134,11 @@ def run_predict(options: Predict) -> dict:
         raise UserError("no recording; name at least one, see `jaxpose predict --help`")
     if not options.rate > 0:
         raise UserError(f"--rate={options.rate}: expected frames per second, above 0")
-    size = None if options.size is None else _numbers("--size", options.size, "x", 2)
-    crop = None if options.crop is None else _numbers("--crop", options.crop, ",", 4)
+    size = None if options.size is None else numbers("--size", options.size, "x", 2)
+    crop = None if options.crop is None else numbers("--crop", options.crop, ",", 4)
     intrinsics = None
     if options.intrinsics is not None:
-        values = _numbers("--intrinsics", options.intrinsics, ",", 4, kind=float)
+        values = numbers("--intrinsics", options.intrinsics, ",", 4, kind=float)
         intrinsics = checked_intrinsics([*values], "--intrinsics")
     model = load_model(options.model or shipped_model(), runtime=options.runtime)
     known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit, size=size)
@@ -150,8 +155,15 @@ def run_predict(options: Predict) -> dict:
         )
         for source, out in zip(sources, outs, strict=True)
     ]
+    start = nwb.parse_start(options.session_start)
+    if options.nwb:
+        nwb.check_nwb()
     estimator = Estimator(model, overlap=options.overlap)
-    return predict.predict_all(estimator, tasks, progress=not options.quiet)
+    result = predict.predict_all(estimator, tasks, progress=not options.quiet)
+    if options.nwb:
+        for out in outs:
+            nwb.write_nwb(out, start)
+    return result
 
 
 def run_demo(options: Demo) -> dict:
@@ -192,18 +204,6 @@ def run_export(options: Export) -> dict:
         return export_int8(model, out, options.calibration, options.clips)
     out = options.out or options.model.with_suffix(suffix)
     return export(model, options.format, out, options.clips)
-
-
-def _numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:
-    """Parses numbers; raises `UserError` for another count or form."""
-    try:
-        numbers = tuple(kind(part) for part in text.split(separator))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != count or (kind is int and min(numbers[-2:]) < 1):
-        form = separator.join("ABCD"[:count])
-        raise UserError(f"{option}={text}: expected {count} numbers in the form {form}")
-    return numbers
 
 
 def main(arguments: list[str] | None = None) -> int:

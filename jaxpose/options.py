@@ -65,6 +65,18 @@ def expand(options: Any) -> Any:
     return dataclasses.replace(options, **changed)
 
 
+def numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:
+    """Parses numbers; raises `UserError` for another count or form."""
+    try:
+        parsed = tuple(kind(part) for part in text.split(separator))
+    except ValueError:
+        parsed = ()
+    if len(parsed) != count or (kind is int and min(parsed[-2:]) < 1):
+        form = separator.join("ABCD"[:count])
+        raise UserError(f"{option}={text}: expected {count} numbers in the form {form}")
+    return parsed
+
+
 def is_positional(field: dataclasses.Field) -> bool:
     """Tells whether an option is written without its name."""
     return POSITIONAL in getattr(field.type, "__metadata__", ())
