@@ -52,6 +52,7 @@ class Browser:
             deviceScaleFactor=1,
             mobile=size is PHONE,
         )
+        self.messages()  # those of the page before
         self._ask("/url", {"url": page.resolve().as_uri()})
 
     def run(self, script: str):
@@ -149,6 +150,7 @@ def check_page(opened: Browser, page: Path, pictures: Path | None = None) -> Non
             contrast, paper = opened.run(CONTRAST)
             assert contrast > 7, f"{scheme}: contrast of the text is {contrast:.1f}"
             assert (paper > 0.8) == (scheme == "light"), f"{scheme}: paper of {paper:.2f}"
-            assert opened.messages() == []
+            messages = opened.messages()
+            assert not messages, messages
             if pictures is not None:
                 opened.picture(pictures / f"{scheme}-{size[0]}.png", size[0])
