@@ -4,7 +4,9 @@ With PyAV (the extra `video`) it is H.264 at the recording's size; without, VP9 
 it, which browsers play, too, and which takes less time.
 """
 
-import warnings
+import contextlib
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -117,13 +119,22 @@ class Overlay:
         """
         if self._writer is not None:
             self._writer.close()
-            if not self._beside.exists() or not self._beside.stat().st_size:
-                raise OSError(None, "the video could not be written", str(self.path))
+            if not _complete(self._beside):
+                raise OSError(errno.EIO, "the video could not be written", str(self.path))
             self._beside.replace(self.path)
 
     def discard(self) -> None:
         """Removes what was written before `close`."""
         self._beside.unlink(missing_ok=True)
+
+
+def _complete(path: Path) -> bool:
+    """Tells whether a video has an index, which is written last: OpenCV reports no full disk."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        return video.isOpened() and video.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+    finally:
+        video.release()
 
 
 def _av():
@@ -136,10 +147,10 @@ def _av():
 
 
 class _H264:
-    """A video by PyAV."""
+    """A video by PyAV, whose errors become those of the system."""
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float):
-        self._av = _av()
+        self._av, self._path = _av(), path
         self._file = self._av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
         self._stream = self._file.add_stream("libx264", rate=round(rate))
         self._stream.width, self._stream.height = size
@@ -148,11 +159,20 @@ class _H264:
 
     def write(self, image: np.ndarray) -> None:
         frame = self._av.VideoFrame.from_ndarray(image, format="bgr24")
-        self._file.mux(self._stream.encode(frame))
+        with self._errors():
+            self._file.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        self._file.mux(self._stream.encode())
-        self._file.close()
+        with self._errors():
+            self._file.mux(self._stream.encode())
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._av.error.FFmpegError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
 
 class _VP9:
@@ -162,7 +182,11 @@ class _VP9:
         code = cv2.VideoWriter_fourcc(*"vp09")
         self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, size)
         if not self._writer.isOpened():
-            warnings.warn(f"{path}: this OpenCV writes no VP9", stacklevel=2)
+            raise OSError(
+                errno.EIO,
+                "the video cannot be written: no space, or an OpenCV without VP9 (--no-video)",
+                str(path),
+            )
 
     def write(self, image: np.ndarray) -> None:
         self._writer.write(image)
