@@ -94,18 +94,18 @@ def test_lengths_are_in_radii_and_compared_with_the_other_side():
 
 
 def test_a_limb_that_stands_out_rises_across_itself_and_not_along_itself():
-    """Depth grows by 0.1 per pixel to the right, on flat ground: the right leg lies at its edge."""
-    depth = (0.1 * np.maximum(COLUMNS - 40, 0))[None]
-    wrist = of(discs(), discs(), depth)
-    left_elbow, step = JOINTS.index("left_elbow"), 2.0 * RADIUS
-    along = np.array([8, 6]) / 10  # from the left shoulder to the left elbow
-    ahead = wrist["along_more_2"][left_elbow]
-    assert ahead == pytest.approx(0.1 * step * along[0], rel=1e-4)
-    # across is 6, -8 to either side: x changes by 0.6 of the step
-    assert wrist["across_more_2"][left_elbow] == pytest.approx(0.1 * step * 0.6, rel=1e-4)
-    assert wrist["across_less_2"][left_elbow] == pytest.approx(-0.1 * step * 0.6, rel=1e-4)
-    assert wrist["depth"][left_elbow] == pytest.approx(0.8)
-    assert wrist["across_more_3"][JOINTS.index("right_knee")] == 0
+    """Depth grows by 0.05 per pixel downwards, and right of column 40 by 0.1 to the right."""
+    depth = (0.1 * np.maximum(COLUMNS - 40, 0) + 0.05 * ROWS)[None]
+    values = of(discs(), discs(), depth)
+    elbow, step = JOINTS.index("left_elbow"), 2.0 * RADIUS
+    # along (0.8, 0.6), from the left shoulder to the left elbow; across (-0.6, 0.8) and back
+    assert values["along_more_2"][elbow] == pytest.approx(0.11 * step, rel=1e-4)
+    assert values["across_more_2"][elbow] == pytest.approx(0.02 * step, rel=1e-3)
+    assert values["across_less_2"][elbow] == pytest.approx(-0.02 * step, rel=1e-3)
+    assert values["depth"][elbow] == pytest.approx(0.1 * 8 + 0.05 * 16)
+    down = 2 / np.hypot(2, 8)  # of the step across the right thigh, whose knee is left of column 40
+    knee = values["across_more_3"][JOINTS.index("right_knee")]
+    assert knee == pytest.approx(0.05 * 3 * RADIUS * down, rel=1e-3)
 
 
 def test_kinds_are_one_for_their_joints_on_both_sides():
