@@ -32,6 +32,9 @@ class Place:
             "exist. None: data/simulated, for simulated data."
         ),
     ] = None
+    init: Path | None = None
+    """Model file that the training goes on from; its nets, grid and decoding become the defaults of
+    their options, and finetune that of --preset. None: random initial weights."""
     runs_dir: Path = Path("runs")
     """Folder for the run folders and the detection nets that runs share."""
     cache_dir: Path = Path("data/cache")

@@ -60,6 +60,7 @@ def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, Ne
             "split": short_hash(split.as_json(frames)),
             "subjects": split.subjects,
             "seed": recipe.seed,
+            **({"init": recipe.init_digest} if recipe.init_digest else {}),
             "input_masks": recipe.regression.input_masks,
         },
     )

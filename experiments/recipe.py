@@ -2,7 +2,8 @@
 
 The default preset, quick, takes minutes on two cores. It differs from the paper where a run of some
 hundred steps would learn nothing otherwise. long is quick with more steps, for the model that
-jaxpose ships. paper has all values of the paper, and its split.
+jaxpose ships. paper has all values of the paper, and its split. finetune, which --init implies,
+goes on from a model with a few hundred small steps.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Fixed, Suppress, arg
 
 from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.examples.splits import PARTS, Kind, named_ids
@@ -63,8 +64,8 @@ class Recipe:
     variant: Annotated[str, arg(help=f"Regression net: {', '.join(VARIANTS)}.")] = "asy"
     dataset: Annotated[str, arg(help=f"Data set: {', '.join(DATASETS)}.")] = "simulated"
     preset: str = "quick"
-    """Defaults of the other options: quick, long, paper. On two cores, quick takes minutes, long an
-    hour or two."""
+    """Defaults of the other options: quick, long, paper, finetune. On two cores, quick takes
+    minutes, long an hour or two. --init implies finetune."""
     seed: int = 0
     """Seed of initial weights and of the order of clips; 0 to 2^32 - 1."""
     split: Annotated[
@@ -119,6 +120,8 @@ class Recipe:
     """How joints are linked to limbs. bipartite is the paper's."""
     batch_size: int | None = None
     """Clips per training step of both stages. None: the batch size of each stage."""
+    init_digest: Annotated[str | None, Fixed, Suppress] = None
+    """Hash of the model that the training goes on from; --init sets it."""
     detection: Detection = Detection(
         "adam", 1e-2, "cosine", epochs=10, steps_per_epoch=30, output_bias=-4.5
     )
@@ -150,8 +153,12 @@ class Recipe:
         return getattr(self, name)
 
     def as_json(self) -> dict:
-        """Returns the recipe as JSON, without options that only set others."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in FROM_WIDTH}
+        """Returns the recipe as JSON, without options that only set others, and without the hash
+        of a model that it does not go on from."""
+        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in FROM_WIDTH}
+        if self.init_digest is None:
+            del values["init_digest"]
+        return values
 
     @property
     def hash(self) -> str:
@@ -179,6 +186,15 @@ PRESETS = {
         bn_epsilon=1e-3,
         detection=Detection("adam", 0.01, "steps", epochs=150),
         regression=Regression("sgd", 0.01, "steps", epochs=100),
+    ),
+    "finetune": Recipe(
+        preset="finetune",
+        detection=dataclasses.replace(
+            Recipe.detection, learning_rate=1e-3, epochs=8, steps_per_epoch=25
+        ),
+        regression=dataclasses.replace(
+            Recipe.regression, learning_rate=5e-4, epochs=8, steps_per_epoch=25
+        ),
     ),
 }
 

@@ -3,6 +3,7 @@
     python -m experiments.run --variant=asy                       # simulated infants, minutes
     python -m experiments.run --variant=asy --dataset=utd_mhad --data_dir=DIR --folds=6 --fold=0
     python -m experiments.run --preset=paper --dataset=babypose --data_dir=DIR
+    python -m experiments.run --init=model.safetensors --dataset=babypose --data_dir=WARD
 
 If a run was stopped, the same command continues it from the last epoch, and ends with the same
 weights and numbers. Runs with the same settings of the detection net share that net.
@@ -21,7 +22,7 @@ from data_pipeline.examples import clips
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split, check_parts, split_frames
 from data_pipeline.locks import locked
-from experiments import choices, evaluation, figures, machines, rundir, table2
+from experiments import choices, evaluation, figures, initial, machines, rundir, table2
 from experiments.config import Config
 from experiments.data import read_frames
 from experiments.models import assemble
@@ -62,6 +63,7 @@ def work(config: Config) -> dict:
     # ---- data, split ----
     began = time.perf_counter()
     frames = read_frames(config)
+    initial.check_frames(config, frames)
     split = make_split(config, frames)
     seconds["data"] = time.perf_counter() - began
 
@@ -148,6 +150,7 @@ def settings(config: Config, frames: Frames, split: Split) -> dict:
         "width": recipe.regression.width,
         "grid": [*recipe.rows_cols],
         "subjects": split.subjects,
+        **({"init": recipe.init_digest} if recipe.init_digest else {}),
         "device": jax.devices()[0].device_kind,
         "lowering": config.machine.lowering,
         "micro_batches": {stage: config.machine.micro_batches(stage) for stage in STAGES},

@@ -14,7 +14,7 @@ from data_pipeline.examples.feed import feed as numpy_feed
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split
 from data_pipeline.locks import locked
-from experiments import choices, rundir
+from experiments import choices, initial, rundir
 from experiments.config import Config
 from experiments.models import NetWeights, layer_weights
 from experiments.numerics import NUMERICS
@@ -71,6 +71,7 @@ def train_detection(
         computation=computation_of(config),
         rngs=nnx.Rngs(recipe.seed),
     )
+    initial.set_weights(config, net, "detection")
     graph, weights = split_net(net)
     target = Target(recipe.radius)
     ends = (net.net.layers[0].name, net.net.layers[-1].name)
@@ -109,6 +110,7 @@ def train_regression(
         computation=computation,
         rngs=nnx.Rngs(recipe.seed + 1),
     )
+    initial.set_weights(config, net, "regression")
     graph, weights = split_net(net)
     target = Target(recipe.radius, recipe.radius * recipe.regression.std_over_radius)
     fed = Target(recipe.radius) if recipe.regression.input_masks == "true" else None

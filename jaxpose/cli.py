@@ -3,6 +3,8 @@
 jaxpose demo                             poses of a simulated recording that jaxpose ships
 jaxpose predict RECORDING... --out=DIR   poses of depth recordings, see docs/predict.md
 jaxpose export MODEL --format=FORMAT     the nets for other programs, see docs/export.md
+jaxpose label export RECORDING --out=DIR frames and predictions for a labelling tool
+jaxpose label import DIR FILE --out=WARD corrected joints as a sheet, see docs/label.md
 jaxpose info MODEL                       the model's nets, its training and its errors
 jaxpose version                          the version of jaxpose
 """
@@ -16,8 +18,9 @@ from typing import Annotated, Literal
 import tyro
 
 import jaxpose
-from jaxpose import demo
+from jaxpose import demo, label
 from jaxpose.errors import UserError
+from jaxpose.label import Label
 from jaxpose.options import numbers, parse
 from jaxpose.recordings.recording import RATE_HZ
 
@@ -110,6 +113,7 @@ Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Label, tyro.conf.subcommand("label")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Version, tyro.conf.subcommand("version")]
 )
@@ -222,6 +226,8 @@ def main(arguments: list[str] | None = None) -> int:
             values = run_demo(command)
         elif isinstance(command, Export):
             values = run_export(command)
+        elif isinstance(command, Label):
+            values = label.run(command.command)
         else:
             from jaxpose.describe import as_text, info
 

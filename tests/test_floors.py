@@ -29,9 +29,10 @@ BODY, NETS, LOWERING, TRAINING, DECODING, COST = (
 RECORDINGS = {m for m in MODULES if m.startswith("jaxpose.recordings")}
 PREDICTION = {m for m in MODULES if m.startswith("jaxpose.prediction")}
 OUTPUTS = {m for m in MODULES if m.startswith("jaxpose.outputs")}
+LABELS = {m for m in MODULES if m.startswith("jaxpose.labels")}
 DEMO = {"jaxpose.demo"}
 KINEMATICS = {m for m in MODULES if m.startswith("jaxpose.kinematics")}
-NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION | OUTPUTS | KINEMATICS | DEMO
+NUMPY_SIDE = BODY | DECODING | RECORDINGS | PREDICTION | OUTPUTS | KINEMATICS | DEMO | LABELS
 FORMATS = {m for m in MODULES if m.startswith("jaxpose.formats")}
 JAX_SIDE = NETS | LOWERING | TRAINING | COST | FORMATS
 JOINING = {
@@ -43,6 +44,7 @@ JOINING = {
     "jaxpose.estimator",
     "jaxpose.predict",
     "jaxpose.describe",
+    "jaxpose.label",
     "jaxpose.cli",
 }
 """Modules that use both sides."""

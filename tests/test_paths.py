@@ -22,7 +22,7 @@ from data_pipeline.outputs import check_output
 from experiments import evaluate, run, rundir, tables
 from experiments.bench import __main__ as bench
 from experiments.config import Config, ConfigError, Place
-from jaxpose import cli, options
+from jaxpose import cli, label, options
 
 
 def commands():
@@ -37,7 +37,11 @@ ELSEWHERE = {"experiments.run": Place, "jaxpose.cli": cli.Info}
 OPTIONS = {
     name: ELSEWHERE[name] if name in ELSEWHERE else importlib.import_module(name).Options
     for name in commands()
-} | {"jaxpose.cli (predict)": cli.Predict}
+} | {
+    "jaxpose.cli (predict)": cli.Predict,
+    "jaxpose.cli (label export)": label.Export,
+    "jaxpose.cli (label import)": label.Import,
+}
 """Command -> its options."""
 
 

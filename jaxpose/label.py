@@ -1,0 +1,151 @@
+"""`jaxpose label`: frames to correct in a labelling tool, and what was corrected as a sheet.
+
+jaxpose label export RECORDING --out=DIR               8-bit pictures and COCO keypoints
+jaxpose label import DIR CORRECTED --out=WARD --id=7   a babyPose sheet beside the 16-bit frames
+
+See docs/label.md.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import jaxpose
+from jaxpose.errors import DataError, UserError
+from jaxpose.labels.choice import Choice
+from jaxpose.options import numbers
+from jaxpose.recordings.recording import RATE_HZ
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Chooses frames of a recording, and writes pictures and predictions to correct elsewhere."""
+
+    recording: tyro.conf.Positional[Path]
+    """Recording, as of `jaxpose predict`."""
+    out: Path
+    """Folder to write, new or empty."""
+    frames: int = 21
+    """Number of frames to correct, in clips of three; at least 3."""
+    choose: Choice = "even"
+    """Which clips: spread evenly over time, or the least confident one of each part of it."""
+    model: Path | None = None
+    """Model file. None: the one that jaxpose ships."""
+    rate: float = RATE_HZ
+    """Frames per second, where a recording has no times of its own."""
+    rotate: int = 0
+    """Degrees clockwise by which images are turned: 0, 90, 180, 270; so are the copies."""
+    crop: str | None = None
+    """Part of the image that is used and copied, px: X,Y,WIDTH,HEIGHT. None: all of it."""
+    mm_per_unit: float | None = None
+    """Millimetres of one unit of depth, such as 1000 for metres. None: uint16 in mm."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """Writes corrected joints as an infant in babyPose's layout, to train on."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder that `jaxpose label export` wrote."""
+    corrected: tyro.conf.Positional[Path]
+    """COCO keypoints from the labelling tool, JSON."""
+    out: Path
+    """Folder of the ward: pz<ID>/ and result_pz<ID>.csv are added to it."""
+    id: str
+    """Number of the infant, new in the ward."""
+    partial: bool = False
+    """Leave out images without an annotation."""
+    keep_hidden: bool = False
+    """Keep the position of joints that are marked as occluded. By default, they are missing."""
+
+
+Command = (
+    Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """Correct predictions in a labelling tool, then train on them."""
+
+    command: tyro.conf.OmitSubcommandPrefixes[Command]
+    """What to do."""
+
+
+def run(options: Export | Import) -> dict:
+    """Runs a command; returns what is printed as its last line.
+
+    Raises:
+      UserError: an option or a file cannot be used.
+      OSError: an output cannot be written.
+    """
+    if isinstance(options, Export):
+        return run_export(options)
+    from jaxpose.labels.importing import read_back
+
+    result, remarks = read_back(
+        options.folder,
+        options.corrected,
+        options.out,
+        options.id,
+        partial=options.partial,
+        keep_hidden=options.keep_hidden,
+    )
+    for remark in remarks:
+        print(f"remark: {remark}", file=sys.stderr)
+    return result
+
+
+def run_export(options: Export) -> dict:
+    """Writes the folder that `jaxpose.labels.package` describes. Errors as in `run`."""
+    from jaxpose.estimator import Estimator, shipped_model
+    from jaxpose.labels.exporting import claim, export, remove_empty, seen
+    from jaxpose.labels.package import COCO, IMAGES
+    from jaxpose.prediction.stream import View
+    from jaxpose.recordings.opening import Format, open_source
+
+    if options.frames < 3:
+        raise UserError(f"--frames={options.frames}: expected 3 or more, one clip")
+    if not options.rate > 0:
+        raise UserError(f"--rate={options.rate}: expected frames per second, above 0")
+    if str(options.recording) == "-":
+        raise UserError("-: frames are read twice; expected a file or a folder")
+    crop = None if options.crop is None else numbers("--crop", options.crop, ",", 4)
+    model = jaxpose.Model.load(options.model or shipped_model())
+    known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit)
+    source = open_source(str(options.recording), known)
+    view = View(crop or source.crop, options.rotate)
+    claim(options.out)
+    facts = {
+        "recording": source.path,
+        "model": model.digest,
+        "jaxpose": jaxpose.__version__,
+        "view": dataclasses.asdict(view),
+        "choose": options.choose,
+    }
+    try:
+        package = export(
+            Estimator(model),
+            seen(source, view),
+            options.out,
+            frames=options.frames,
+            how=options.choose,
+            facts=facts,
+            progress=not options.quiet,
+        )
+    except DataError:
+        remove_empty(options.out)
+        raise
+    return {
+        "frames": len(package.frames),
+        "joints_missing": sum(point is None for frame in package.frames for point in frame.xy),
+        "images": str(options.out / IMAGES),
+        "annotations": str(options.out / COCO),
+        "out": str(options.out),
+    }
