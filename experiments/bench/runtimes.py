@@ -25,7 +25,7 @@ def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
     """Creates the ONNX model of a net.
 
     Its inputs are depth [b 1 t h w] and, for the regression net, maps [b 20 t h w]; its output is
-    out [b 20 t h w].
+    result [b 20 t h w].
     """
     description = net_of(net, variant, size.width)
     layers = {layer.name: layer for layer in description.layers}
@@ -63,12 +63,12 @@ def model(net: str, variant: str, size: Size, batch: int) -> onnx.ModelProto:
 
     names = NEEDS[net, "forward"]
     out = description.walk(run, join, *names)
-    nodes.append(helper.make_node("Identity", [out], ["out"]))
+    nodes.append(helper.make_node("Identity", [out], ["result"]))
     graph = helper.make_graph(
         nodes,
         net,
         [_array(name, batch, 1 if name == "depth" else MAPS, size) for name in names],
-        [_array("out", batch, MAPS, size)],
+        [_array("result", batch, MAPS, size)],
         initialisers,
     )
     onnx_model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
@@ -126,7 +126,7 @@ class OnnxRuntime(_Runtime):
         # Idle threads must not spin while others are timed.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        return lambda arrays: session.run(["out"], arrays)[0]
+        return lambda arrays: session.run(["result"], arrays)[0]
 
 
 class OpenVino(_Runtime):
