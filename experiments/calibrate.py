@@ -42,7 +42,7 @@ class Options:
     """Folder of a finished run, such as runs/simulated-asy-seed0."""
     data_dir: Annotated[
         Path | None,
-        arg(help="The run's --data_dir. None: data/simulated, for simulated data."),
+        arg(help="Folder of the data set, the run's --data_dir. None: data/simulated."),
     ] = None
     more_dir: Path | None = None
     """Folder or prepared file of the same data set with further infants, of whom none trained or
