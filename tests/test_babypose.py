@@ -1,5 +1,6 @@
 """The babyPose importer: sheets, images, and the TFDS data set made of them."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -323,6 +324,14 @@ def test_a_folder_in_capital_letters_is_the_infants(folder):
 
 def test_an_empty_folder_is_refused(tmp_path):
     assert_refused(tmp_path, tmp_path, None, "no sheet")
+
+
+@pytest.mark.parametrize("name", ["a4", "A4", "1_old", "-1"])
+def test_an_id_that_is_no_number_is_refused_though_its_sheet_is_there(folder, name):
+    shutil.copytree(folder / "pz1", folder / f"pz{name}")
+    shutil.copy(folder / "result_pz1.csv", folder / f"result_pz{name}.csv")
+    what = f"images of an infant whose id is '{name}'; expected a number"
+    assert_refused(folder, folder / f"pz{name}", None, what)
 
 
 def test_images_without_a_sheet_are_refused(folder):

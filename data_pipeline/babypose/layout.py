@@ -85,8 +85,14 @@ def _report_folder(folder: Path, subjects: set[str], report: Report) -> None:
         what = "not finished; repeat the simulate command that began it, or delete it"
         report(Problem(str(folder), None, what))
     elif folder.name[2:] not in subjects and any(p.match("*bit.png") for p in folder.iterdir()):
-        name = folder.name.lower()
-        what = f"images without a sheet; add result_{name}.csv beside or inside of it"
+        if _FOLDER.fullmatch(folder.name):
+            name = folder.name.lower()
+            what = f"images without a sheet; add result_{name}.csv beside or inside of it"
+        else:
+            what = (
+                f"images of an infant whose id is {folder.name[2:]!r}; expected a number: name the "
+                "folder and its sheet alike, such as pz4 and result_pz4.csv"
+            )
         report(Problem(str(folder), None, what))
 
 
