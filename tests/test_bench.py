@@ -280,6 +280,14 @@ def test_outside_git_there_is_no_commit_and_nothing_to_compare_with(tmp_path, re
     assert machine.code(inside) == machine.Code(None)
 
 
+def test_what_changes_the_waiting_of_threads_is_recorded(monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "UNRELATED"):
+        monkeypatch.setenv(name, "7")
+    settings = machine.settings()
+    assert settings["GOMP_SPINCOUNT"] == settings["OMP_WAIT_POLICY"] == "7"
+    assert "UNRELATED" not in settings
+
+
 CHANGED = machine.Code("0123456789ab", ("jaxpose/nets/layers.py", "README.md"))
 
 

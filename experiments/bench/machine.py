@@ -17,8 +17,8 @@ LOADED = 0.25
 PACKAGES = ("jaxpose", "jax", "jaxlib", "flax", "numpy", "onednn-cpu-gomp", "torch", "onnxruntime")
 PACKAGES += ("openvino",)
 """Packages whose versions a result records."""
-SETTINGS = ("XLA_", "JAX_", "OMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "TORCH", "OPENBLAS_")
-SETTINGS += ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+SETTINGS = ("XLA_", "JAX_", "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "TORCH")
+SETTINGS += ("OPENBLAS_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 """Beginnings of the names of environment variables that change how fast something is."""
 FLAGS = {
     "amx_tile": "AVX-512 AMX",
