@@ -25,7 +25,7 @@ class Export:
     """Chooses frames of a recording, and writes pictures and predictions to correct elsewhere."""
 
     recording: tyro.conf.Positional[Path]
-    """Recording, as of `jaxpose predict`."""
+    """Folder or file of a recording, as of `jaxpose predict`."""
     out: Path
     """Folder to write, new or empty."""
     frames: int = 21
@@ -53,7 +53,7 @@ class Import:
     folder: tyro.conf.Positional[Path]
     """Folder that `jaxpose label export` wrote."""
     corrected: tyro.conf.Positional[Path]
-    """COCO keypoints from the labelling tool, JSON."""
+    """File of COCO keypoints from the labelling tool, JSON."""
     out: Path
     """Folder of the ward: pz<ID>/ and result_pz<ID>.csv are added to it."""
     id: str

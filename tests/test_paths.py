@@ -95,7 +95,7 @@ def test_the_options_of_the_main_commands_that_are_paths():
         "data_pipeline.simulated.look": ["dir", "real", "out"],
         "experiments.bench.__main__": ["out"],
         "experiments.evaluate": ["model", "data_dir", "cache_dir", "out", "curve"],
-        "experiments.run": ["data_dir", "runs_dir", "cache_dir"],
+        "experiments.run": ["data_dir", "init", "runs_dir", "cache_dir"],
         "experiments.tables": ["runs", "out"],
         "jaxpose.cli": ["model"],
         "jaxpose.cli (predict)": ["recordings", "out", "model"],
