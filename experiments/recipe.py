@@ -65,7 +65,7 @@ class Recipe:
     dataset: Annotated[str, arg(help=f"Data set: {', '.join(DATASETS)}.")] = "simulated"
     preset: str = "quick"
     """Defaults of the other options: quick, long, paper, finetune. On two cores, quick takes
-    minutes, long an hour or two. --init implies finetune."""
+    minutes; long has twelve times as many steps. --init implies finetune."""
     seed: int = 0
     """Seed of initial weights and of the order of clips; 0 to 2^32 - 1."""
     split: Annotated[
