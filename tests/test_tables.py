@@ -8,9 +8,10 @@ import pytest
 
 from experiments import figures, table2, tables
 
-STUDY = {p.name for p in (Path(tables.__file__).parent / "results" / "study").glob("*.png")}
+RESULTS = Path(tables.__file__).parent / "results"
+STUDY = {p.name for p in (RESULTS / "study").glob("*.png")}
 """Pictures of the study: one per data set and setting with results."""
-COMMITTED = sorted((Path(tables.__file__).parent / "results").glob("[su]*-jax*.json"))
+COMMITTED = sorted([*RESULTS.glob("simulated-*.json"), *RESULTS.glob("utd_mhad-*.json")])
 
 
 def finished(folder: Path, **changes) -> Path:
