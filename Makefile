@@ -9,7 +9,7 @@ EXTRAS ?= data,onednn,test
 # ignore this.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: run bench gpu study readme test test-all lint clean .venv
+.PHONY: run bench gpu study model model-test readme test test-all lint clean .venv
 
 run: .venv
 	@.venv/bin/python -m experiments.run $(ARGS)
@@ -29,6 +29,22 @@ gpu: .venv
 study: ARGS =
 study: .venv
 	@.venv/bin/python -m experiments.study $(ARGS)
+
+# Trains the model that jaxpose ships, and calibrates its confidence, on simulated infants: an hour or
+# two on two cores. Stopped, the same command goes on.
+SIMULATE = .venv/bin/python -m data_pipeline.simulate --frames=16 --size=320,240
+model: .venv
+	@$(SIMULATE) --infants=2000 --seed=4001 --out=data/model
+	@$(SIMULATE) --infants=400 --seed=4003 --out=data/model-confidence
+	@.venv/bin/python -m experiments.run --preset=long --variant=asy --folds=50 --fold=0 --data_dir=data/model --name=model
+	@.venv/bin/python -m experiments.calibrate runs/model --data_dir=data/model --more_dir=data/model-confidence
+	@cp runs/model/model.safetensors jaxpose/models/infant.safetensors
+
+# Tests the model that jaxpose ships on infants that nothing else has seen.
+model-test: .venv
+	@$(SIMULATE) --infants=240 --seed=4002 --out=data/model-test
+	@.venv/bin/python -m experiments.evaluate jaxpose/models/infant.safetensors --data_dir=data/model-test \
+		--out=experiments/results/model-infant-seed4002.json --curve=docs/reliability.png
 
 # Updates the tables of README.md and docs/ from the committed results.
 readme: .venv

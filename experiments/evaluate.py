@@ -9,6 +9,7 @@ data, all infants are tested. --test_ids names others.
 
 import dataclasses
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -102,6 +103,7 @@ def evaluate(options: Options) -> dict:
         "linking": specification.linking,
         "min_score": specification.decoding.min_score,
         "versions": {"jaxpose": jaxpose.__version__, "jax": jax.__version__},
+        "date": date.today().isoformat(),
         **machines.described(),
         **evaluation.report(frames, tested, errors),
         "model": digest,

@@ -65,7 +65,7 @@ class Recipe:
     dataset: Annotated[str, arg(help=f"Data set: {', '.join(DATASETS)}.")] = "simulated"
     preset: str = "quick"
     """Defaults of the other options: quick, long, paper, finetune. On two cores, quick takes
-    minutes; long has twelve times as many steps. --init implies finetune."""
+    minutes; long has eight to ten times as many steps. --init implies finetune."""
     seed: int = 0
     """Seed of initial weights and of the order of clips; 0 to 2^32 - 1."""
     split: Annotated[
@@ -170,8 +170,8 @@ PRESETS = {
     "quick": Recipe(),
     "long": Recipe(
         preset="long",
-        detection=dataclasses.replace(Recipe.detection, epochs=40, steps_per_epoch=90),
-        regression=dataclasses.replace(Recipe.regression, epochs=40, steps_per_epoch=180),
+        detection=dataclasses.replace(Recipe.detection, epochs=30, steps_per_epoch=80),
+        regression=dataclasses.replace(Recipe.regression, epochs=40, steps_per_epoch=150),
     ),
     "paper": Recipe(
         preset="paper",

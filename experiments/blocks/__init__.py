@@ -5,6 +5,7 @@ Markdown.
 """
 
 from experiments.blocks.accuracy import accuracy
+from experiments.blocks.confidence import confidence
 from experiments.blocks.costs import costs, weights
 from experiments.blocks.findings import findings, paired
 from experiments.blocks.growth import cost_files, cost_growth, cost_layers
@@ -25,6 +26,7 @@ BLOCKS = {
     block.__name__: block
     for block in (
         accuracy,
+        confidence,
         summary,
         gain,
         costs,
