@@ -11,6 +11,7 @@ import pytest
 from experiments import readme, tables
 from experiments.bench import stored
 from experiments.blocks.accuracy import accuracy
+from experiments.blocks.confidence import confidence
 from experiments.blocks.overview import gain, summary
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
@@ -223,6 +224,43 @@ def test_the_gain_is_relative_to_the_detection_net(tmp_path):
     path = run(tmp_path, "a", rmsd_fallback_px=errors(1.5), detector_fallback_px=errors(2.0))
     text = gain([Source((path,))]).replace("\n", " ")
     assert "by -25.0 % and -25.0 % on simulated infants (asy)." in text
+
+
+# ---- confidence ----
+
+JUDGED = {
+    "missed": 0.031,
+    "hidden_found": 0.25,
+    "auroc": {"right": 0.9412, "visible": 0.9},
+    "score_auroc": {"right": 0.8, "visible": 0.7},
+    "reliability": {"expected_calibration_error": 0.0123},
+    "right_of_found": 0.977,
+    "error_px_p95": 4.567,
+}
+
+
+def test_a_models_confidence_has_its_numbers_and_says_what_was_tested(tmp_path):
+    path = run(tmp_path, "a", confidence=JUDGED, missed_rate=0.02, model="0123456789abcdef")
+    text = confidence([Source((path,))])
+    assert row(text, "visible joints that are missing")[1] == "3.1 %"
+    assert row(text, "visible joints that are missing, before calibration")[1] == "2.0 %"
+    assert row(text, "hidden joints that are reported")[1] == "25.0 %"
+    assert row(text, "AUROC of confidence for visible and within 6 px")[1] == "0.941"
+    assert row(text, "AUROC of the map's peak for visible and within 6 px")[1] == "0.800"
+    assert row(text, "expected calibration error")[1] == "1.2 %"
+    assert row(text, "found joints that are visible and within 6 px")[1] == "97.7 %"
+    assert row(text, "95th percentile of the error of a joint, px")[1] == "4.57"
+    median = shown(json.loads(RUN.read_text())["rmsd_fallback_px"]["all"])
+    assert row(text, "RMSD per limb, median (IQR) / mean, px")[1] == median
+    assert "720 frames of 48 infants, px of 128x96, model 0123456789ab" in text.replace("\n", " ")
+
+
+def test_a_model_without_calibration_has_no_such_block(tmp_path):
+    path = run(tmp_path, "a", confidence=None)
+    with pytest.raises(ConfigError, match="a.json: is no result of .* with a calibrated model"):
+        confidence([Source((path,))])
+    with pytest.raises(ConfigError, match="`confidence` names no file"):
+        confidence([])
 
 
 # ---- costs ----
