@@ -1,5 +1,8 @@
 """Trained weights and the settings of their run -> a `jaxpose.Model`."""
 
+import dataclasses
+from pathlib import Path
+
 import jax
 import numpy as np
 from flax import nnx
@@ -13,8 +16,10 @@ from experiments.config import Config
 from experiments.machines import commit
 from experiments.numerics import NUMERICS
 from experiments.recipe import short_hash
+from jaxpose import model_file
 from jaxpose.decoding import metrics
 from jaxpose.decoding.peaks import Decoding
+from jaxpose.errors import ModelError
 from jaxpose.lowering import lowering_named
 from jaxpose.model import Model
 from jaxpose.model_file import NetWeights
@@ -66,3 +71,27 @@ def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, Ne
     )
     lowering = lowering_named(config.machine.lowering)
     return Model(specification, weights, lowering=lowering, precision=recipe.precision)
+
+
+def with_calibration_of(path: Path, model: Model) -> Model:
+    """Returns the model with the calibration that the file at `path` has for the same nets.
+
+    So a run that is repeated keeps its calibration. The model is returned as it is if the file is
+    missing or damaged, has no calibration, or has other weights or another decoding.
+    """
+    try:
+        stored, weights = model_file.read(path)
+    except (ModelError, OSError):
+        return model
+    bare = dataclasses.replace(stored, calibration=None, provenance={})
+    ours = dataclasses.replace(model.specification, provenance={})
+    same = model_file.digest(bare, weights) == model_file.digest(ours, model.weights)
+    if stored.calibration is None or not same:
+        return model
+    provenance = {**model.specification.provenance}
+    if facts := stored.provenance.get("calibration"):
+        provenance["calibration"] = facts
+    specification = dataclasses.replace(
+        model.specification, calibration=stored.calibration, provenance=provenance
+    )
+    return Model(specification, model.weights, lowering=model.lowering, precision=model.precision)

@@ -25,7 +25,7 @@ from data_pipeline.locks import locked
 from experiments import choices, evaluation, figures, initial, machines, rundir, table2
 from experiments.config import Config
 from experiments.data import read_frames
-from experiments.models import assemble
+from experiments.models import assemble, with_calibration_of
 from experiments.options import parse
 from experiments.recipe import STAGES
 from experiments.trainings import train_detection, train_regression
@@ -84,8 +84,9 @@ def work(config: Config) -> dict:
     tested = evaluation.test_model(model, frames, split)
     errors = evaluation.limb_errors(model, frames, split, tested)
     report = evaluation.report(frames, tested, errors)
-    model = with_metrics(model, report)
-    model.save(config.run_dir / "model.safetensors")
+    path = config.run_dir / "model.safetensors"
+    model = with_calibration_of(path, with_metrics(model, report))
+    model.save(path)
     evaluation.save_predictions(config.run_dir / "predictions.npz", frames, tested, errors)
     seconds["evaluation"] = time.perf_counter() - began
     result = {

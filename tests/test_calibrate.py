@@ -14,6 +14,7 @@ from data_pipeline.examples.frames import load, save
 from experiments import calibrate, calibration, evaluate, judged, reliability
 from experiments.config import ConfigError
 from experiments.judged import Judged
+from experiments.models import with_calibration_of
 from jaxpose.decoding.confidence import judge
 from jaxpose.decoding.evidence import FEATURES
 from jaxpose.decoding.linking import Poses
@@ -167,6 +168,14 @@ def test_the_command_calibrates_the_model_of_a_run_and_leaves_all_else(sklearn, 
     assert calibrate.without_calibration(model).digest == before.digest
     # once more, from the calibrated model: the same file
     assert calibrate.calibrate(options)["model"] == result["model"]
+    # a run that is repeated assembles its model without the calibration, and keeps that of the file
+    again = before.with_provenance(commit="later")
+    kept = with_calibration_of(folder / "model.safetensors", again).specification
+    assert kept.calibration == fitted and kept.provenance["commit"] == "later"
+    assert kept.provenance["calibration"] == model.specification.provenance["calibration"]
+    other = make_model(dataclasses.replace(before.specification, depth_scale_mm=10.0))
+    assert with_calibration_of(folder / "model.safetensors", other) is other
+    assert with_calibration_of(folder / "none.safetensors", again) is again
     # the evaluation says the same of the model
     curve = folder.parent / "curve.png"
     tested = evaluate.Options(
