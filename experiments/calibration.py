@@ -17,9 +17,9 @@ from experiments.judged import Judged
 from jaxpose.decoding.confidence import Calibration
 from jaxpose.decoding.evidence import FEATURES
 
-FOLDS, UNITS = 5, 16
+FOLDS, UNITS = 5, 64
 """Number of nets, and of units of each."""
-PENALTIES, EPOCHS = (1.0, 3.0, 10.0), 25
+PENALTIES, EPOCHS = (0.6, 1.0, 3.0), 25
 """Strengths of the L2 penalty that are tried, and number of passes over many joints."""
 BATCH, LEAST_STEPS = 200, 600
 """Joints per step, and least number of steps: few joints are passed over more often."""
