@@ -220,4 +220,6 @@ def test_the_model_that_is_shipped_notices_a_turned_recording(degrees, tmp_path,
     assert cli.main([*command, f"--rotate={degrees}", f"--out={tmp_path / 'b'}"]) == 0
     assert "look turned" not in capsys.readouterr().err
     found = json.loads((tmp_path / "b" / "quality.json").read_text())["orientation"]
-    assert found["head_towards"] == side_of(turn_direction(np.array([0, 1]), (360 - degrees) % 360))
+    assert found["head_towards"] == side_of(
+        turn_direction(np.array([0.0, 1.0]), (360 - degrees) % 360)
+    )
