@@ -5,7 +5,7 @@ jaxpose predict RECORDING... --out=DIR   poses of depth recordings, see docs/pre
 jaxpose export MODEL --format=FORMAT     the nets for other programs, see docs/export.md
 jaxpose label export RECORDING --out=DIR frames and predictions for a labelling tool
 jaxpose label import DIR FILE --out=WARD corrected joints as a sheet, see docs/label.md
-jaxpose info MODEL                       the model's nets, its training and its errors
+jaxpose info [MODEL]                     the model's nets, its training and its errors
 jaxpose version                          the version of jaxpose
 """
 
@@ -29,8 +29,9 @@ from jaxpose.recordings.recording import RATE_HZ
 class Info:
     """Prints a model's specification: as text to stderr, then as one line of JSON to stdout."""
 
-    model: tyro.conf.Positional[Path]
-    """Model file, such as runs/simulated-asy-seed0/model.safetensors."""
+    model: tyro.conf.Positional[Path | None] = None
+    """Model file, such as runs/simulated-asy-seed0/model.safetensors. None: the one that jaxpose
+    ships."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,8 +231,9 @@ def main(arguments: list[str] | None = None) -> int:
             values = label.run(command.command)
         else:
             from jaxpose.describe import as_text, info
+            from jaxpose.estimator import shipped_model
 
-            values = info(command.model)
+            values = info(command.model or shipped_model())
             print(as_text(values), file=sys.stderr)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

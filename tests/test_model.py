@@ -313,8 +313,10 @@ def test_importing_jaxpose_imports_no_jax():
         _ = jaxpose.Modle
 
 
-def test_info_says_what_a_model_is(path, model, capsys):
-    assert cli.main(["info", str(path)]) == 0
+@pytest.mark.parametrize("named", [True, False])
+def test_info_says_what_a_model_is(named, path, model, capsys, monkeypatch):
+    monkeypatch.setattr("jaxpose.estimator.shipped_model", lambda: path)
+    assert cli.main(["info", str(path)] if named else ["info"]) == 0
     out = capsys.readouterr()
     values = json.loads(out.out)
     assert values["digest"] == model.digest and values["variant"] == "asy"
