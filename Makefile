@@ -31,7 +31,7 @@ study: .venv
 	@.venv/bin/python -m experiments.study $(ARGS)
 
 # Trains the model that jaxpose ships, and calibrates its confidence, on simulated infants: an hour or
-# two on two cores. Stopped, the same command goes on.
+# two on two cores. Stopped, the same command goes on. Overwrites jaxpose/models/infant.safetensors.
 SIMULATE = .venv/bin/python -m data_pipeline.simulate --frames=16 --size=320,240
 model: .venv
 	@$(SIMULATE) --infants=2000 --seed=4001 --out=data/model
@@ -40,7 +40,8 @@ model: .venv
 	@.venv/bin/python -m experiments.calibrate runs/model --data_dir=data/model --more_dir=data/model-confidence
 	@cp runs/model/model.safetensors jaxpose/models/infant.safetensors
 
-# Tests the model that jaxpose ships on infants that nothing else has seen.
+# Tests the model that jaxpose ships on infants that nothing else has seen. Overwrites the committed
+# result and docs/reliability.png; `make readme` then updates the card.
 model-test: .venv
 	@$(SIMULATE) --infants=240 --seed=4002 --out=data/model-test
 	@.venv/bin/python -m experiments.evaluate jaxpose/models/infant.safetensors --data_dir=data/model-test \

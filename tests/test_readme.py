@@ -240,16 +240,24 @@ JUDGED = {
 
 
 def test_a_models_confidence_has_its_numbers_and_says_what_was_tested(tmp_path):
-    path = run(tmp_path, "a", confidence=JUDGED, missed_rate=0.02, model="0123456789abcdef")
+    path = run(
+        tmp_path,
+        "a",
+        confidence=JUDGED,
+        missed_rate=0.02,
+        hidden_found_rate=0.6,
+        model="0123456789abcdef",
+    )
     text = confidence([Source((path,))])
     assert row(text, "visible joints that are missing")[1] == "3.1 %"
     assert row(text, "visible joints that are missing, before calibration")[1] == "2.0 %"
     assert row(text, "hidden joints that are reported")[1] == "25.0 %"
+    assert row(text, "hidden joints that are reported, before calibration")[1] == "60.0 %"
     assert row(text, "AUROC of confidence for visible and within 6 px")[1] == "0.941"
     assert row(text, "AUROC of the map's peak for visible and within 6 px")[1] == "0.800"
     assert row(text, "expected calibration error")[1] == "1.2 %"
     assert row(text, "found joints that are visible and within 6 px")[1] == "97.7 %"
-    assert row(text, "95th percentile of the error of a joint, px")[1] == "4.57"
+    assert row(text, "95th percentile of the error of visible, reported joints, px")[1] == "4.57"
     median = shown(json.loads(RUN.read_text())["rmsd_fallback_px"]["all"])
     assert row(text, "RMSD per limb, median (IQR) / mean, px")[1] == median
     assert "720 frames of 48 infants, px of 128x96, model 0123456789ab" in text.replace("\n", " ")

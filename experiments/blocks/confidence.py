@@ -7,7 +7,7 @@ from experiments.blocks.source import Source, read, wrapped
 from experiments.config import ConfigError
 from experiments.judged import NEAR_PX
 from experiments.table1 import table
-from experiments.table2 import percent
+from experiments.table2 import cell, percent
 
 SHORT_TITLES = {name: title.split(",")[0] for name, title in TITLES.items()}
 """Data set -> title of its column."""
@@ -38,20 +38,22 @@ def confidence(sources: Sequence[Source]) -> str:
 
 def _column(result: dict) -> dict[str, str]:
     errors, judged = result["rmsd_fallback_px"]["all"], result["confidence"]
-    near = f"visible and within {NEAR_PX:g} px"
-    error = judged["reliability"]["expected_calibration_error"]
+    near, half_torso = f"visible and within {NEAR_PX:g} px", percent(result["pck"]["half_torso"])
+    error, far = judged["reliability"]["expected_calibration_error"], judged["error_px_p95"]
+    pose = result["baselines"]["mean_pose"]["all"]
     return {
-        "RMSD per limb, median (IQR) / mean, px": f"{errors['median']:.2f} ({errors['iqr']:.2f}) "
-        f"/ {errors['mean']:.2f}",
-        "joints within half a torso (PCK)": percent(result["pck"]["half_torso"]),
+        "RMSD per limb, median (IQR) / mean, px": cell(errors),
+        "the same of no net: mean pose of the training frames": cell(pose),
+        "visible joints within half a torso, before calibration (PCK)": half_torso,
         "visible joints that are missing, before calibration": percent(result["missed_rate"]),
         "visible joints that are missing": percent(judged["missed"]),
+        "hidden joints that are reported, before calibration": percent(result["hidden_found_rate"]),
         "hidden joints that are reported": percent(judged["hidden_found"]),
         f"AUROC of confidence for {near}": f"{judged['auroc']['right']:.3f}",
         f"AUROC of the map's peak for {near}": f"{judged['score_auroc']['right']:.3f}",
         "expected calibration error": percent(error),
         f"found joints that are {near}": percent(judged["right_of_found"]),
-        "95th percentile of the error of a joint, px": f"{judged['error_px_p95']:.2f}",
+        "95th percentile of the error of visible, reported joints, px": f"{far:.2f}",
     }
 
 
