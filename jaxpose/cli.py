@@ -6,7 +6,6 @@ jaxpose export MODEL --format=FORMAT     the nets for other programs, see docs/e
 jaxpose label export RECORDING --out=DIR frames and predictions for a labelling tool
 jaxpose label import DIR FILE --out=WARD corrected joints as a sheet, see docs/label.md
 jaxpose info [MODEL]                     the model's nets, its training and its errors
-jaxpose version                          the version of jaxpose
 """
 
 import dataclasses
@@ -30,8 +29,7 @@ class Info:
     """Prints a model's specification: as text to stderr, then as one line of JSON to stdout."""
 
     model: tyro.conf.Positional[Path | None] = None
-    """Model file, such as runs/simulated-asy-seed0/model.safetensors. None: the one that jaxpose
-    ships."""
+    """Model file. None: the one that jaxpose ships."""
 
 
 @dataclasses.dataclass(frozen=True)
