@@ -6,6 +6,7 @@ jaxpose export MODEL --format=FORMAT     the nets for other programs, see docs/e
 jaxpose label export RECORDING --out=DIR frames and predictions for a labelling tool
 jaxpose label import DIR FILE --out=WARD corrected joints as a sheet, see docs/label.md
 jaxpose info [MODEL]                     the model's nets, its training and its errors
+jaxpose version                          the version of jaxpose
 """
 
 import dataclasses
@@ -229,9 +230,8 @@ def main(arguments: list[str] | None = None) -> int:
             values = label.run(command.command)
         else:
             from jaxpose.describe import as_text, info
-            from jaxpose.estimator import shipped_model
 
-            values = info(command.model or shipped_model())
+            values = info(command.model)
             print(as_text(values), file=sys.stderr)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,16 +3,20 @@
 import json
 from pathlib import Path
 
+from jaxpose import estimator
 from jaxpose.cost.accounting import net_cost
 from jaxpose.model import Model
 
 
-def info(path: Path) -> dict:
+def info(path: Path | None = None) -> dict:
     """Returns a model's digest, size, parameters and MACs of each net, and specification, as JSON.
+
+    `path` is by default that of the model that jaxpose ships.
 
     Raises:
       ModelError: the file is missing, damaged, foreign, or of a newer version.
     """
+    path = estimator.shipped_model() if path is None else path
     model = Model.load(path)
     specification = model.specification
     clip = (specification.clip_frames, *specification.grid)

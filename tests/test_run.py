@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from test_bad_options import part_of
+from test_confidence import CALIBRATION
 from test_resume import (
     BRIEF,
     EPOCHS,
@@ -160,6 +161,20 @@ def test_the_same_command_again_trains_nothing_and_gives_the_same_numbers(run, f
         k: v for k, v in result.items() if k not in MEASURED
     }
     assert result["seconds"]["detection"] > 0 and result["seconds"]["regression"] > 0
+
+
+def test_the_same_command_again_keeps_the_calibration_of_its_model(run, tmp_path):
+    base, command, _ = run
+    shutil.copytree(base / "runs", tmp_path / "runs")
+    path = tmp_path / "runs" / "full" / "model.safetensors"
+    plain = Model.load(path)
+    specification = dataclasses.replace(plain.specification, calibration=CALIBRATION)
+    calibrated = Model(specification, plain.weights).with_provenance(calibration={"infants": 2})
+    calibrated.save(path)
+    finish([*command, f"--runs_dir={tmp_path / 'runs'}"], base)
+    after = Model.load(path).specification
+    assert after.calibration == CALIBRATION
+    assert after.provenance["calibration"] == {"infants": 2}
 
 
 def assert_close(again, first):

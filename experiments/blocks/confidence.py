@@ -38,9 +38,11 @@ def confidence(sources: Sequence[Source]) -> str:
 
 def _column(result: dict) -> dict[str, str]:
     errors, judged = result["rmsd_fallback_px"]["all"], result["confidence"]
-    near, half_torso = f"visible and within {NEAR_PX:g} px", percent(result["pck"]["half_torso"])
-    error, far = judged["reliability"]["expected_calibration_error"], judged["error_px_p95"]
+    near = f"visible and within {NEAR_PX:g} px"
     pose = result["baselines"]["mean_pose"]["all"]
+    half_torso = percent(result["pck"]["half_torso"])
+    calibration_error = judged["reliability"]["expected_calibration_error"]
+    largest_px = f"{judged['error_px_p95']:.2f}"
     return {
         "RMSD per limb, median (IQR) / mean, px": cell(errors),
         "the same of no net: mean pose of the training frames": cell(pose),
@@ -51,9 +53,9 @@ def _column(result: dict) -> dict[str, str]:
         "hidden joints that are reported": percent(judged["hidden_found"]),
         f"AUROC of confidence for {near}": f"{judged['auroc']['right']:.3f}",
         f"AUROC of the map's peak for {near}": f"{judged['score_auroc']['right']:.3f}",
-        "expected calibration error": percent(error),
+        "expected calibration error": percent(calibration_error),
         f"found joints that are {near}": percent(judged["right_of_found"]),
-        "95th percentile of the error of visible, reported joints, px": f"{far:.2f}",
+        "95th percentile of the error of visible, reported joints, px": largest_px,
     }
 
 
