@@ -3,17 +3,19 @@
     python -m experiments.gpu --data=utd.npz        # a file written by `data_pipeline.prepare`
 
     check    every lowering against JAX's own 3-D convolution, values and gradients
+    compile  every net in every precision, side by side, into a cache
     bench    variants x precisions, batch 1 and 16, and training steps
     train    a few hundred steps of both nets from the prepared file
 
-`bench` and `train` are separate processes with time limits; --parts selects some of the three. XLA
-needs 5 to 60 s to compile one net for a GPU, so the first process of the benchmark takes most of
-its time; the others find its programs in a cache. A benchmark that reaches its limit leaves the
-results of the processes that it finished. All results are in --out. The command needs JAX for the
-GPU and no TensorFlow. --device=cpu does the same at a tiny size, as a test.
+--parts selects some of the four. All but `check` are processes of their own, with time limits. XLA
+needs 5 to 60 s to compile one net for a GPU, so the benchmark takes its programs from the cache. A
+benchmark that reaches its limit leaves the results of the processes that it finished. All results
+are in --out. The command needs JAX for the GPU and no TensorFlow. --device=cpu does the same at a
+tiny size, as a test.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -34,9 +36,21 @@ from experiments.recipe import STAGES
 from experiments.rundir import claim
 from jaxpose.files import write_json
 
-PARTS = ("check", "bench", "train")
-BENCH_S, TRAIN_S, STOP_S = 500, 120, 20
-"""Time limits of the two long parts, and of their end after they were interrupted, in seconds."""
+PARTS = ("check", "compile", "bench", "train")
+COMPILE_S, BENCH_S, TRAIN_S, STOP_S = 210, 320, 120, 20
+"""Time limits of the long parts, and of their end after they were interrupted, in seconds."""
+ON_GPU = ("--size=paper", "--batches=1,16", "--whats=forward,train_step", "--lowerings=conv3d")
+ON_CPU = ("--size=tiny", "--batches=1", "--whats=forward", "--lowerings=folded")
+ON_CPU += ("--nets=detection,regression", "--variants=asy")
+ON_CPU += ("--precisions=float32", "--protocol=smoke")
+"""What is timed on a GPU, and on a CPU as a test."""
+ALL_NETS = ("--nets=detection,regression", "--variants=asy,full,thin")
+ALL_NETS += ("--precisions=float32,bfloat16",)
+EACH_NET = (
+    ("--nets=detection",),
+    *(("--nets=regression", f"--variants={variant}") for variant in ("asy", "full", "thin")),
+)
+"""The nets of the benchmark, all together and one by one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +59,9 @@ class Options:
 
     The last line of stdout is the result as JSON."""
 
-    data: Path
-    """Data to train on: a file written by `python -m data_pipeline.prepare`."""
+    data: Path | None = None
+    """Data to train on: a file written by `python -m data_pipeline.prepare`. The part train needs
+    it."""
     out: Path = Path("gpu")
     """Folder for all results."""
     device: Literal["gpu", "cpu"] = "gpu"
@@ -64,11 +79,24 @@ def bench_command(options: Options, out: Path) -> list[str]:
     command = ["experiments.bench", f"--device={options.device}", f"--out={out}"]
     command += ["--dirty"] * options.dirty
     if options.device == "gpu":
-        command += ["--size=paper", "--batches=1,16", "--precisions=float32,bfloat16"]
-        command += ["--nets=detection,regression", "--lowerings=conv3d"]
-        return [*command, "--variants=asy,full,thin", f"--minutes={0.9 * BENCH_S / 60:.1f}"]
-    command += ["--size=tiny", "--protocol=smoke", "--batches=1", "--precisions=float32"]
-    return [*command, "--variants=asy", "--whats=forward", "--lowerings=folded"]
+        return [*command, *ON_GPU, *ALL_NETS, f"--minutes={0.9 * BENCH_S / 60:.1f}"]
+    return [*command, *ON_CPU]
+
+
+def compile_commands(options: Options, out: Path) -> list[list[str]]:
+    """Returns module and options of the processes that compile the benchmark's programs.
+
+    Each is a short benchmark of one net in one precision. Its times are not used.
+    """
+    if options.device == "cpu":
+        return [bench_command(options, out / "compile")]
+    return [
+        ["experiments.bench", "--device=gpu", f"--out={out / 'compile'}"]
+        + ["--dirty"] * options.dirty
+        + [*ON_GPU, *nets, f"--precisions={precision}", "--protocol=smoke"]
+        for nets in EACH_NET
+        for precision in ("float32", "bfloat16")
+    ]
 
 
 def train_command(options: Options, out: Path, frames: Frames) -> list[str]:
@@ -84,35 +112,52 @@ def train_command(options: Options, out: Path, frames: Frames) -> list[str]:
     return [*command, "--width=0.0625"]
 
 
-def part(name: str, command: list[str], limit_s: float, cache: Path) -> dict:
-    """Runs a command in another process; after `limit_s` seconds it is interrupted.
+def part(name: str, commands: list[list[str]], limit_s: float, cache: Path) -> dict:
+    """Runs commands side by side in other processes; after `limit_s` seconds they are interrupted.
 
     `cache` is the folder of compiled programs. Returns the `seconds`, and the JSON of the last line
-    (`result`) or the failure (`error`).
+    of the first one (`result`) or a failure (`error`).
     """
-    print(f"{name}: {' '.join(command)}", file=sys.stderr)
     began = time.perf_counter()
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(cache.absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    with subprocess.Popen(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    if len(commands) > 1:  # they share the memory of the GPU
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    processes = []
+    for command in commands:
+        print(f"{name}: {' '.join(command)}", file=sys.stderr)
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, env=environment
+            )
+        )
+    printed = []
+    for process in processes:
         try:
-            printed, _ = process.communicate(timeout=limit_s)
+            left = max(0.0, limit_s - (time.perf_counter() - began))
+            printed.append(process.communicate(timeout=left)[0])
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)  # a benchmark then writes what it finished
-            try:
-                process.communicate(timeout=STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            for late in processes:
+                late.send_signal(signal.SIGINT)  # a benchmark then writes what it finished
+            for late in processes:
+                end(late)
             return {"error": f"took longer than {limit_s:.0f} s", "seconds": limit_s}
     seconds = round(time.perf_counter() - began, 1)
-    if process.returncode:
-        return {"error": f"ended with code {process.returncode}", "seconds": seconds}
-    return {"seconds": seconds, "result": json.loads(printed.splitlines()[-1])}
+    if codes := [process.returncode for process in processes if process.returncode]:
+        return {"error": f"ended with code {codes[0]}", "seconds": seconds}
+    return {"seconds": seconds, "result": json.loads(printed[0].splitlines()[-1])}
+
+
+def end(process: subprocess.Popen) -> None:
+    """Waits for a process that was interrupted, and kills it if it does not end."""
+    try:
+        process.communicate(timeout=STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 def work(options: Options) -> dict:
@@ -135,14 +180,20 @@ def work(options: Options) -> dict:
         )
     if options.steps < 1:
         raise ConfigError(f"--steps={options.steps}: expected 1 or more")
-    frames = load(options.data)  # a missing file is reported before anything is timed
+    frames = None
+    if "train" in parts:  # a missing file is reported before anything is timed
+        if options.data is None:
+            raise ConfigError("the part train needs --data=FILE.npz, or omit it from --parts")
+        frames = load(options.data)
     out = options.out
     claim(out, 50_000_000, option="--out")
     result = {"device": device.device_kind, "jax": jax.__version__}
+    timed = functools.partial(part, cache=out / "cache")
     work_of = {
         "check": lowering_check.check_all,
-        "bench": lambda: part("bench", bench_command(options, out), BENCH_S, out / "cache"),
-        "train": lambda: part("train", train_command(options, out, frames), TRAIN_S, out / "cache"),
+        "compile": lambda: timed("compile", compile_commands(options, out), COMPILE_S),
+        "bench": lambda: timed("bench", [bench_command(options, out)], BENCH_S),
+        "train": lambda: timed("train", [train_command(options, out, frames)], TRAIN_S),
     }
     for name in PARTS:
         if name in parts:
@@ -154,7 +205,7 @@ def work(options: Options) -> dict:
 
 def failures(result: dict) -> list[str]:
     """Lists the parts that failed, and the kernels for which a lowering deviates."""
-    failed = [name for name in ("bench", "train") if "error" in result.get(name, {})]
+    failed = [name for name in PARTS if "error" in result.get(name, {})]
     for lowering, checked in result.get("check", {}).items():
         # A text is the reason why a lowering cannot be used, such as oneDNN on a GPU.
         off = [

@@ -5,8 +5,10 @@ import json
 import pytest
 from test_resume import made_up
 
+from data_pipeline.commands import parse_options
 from data_pipeline.examples.frames import save
 from experiments import gpu, lowering_check
+from experiments.bench.options import Options, plan
 
 
 def test_folding_passes_the_check_for_gpus():
@@ -22,24 +24,39 @@ def test_it_times_and_trains_in_processes_of_their_own_and_writes_their_results(
     monkeypatch.setattr(lowering_check, "check", lambda lowering: {"3x3x3": 0.0})
     commands = []
 
-    def part(name, command, limit_s, cache):
-        commands.append(command)
+    def part(name, parallel, limit_s, cache):
+        commands.extend(parallel)
         return {"seconds": 1.0, "result": {}}
 
     monkeypatch.setattr(gpu, "part", part)
     options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
     assert gpu.main([*options, "--steps=90"]) == 0
-    assert [c[0] for c in commands] == ["experiments.bench", "experiments.run"]
-    assert "--regression.epochs=3" in commands[1]
+    modules = ["experiments.bench", "experiments.bench", "experiments.run"]
+    assert [c[0] for c in commands] == modules
+    assert "--regression.epochs=3" in commands[2]
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed == json.loads((tmp_path / "out" / "gpu.json").read_text())
-    assert list(printed) == ["device", "jax", "check", "seconds", "bench", "train"]
+    assert list(printed) == ["device", "jax", "check", "seconds", "compile", "bench", "train"]
     assert gpu.main([*options, "--parts=check"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == ["device", "jax", "check", "seconds"]
-    assert len(commands) == 2
+    assert len(commands) == 3
     assert gpu.main([*options, "--parts=check,fly"]) == 2
-    assert "unknown part 'fly'; one or more of: check, bench, train" in capsys.readouterr().err
-    assert gpu.BENCH_S + gpu.TRAIN_S + 2 * gpu.STOP_S < 12 * 60
+    assert (
+        "unknown part 'fly'; one or more of: check, compile, bench, train"
+        in capsys.readouterr().err
+    )
+    assert gpu.COMPILE_S + gpu.BENCH_S + gpu.TRAIN_S + 3 * gpu.STOP_S < 12 * 60
+
+
+def test_what_is_compiled_beforehand_is_what_the_benchmark_times(tmp_path):
+    def cases_of(command):
+        return set(plan(parse_options(Options, command[1:], "experiments.bench"))[0].cases)
+
+    options = gpu.Options()
+    timed = cases_of(gpu.bench_command(options, tmp_path))
+    compiled = [cases_of(command) for command in gpu.compile_commands(options, tmp_path)]
+    assert len(timed) == 24 and len(compiled) == 8
+    assert set.union(*compiled) == timed
 
 
 @pytest.mark.slow
@@ -54,7 +71,7 @@ def test_the_whole_script_works_at_tiny_size(tmp_path, capsys):
 def test_a_lowering_that_deviates_ends_with_an_error(tmp_path, monkeypatch, capsys):
     save(made_up(), tmp_path / "frames.npz")
     monkeypatch.setattr(lowering_check, "check", lambda lowering: {"3x3x3": 2e-5, "1x1x1": 1e-7})
-    monkeypatch.setattr(gpu, "part", lambda *a: {"seconds": 1.0, "result": {}})
+    monkeypatch.setattr(gpu, "part", lambda *a, **k: {"seconds": 1.0, "result": {}})
     options = ["--device=cpu", f"--data={tmp_path / 'frames.npz'}", f"--out={tmp_path / 'out'}"]
     assert gpu.main(options) == 1
     error = capsys.readouterr().err
@@ -62,15 +79,17 @@ def test_a_lowering_that_deviates_ends_with_an_error(tmp_path, monkeypatch, caps
 
 
 def test_a_part_that_fails_or_takes_too_long_is_noted(tmp_path):
-    failed = gpu.part("a", ["json.tool", "/nowhere"], 20, tmp_path)
+    failing, endless = ["json.tool", "/nowhere"], ["http.server", "0"]
+    failed = gpu.part("a", [failing], 20, tmp_path)
     assert failed["error"].startswith("ended with code")
-    assert "took longer than" in gpu.part("b", ["http.server", "0"], 0.5, tmp_path)["error"]
+    assert "took longer than" in gpu.part("b", [endless, endless], 0.5, tmp_path)["error"]
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
         (["--data=nowhere.npz", "--device=cpu"], "nowhere.npz"),
+        (["--device=cpu"], "the part train needs --data=FILE.npz"),
         (["--data=nowhere.npz", "--device=cpu", "--steps=0"], "--steps=0: expected 1 or more"),
     ],
 )
