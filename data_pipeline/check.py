@@ -19,8 +19,9 @@ import tyro
 from data_pipeline.babypose.frames import Infant
 from data_pipeline.babypose.rules import Findings, Joints, read_folder
 from data_pipeline.babypose.sheets import Problem
-from data_pipeline.commands import parse_options, print_result, print_table, run_command
 from data_pipeline.errors import DataError
+from jaxpose.commands import print_result, print_table, run_command
+from jaxpose.options import parse_options
 
 
 @dataclasses.dataclass

@@ -15,12 +15,13 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import grid_of, save
 from data_pipeline.load import fingerprint, read
 from data_pipeline.outputs import check_name, check_output
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 
 def prepare(

@@ -16,7 +16,6 @@ from typing import Annotated
 from tqdm import tqdm
 from tyro.conf import arg
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import CLIP
 from data_pipeline.locks import locked
@@ -24,6 +23,8 @@ from data_pipeline.simulated import folder
 from data_pipeline.simulated.parameters import DEFAULT, Parameters, read_parameters
 from data_pipeline.simulated.workers import spread
 from data_pipeline.simulated.writing import sheet_path, write_recording
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 LEAST_WIDTH, MOST_WIDTH = 160, 640
 """Widths of an image, px. The largest is the one that the sensor's matching window is meant for."""

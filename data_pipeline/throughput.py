@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.datasets import DATASETS
 from data_pipeline.errors import DataError
 from data_pipeline.examples.clips import clip_starts, order
 from data_pipeline.examples.feed import Feed, feed
 from data_pipeline.examples.frames import load
 from jaxpose.body.masks import Target
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 WARM_UP = 10
 """Number of first batches that are not timed: tracing, and filling of the prefetch queue."""

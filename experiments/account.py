@@ -7,14 +7,15 @@ import dataclasses
 import math
 import sys
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.examples.clips import CLIP
 from experiments.config import ConfigError
 from experiments.table1 import layer_table, table
+from jaxpose.commands import run_command
 from jaxpose.cost.accounting import CONVENTION, Cost, net_cost
 from jaxpose.nets import detection, regression
 from jaxpose.nets.detection import SHRINK
 from jaxpose.nets.factorise import VARIANTS
+from jaxpose.options import parse_options
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,16 +18,17 @@ import numpy as np
 import tyro
 from tyro.conf import arg
 
-from data_pipeline.commands import parse_options, print_table, run_command
 from data_pipeline.examples.splits import check_parts
 from data_pipeline.locks import locked
 from experiments import calibration, evaluate, judged, reliability
 from experiments.config import ConfigError
 from experiments.judged import Judged
 from experiments.rundir import claim
+from jaxpose.commands import print_table, run_command
 from jaxpose.files import write_json
 from jaxpose.lowering import LOWERINGS
 from jaxpose.model import Model
+from jaxpose.options import parse_options
 
 MODEL, NUMBERS, CURVE = "model.safetensors", "calibration.json", "figures/reliability.png"
 """Files of a run that are read and written."""

@@ -19,7 +19,6 @@ import tyro
 from tyro.conf import arg
 
 import jaxpose
-from data_pipeline.commands import parse_options, print_table, run_command
 from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames
@@ -30,8 +29,10 @@ from experiments.checks import check_data_dir, check_min_score
 from experiments.config import Config, ConfigError, Place
 from experiments.data import read_frames
 from experiments.recipe import Recipe
+from jaxpose.commands import print_table, run_command
 from jaxpose.lowering import LOWERINGS, fastest, lowering_named
 from jaxpose.model import Model
+from jaxpose.options import parse_options
 from jaxpose.specification import Linking, Maps
 
 

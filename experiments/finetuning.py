@@ -19,14 +19,15 @@ import numpy as np
 import tyro
 
 from data_pipeline.babypose.sheets import raise_first, read_sheet
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.simulate import simulate
 from data_pipeline.simulated.camera import View
 from data_pipeline.simulated.parameters import Parameters
 from experiments import evaluate, options, run
 from jaxpose import label
+from jaxpose.commands import run_command
 from jaxpose.files import write_json
 from jaxpose.labels.package import COCO
+from jaxpose.options import parse_options
 
 VIEW = View(
     distance_m=1.15,

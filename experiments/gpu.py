@@ -27,14 +27,15 @@ from typing import Literal
 
 import jax
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.examples.frames import Frames, load
 from experiments import lowering_check
 from experiments.choices import find_device
 from experiments.config import ConfigError
 from experiments.recipe import STAGES
 from experiments.rundir import claim
+from jaxpose.commands import run_command
 from jaxpose.files import write_json
+from jaxpose.options import parse_options
 
 PARTS = ("check", "compile", "bench", "train")
 COMPILE_S, BENCH_S, TRAIN_S, STOP_S = 210, 320, 120, 20

@@ -24,12 +24,13 @@ import sys
 import time
 from pathlib import Path
 
-from data_pipeline.commands import parse_options, run_command
 from experiments.blocks import BLOCKS
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
 from experiments.machines import ROOT
+from jaxpose.commands import run_command
 from jaxpose.files import write_text
+from jaxpose.options import parse_options
 
 DOCUMENTS = ("README.md", "docs/*.md", "experiments/results/README.md")
 """Patterns of the documents that may have blocks."""

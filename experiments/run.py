@@ -16,7 +16,6 @@ from datetime import date
 import jax
 
 import jaxpose
-from data_pipeline.commands import print_table, run_command
 from data_pipeline.errors import UserError
 from data_pipeline.examples import clips
 from data_pipeline.examples.frames import Frames
@@ -29,6 +28,7 @@ from experiments.models import assemble, with_calibration_of
 from experiments.options import parse
 from experiments.recipe import STAGES
 from experiments.trainings import train_detection, train_regression
+from jaxpose.commands import print_table, run_command
 from jaxpose.cost import memory
 from jaxpose.cost.accounting import net_cost
 from jaxpose.files import write_json, write_text

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.examples.clips import CLIP
 from experiments import figures, readme
 from experiments.bench import stored
@@ -29,10 +28,12 @@ from experiments.rundir import claim, read_json
 from experiments.study import evidence, pictures, report
 from experiments.table1 import layer_table
 from experiments.table2 import PAPER_TABLE2, labels, table2
+from jaxpose.commands import run_command
 from jaxpose.cost.accounting import CONVENTION
 from jaxpose.files import write_text
 from jaxpose.nets import regression
 from jaxpose.nets.factorise import VARIANTS
+from jaxpose.options import parse_options
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,6 @@ jaxpose version                          the version of jaxpose
 """
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +18,7 @@ import tyro
 
 import jaxpose
 from jaxpose import demo, label
+from jaxpose.commands import print_table, run_command
 from jaxpose.errors import UserError
 from jaxpose.label import Label
 from jaxpose.options import numbers, parse
@@ -210,40 +210,35 @@ def run_export(options: Export) -> dict:
     return export(model, options.format, out, options.clips)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code.
+def run(command: Command) -> dict | int:
+    """Runs a subcommand; returns what is printed as the last line, or the exit code.
 
-    0 = done, 1 = an output could not be written, 2 = an unusable option or file, 130 = interrupted.
+    Raises:
+      UserError: an option or a file cannot be used.
+      OSError: an output cannot be written.
     """
-    command = parse(Command, arguments, "jaxpose", description=__doc__.splitlines()[0])
+    if isinstance(command, Predict):
+        return run_predict(command)
+    if isinstance(command, Demo):
+        return run_demo(command)
+    if isinstance(command, Export):
+        return run_export(command)
+    if isinstance(command, Label):
+        return label.run(command.command)
     if isinstance(command, Version):
-        print(jaxpose.__version__)
+        print(jaxpose.__version__, flush=True)
         return 0
-    try:
-        if isinstance(command, Predict):
-            values = run_predict(command)
-        elif isinstance(command, Demo):
-            values = run_demo(command)
-        elif isinstance(command, Export):
-            values = run_export(command)
-        elif isinstance(command, Label):
-            values = label.run(command.command)
-        else:
-            from jaxpose.describe import as_text, info
+    from jaxpose.describe import as_text, info
 
-            values = info(command.model)
-            print(as_text(values), file=sys.stderr)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}; the same command goes on from here", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    print(json.dumps(values))
-    return 0
+    values = info(command.model)
+    print_table(as_text(values))
+    return values
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code, see `jaxpose.commands`."""
+    command = parse(Command, arguments, "jaxpose", description=__doc__.splitlines()[0])
+    return run_command(lambda: run(command), resume="the same command goes on from here")
 
 
 if __name__ == "__main__":

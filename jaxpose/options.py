@@ -6,14 +6,17 @@ An option is a path if its value is a `Path`, so a dataclass of options gives ea
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tyro
 
+from jaxpose.commands import drop_output
 from jaxpose.errors import UserError
 
 (POSITIONAL,) = tyro.conf.Positional[str].__metadata__
 """What tyro marks such an option with."""
+
+Options = TypeVar("Options")
 
 
 def parse(
@@ -29,19 +32,27 @@ def parse(
     `options` is a dataclass, or a union of those of several subcommands. `program` is named in the
     help. Options that cannot be parsed end the program with code 2.
     """
-    parsed = tyro.cli(
-        options,
-        args=arguments,
-        prog=program,
-        description=description,
-        use_underscores=True,
-        **({} if default is None else {"default": default}),
-    )
     try:
+        parsed = tyro.cli(
+            options,
+            args=arguments,
+            prog=program,
+            description=description,
+            use_underscores=True,
+            **({} if default is None else {"default": default}),
+        )
         return expand(parsed)
+    except BrokenPipeError:  # the reader of the help closed it
+        drop_output()
+        raise SystemExit(0) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def parse_options(options: type[Options], arguments: list[str] | None, module: str) -> Options:
+    """Parses the command line of a module, which the help names, as `parse` does."""
+    return parse(options, arguments, f"python -m {module}")
 
 
 def expand(options: Any) -> Any:

@@ -14,8 +14,8 @@ import pytest
 from test_load import write_babypose
 
 from data_pipeline import check, prepare
-from data_pipeline.commands import Terminated, print_result, run_command
 from data_pipeline.errors import DataError
+from jaxpose.commands import Terminated, print_result, run_command
 
 GRID = (12, 16)
 
@@ -161,10 +161,20 @@ def test_check_stopped_by_a_signal_is_quiet(folder, number, code):
     assert "error" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["check", "prepare"])
-def test_a_finished_command_whose_output_nobody_reads_has_not_failed(folder, tmp_path, name):
-    arguments = [str(folder)] if name == "check" else options(folder, tmp_path / "a.npz")
-    command = [sys.executable, "-m", f"data_pipeline.{name}", *arguments]
+@pytest.mark.parametrize(
+    "module, arguments",
+    [
+        ("data_pipeline.check", lambda folder: [str(folder / "in")]),
+        ("data_pipeline.prepare", lambda folder: options(folder / "in", folder / "a.npz")),
+        ("data_pipeline.prepare", lambda folder: ["--help"]),
+        ("jaxpose.cli", lambda folder: ["info"]),
+        ("jaxpose.cli", lambda folder: ["predict", "--help"]),
+    ],
+)
+def test_a_finished_command_whose_output_nobody_reads_has_not_failed(
+    folder, tmp_path, module, arguments
+):
+    command = [sys.executable, "-m", module, *arguments(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()  # as `| true` does
     text = process.stderr.read()

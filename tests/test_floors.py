@@ -48,7 +48,7 @@ JOINING = {
     "jaxpose.cli",
 }
 """Modules that use both sides."""
-COMMON = {"jaxpose.errors", "jaxpose.files", "jaxpose.options"}
+COMMON = {"jaxpose.commands", "jaxpose.errors", "jaxpose.files", "jaxpose.options"}
 """Modules that use neither side."""
 OPEN_TO_DATA = BODY | RECORDINGS | COMMON | {"jaxpose.decoding.metrics"}
 """What `data_pipeline` may import from jaxpose."""

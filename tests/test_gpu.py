@@ -5,10 +5,10 @@ import json
 import pytest
 from test_resume import made_up
 
-from data_pipeline.commands import parse_options
 from data_pipeline.examples.frames import save
 from experiments import gpu, lowering_check
 from experiments.bench.options import Options, plan
+from jaxpose.options import parse_options
 
 
 def test_folding_passes_the_check_for_gpus():

@@ -18,12 +18,13 @@ from pathlib import Path
 import tyro
 
 from data_pipeline.babypose.statistics import statistics
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated import reference
 from data_pipeline.simulated.folder import NOTE
 from data_pipeline.simulated.reference import Reference
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 
 def compare(ours: dict[str, float], real: dict[str, Reference]) -> list[dict]:

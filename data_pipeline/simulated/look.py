@@ -20,12 +20,13 @@ import numpy as np
 import tyro
 
 from data_pipeline.babypose.frames import read_depth, read_infants
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated import traits
 from data_pipeline.simulated.picture import DEEP_MM, shaded
 from data_pipeline.utd_mhad import recordings as utd_mhad
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 SHOWN = 4
 """Number of frames of each source in the picture."""

@@ -17,11 +17,12 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.simulate import check
 from data_pipeline.simulated.annotation import MARGIN, visible_depth
 from data_pipeline.simulated.recording import Recording
 from jaxpose.body.skeleton import JOINTS
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 RENDERED = 20
 """One annotated frame in so many is rendered."""

@@ -15,10 +15,11 @@ import numpy as np
 import tyro
 
 from data_pipeline.babypose.frames import Infant, read_depth, read_infants
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
 from jaxpose.body.skeleton import CONNECTIONS, LIMBS
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 COLOURS = ((80, 160, 255), (80, 255, 255), (255, 200, 80), (120, 255, 120))
 """One colour (blue, green, red) per limb, in the order of `LIMBS`."""

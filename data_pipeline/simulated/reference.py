@@ -20,9 +20,10 @@ import tyro
 from data_pipeline.babypose.frames import find_sheets, read_depth
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.babypose.statistics import Infant, describe, statistics
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.errors import DataError
 from data_pipeline.outputs import check_output
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 STORED = Path(__file__).parents[1] / "babypose" / "statistics.json"
 SHEETS_WIDTH = 640

@@ -18,11 +18,12 @@ import numpy as np
 from jaxtyping import UInt16
 from tqdm import tqdm
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.outputs import check_output
 from data_pipeline.simulated.recording import KEEP, Recording
 from jaxpose.body.skeleton import JOINTS
+from jaxpose.commands import run_command
 from jaxpose.files import write_json, written_whole
+from jaxpose.options import parse_options
 from jaxpose.recordings.recording import RATE_HZ
 
 SEED, INFANT, FRAMES, SIZE = 60601, 5, 60, (640, 480)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_pipeline.commands import parse_options, print_table, run_command
 from data_pipeline.errors import UserError
 from experiments.bench import machine, render, report, stored
 from experiments.bench.client import Refused, WorkerDied
@@ -27,6 +26,8 @@ from experiments.bench.options import Options, label, plan
 from experiments.bench.processes import measure
 from experiments.config import ConfigError
 from experiments.rundir import claim
+from jaxpose.commands import print_table, run_command
+from jaxpose.options import parse_options
 
 
 def bench(options: Options) -> dict:

@@ -21,17 +21,18 @@ import cv2
 import numpy as np
 import tyro
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.outputs import written_too
 from experiments.bench.machine import environment, load
 from experiments.config import ConfigError
 from experiments.machines import commit
 from experiments.runtimes.worker import RESULTS, Job
 from jaxpose.body.skeleton import JOINTS
+from jaxpose.commands import run_command
 from jaxpose.decoding.metrics import error_table, limb_rmsd
 from jaxpose.demo import sample
 from jaxpose.formats.engines import ENGINES
 from jaxpose.lowering import LOWERINGS, fastest
+from jaxpose.options import parse_options
 
 RATE_HZ = 6.0
 """Frames per second of the sample."""

@@ -14,12 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipeline.commands import parse_options, print_result, print_table, run_command
 from experiments.config import ConfigError
 from experiments.machines import ROOT
 from experiments.study import costs, runner, workers
 from experiments.study.jobs import Job, jobs_of
 from experiments.study.plan import read_plan
+from jaxpose.commands import print_result, print_table, run_command
+from jaxpose.options import parse_options
 
 PLAN = ROOT / "experiments" / "study" / "plan.toml"
 

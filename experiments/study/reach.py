@@ -11,11 +11,12 @@ import jax
 import numpy as np
 from flax import nnx
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.outputs import written_too
+from jaxpose.commands import run_command
 from jaxpose.nets.compute import Computation
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.modules import RegressionNet
+from jaxpose.options import parse_options
 from jaxpose.training.step import run_net, split_net
 
 CLIP = (11, 11, 11)

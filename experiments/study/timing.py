@@ -14,13 +14,14 @@ import re
 import sys
 from pathlib import Path
 
-from data_pipeline.commands import parse_options, print_table, run_command
 from data_pipeline.errors import UserError
 from experiments import machines
 from experiments.bench import stored
 from experiments.config import ConfigError
 from experiments.study import workers
+from jaxpose.commands import print_table, run_command
 from jaxpose.files import write_json
+from jaxpose.options import parse_options
 
 RESULTS = machines.ROOT / "experiments" / "results"
 NETS = ("full", "asy", "thin")

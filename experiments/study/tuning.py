@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.commands import parse_options, print_table, run_command
 from experiments.config import ConfigError
 from experiments.study import results
 from experiments.study.evidence import RESULTS
 from experiments.study.jobs import Job, jobs_of
 from experiments.study.plan import read_plan
 from experiments.table1 import table
+from jaxpose.commands import print_table, run_command
+from jaxpose.options import parse_options
 
 PLAN = Path(__file__).with_name("tuning.toml")
 RATE = "regression.learning_rate"

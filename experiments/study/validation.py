@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from data_pipeline.commands import parse_options, run_command
 from data_pipeline.outputs import written_too
 from experiments.study import statistics
+from jaxpose.commands import run_command
+from jaxpose.options import parse_options
 
 TRAINING_SD = {"none": 0.0, "moderate": 0.15, "large": 0.5}
 """Standard deviation, over trainings, of the difference of two nets, px of 128x96."""

@@ -15,28 +15,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
-from data_pipeline.errors import UserError
-from jaxpose.options import parse
+from jaxpose.errors import UserError
 
 FAILED, UNUSABLE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
 
 class Terminated(BaseException):
     """SIGTERM was received. As an exception it lets `finally` delete temporary files."""
-
-
-Options = TypeVar("Options")
-
-
-def parse_options(options: type[Options], arguments: list[str] | None, module: str) -> Options:
-    """Parses a command line into a dataclass of options.
-
-    `arguments` are those of the process by default; `module` is named in the help. Options that
-    cannot be parsed end the program with code 2. In a `Path`, `~` is expanded.
-    """
-    return parse(options, arguments, f"python -m {module}")
 
 
 def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
@@ -54,7 +40,7 @@ def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
     except UserError as error:
         return _fail(f"error: {error}", UNUSABLE)
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
         return BROKEN_PIPE
     except (KeyboardInterrupt, Terminated) as error:
         message = f"stopped; {resume}" if resume else "stopped"
@@ -77,9 +63,9 @@ def print_result(result: dict) -> None:
     try:
         print(json.dumps(result), flush=True)
     except BrokenPipeError:
-        _drop_output()
+        drop_output()
     except OSError as error:  # a full disk, where stdout is a file
-        _drop_output()
+        drop_output()
         raise OSError(error.errno, error.strerror, "stdout") from error
 
 
@@ -106,7 +92,7 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Discards what is left of the output; otherwise Python reports an error when it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
