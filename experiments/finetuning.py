@@ -1,6 +1,6 @@
 """A model, 18 corrected frames of a ward whose camera it never saw -> its errors before and after.
 
-    python -m experiments.finetuning MODEL --out=experiments/results/finetuning.json
+    python -m experiments.finetuning --out=experiments/results/finetuning.json
 
 The ward is simulated with another view. The way is a user's: frames are exported as `jaxpose label`
 does it, corrected (here with the simulated annotator's clicks), imported, and trained on by
@@ -25,6 +25,7 @@ from data_pipeline.simulated.parameters import Parameters
 from experiments import evaluate, options, run
 from jaxpose import label
 from jaxpose.commands import run_command
+from jaxpose.estimator import shipped_model
 from jaxpose.files import write_json
 from jaxpose.labels.package import COCO
 from jaxpose.options import parse_options
@@ -48,8 +49,8 @@ CLIP = 3
 class Options:
     """Measures what a few corrected frames of a new ward bring; the last line of stdout is JSON."""
 
-    model: tyro.conf.Positional[Path]
-    """Model file to go on from."""
+    model: tyro.conf.Positional[Path | None] = None
+    """Model file to go on from. None: the one that jaxpose ships."""
     work: Path = Path("runs/finetuning")
     """Folder for the ward, the labels and the run."""
     out: Path | None = None
@@ -71,6 +72,7 @@ def measure(choice: Options) -> dict:
       UserError: an option or a file cannot be used.
     """
     began, work = time.perf_counter(), choice.work
+    model = choice.model or shipped_model()
     known = [str(k) for k in range(1, choice.infants + 1)]
     others = [str(k) for k in range(choice.infants + 1, choice.infants + choice.tested + 1)]
     simulate(
@@ -81,12 +83,12 @@ def measure(choice: Options) -> dict:
         size=SIZE,
         parameters=Parameters(view=VIEW),
     )
-    joints = [corrected(choice.model, work, infant) for infant in known]
+    joints = [corrected(model, work, infant) for infant in known]
     for infant in others:
         link(work, infant)
     before = evaluate.evaluate(
         evaluate.Options(
-            model=choice.model,
+            model=model,
             dataset="babypose",
             data_dir=work / "ward",
             cache_dir=work / "cache",
@@ -95,7 +97,7 @@ def measure(choice: Options) -> dict:
     )
     config = options.parse(
         [
-            f"--init={choice.model}",
+            f"--init={model}",
             "--dataset=babypose",
             f"--data_dir={work / 'ward'}",
             f"--cache_dir={work / 'cache'}",

@@ -2,7 +2,7 @@
 
 jaxpose demo                             poses of a simulated recording that jaxpose ships
 jaxpose predict RECORDING... --out=DIR   poses of depth recordings, see docs/predict.md
-jaxpose export MODEL --format=FORMAT     the nets for other programs, see docs/export.md
+jaxpose export [MODEL] --format=FORMAT     the nets for other programs, see docs/export.md
 jaxpose label export RECORDING --out=DIR frames and predictions for a labelling tool
 jaxpose label import DIR FILE --out=WARD corrected joints as a sheet, see docs/label.md
 jaxpose info [MODEL]                     the model's nets, its training and its errors
@@ -90,12 +90,13 @@ class Demo:
 class Export:
     """Writes both nets as one file for other programs, once its maps equal the model's."""
 
-    model: tyro.conf.Positional[Path]
-    """Model file."""
     format: Literal["stablehlo", "onnx"]
     """stablehlo for JAX and XLA on CPUs and CUDA GPUs; onnx for ONNX Runtime, OpenVINO, ..."""
+    model: tyro.conf.Positional[Path | None] = None
+    """Model file. None: the one that jaxpose ships."""
     out: Path | None = None
-    """File to write. None: beside the model, with the format as suffix."""
+    """File to write. None: beside the model, with the format as suffix; for the model that jaxpose
+    ships, in this folder."""
     clips: Path | None = None
     """Recording whose frames are compared, as of predict. None: the one that jaxpose ships."""
     precision: Literal["float32", "int8"] = "float32"
@@ -195,6 +196,7 @@ def run_export(options: Export) -> dict:
       UserError: the model cannot be used or exported.
       OSError: the file cannot be written.
     """
+    from jaxpose.estimator import shipped_model
     from jaxpose.export import FORMATS, export, export_int8
 
     int8, suffix = options.precision == "int8", FORMATS[options.format]
@@ -202,11 +204,13 @@ def run_export(options: Export) -> dict:
         raise UserError(f"--format={options.format} --precision=int8: expected --format=onnx")
     if options.calibration and not int8:
         raise UserError("--calibration is for --precision=int8 alone")
-    model = jaxpose.Model.load(options.model)
+    path = options.model or shipped_model()
+    model = jaxpose.Model.load(path)
+    beside = path if options.model else Path(path.name)
     if int8:
-        out = options.out or options.model.with_name(f"{options.model.stem}-int8{suffix}")
+        out = options.out or beside.with_name(f"{path.stem}-int8{suffix}")
         return export_int8(model, out, options.calibration, options.clips)
-    out = options.out or options.model.with_suffix(suffix)
+    out = options.out or beside.with_suffix(suffix)
     return export(model, options.format, out, options.clips)
 
 

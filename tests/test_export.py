@@ -274,12 +274,22 @@ def test_every_command_of_the_guide_runs(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(exporting, "CALIBRATING", 1)
     monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", 1000.0)  # of a net of random weights
+    path = path.rename(tmp_path / "infant.safetensors")
+    monkeypatch.setattr("jaxpose.estimator.shipped_model", lambda: path)
     np.save("ward1", frames(12))
     for command in COMMANDS:
         words = shlex.split(command.replace("ward1", "ward1.npy"))[1:]
         assert cli.main([*words, "--no-video"] if words[0] == "predict" else words) == 0
-    for name in ("nets.stablehlo", "model.onnx", "model-int8.onnx", "a/pose.csv", "b/pose.csv"):
+    for name in ("nets.stablehlo", "infant.onnx", "infant-int8.onnx", "a/pose.csv", "b/pose.csv"):
         assert (tmp_path / name).stat().st_size
+
+
+def test_the_shipped_model_is_exported_into_this_folder(path, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("jaxpose.estimator.shipped_model", lambda: path)
+    assert cli.main(["export", "--format=stablehlo"]) == 0
+    assert [file.name for file in Path().iterdir()] == ["model.stablehlo"]
 
 
 def test_int8_needs_calibration_and_says_how_far_it_moves_the_joints(

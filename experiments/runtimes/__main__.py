@@ -30,6 +30,7 @@ from jaxpose.body.skeleton import JOINTS
 from jaxpose.commands import run_command
 from jaxpose.decoding.metrics import error_table, limb_rmsd
 from jaxpose.demo import sample
+from jaxpose.estimator import shipped_model
 from jaxpose.formats.engines import ENGINES
 from jaxpose.lowering import LOWERINGS, fastest
 from jaxpose.options import parse_options
@@ -44,8 +45,8 @@ PAPER_COLUMNS = 128
 class Options:
     """Measures prediction with each runtime that is installed."""
 
-    model: tyro.conf.Positional[Path]
-    """Model file."""
+    model: tyro.conf.Positional[Path | None] = None
+    """Model file. None: the one that jaxpose ships."""
     frames: int = 1000
     """Number of frames; 10000 shows that memory stays flat."""
     runtimes: str = "all"
@@ -113,6 +114,7 @@ def measure(options: Options, say: Callable[[str], None]) -> dict:
     """
     if options.frames < 60:
         raise ConfigError(f"--frames={options.frames}: expected 60 or more")
+    model = options.model or shipped_model()
     before, rows, reference = load(), [], None
     with tempfile.TemporaryDirectory() as place:
         frames = Path(place) / "frames"
@@ -123,7 +125,7 @@ def measure(options: Options, say: Callable[[str], None]) -> dict:
                 job = Job(
                     frames=str(frames),
                     out=str(out),
-                    model=str(options.model.resolve()),
+                    model=str(model.resolve()),
                     runtime=runtime,
                     lowering=lowering,
                     video=video,
@@ -142,7 +144,7 @@ def measure(options: Options, say: Callable[[str], None]) -> dict:
     return {
         "rows": rows,
         "frames": options.frames,
-        "model": options.model.name,
+        "model": model.name,
         "commit": commit(),
         "load": before,
         **environment(),
