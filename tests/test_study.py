@@ -244,7 +244,7 @@ def computed(monkeypatch) -> list[str]:
     """Names of the jobs that were computed, instead of computing them."""
     names = []
 
-    def run(command, log, pause):
+    def run(command, log, pause, **environment):
         name = log.stem
         time.sleep(random.uniform(0.0, 0.02))
         names.append(name)

@@ -18,11 +18,12 @@ class Failed(Exception):
     """A command ended with an error. The message is its last line, and names its log."""
 
 
-def run(command: Sequence[str], log: Path, pause: Path) -> float:
+def run(command: Sequence[str], log: Path, pause: Path, **environment: str) -> float:
     """Runs a command to its end, with its output appended to `log`; returns its seconds.
 
-    While the file `pause` exists, the command and its own processes stand still, and the seconds do
-    not count. If this process is interrupted, so is the command.
+    `environment` are further variables. While the file `pause` exists, the command and its own
+    processes stand still, and the seconds do not count. If this process is interrupted, so is the
+    command.
 
     Raises:
       Failed: the command's exit code is not 0.
@@ -37,6 +38,7 @@ def run(command: Sequence[str], log: Path, pause: Path) -> float:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, **environment},
         )
         try:
             while process.poll() is None:

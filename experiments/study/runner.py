@@ -18,6 +18,12 @@ from experiments.study.jobs import Job
 from experiments.study.plan import Data
 from jaxpose.errors import ModelError
 
+PORTABLE = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}
+"""Variables with which a seed gives the same infants on every x86 CPU with AVX2.
+
+With AVX-512, NumPy's sines differ in their last bit, and contacts enlarge that to some pixels in
+ten seconds. A NumPy that does not know one of the names ignores it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Workspace:
@@ -188,5 +194,6 @@ def data_folder(data: Data, place: Workspace) -> Path:
     command = [sys.executable, "-m", "data_pipeline.simulate", f"--out={folder}"]
     command += [f"--infants={data.infants}", f"--frames={data.frames}", f"--seed={data.seed}"]
     command += [f"--size={data.size[0]},{data.size[1]}"]
-    process.run(command, place.runs / "logs" / f"data-{data.name}.txt", place.pause)
+    log = place.runs / "logs" / f"data-{data.name}.txt"
+    process.run(command, log, place.pause, **PORTABLE)
     return folder
