@@ -10,7 +10,8 @@ class Dataset:
     Attributes:
       background_mm: depth of a cell without a valid pixel, in mm above the frame's median cell: 0
         where it is a hole in a surface, more where the background was removed.
-      scale_mm: unit of the nets' input, about the spread of the depth around its mean.
+      scale_mm: unit of the nets' input, about the spread of the depth around its mean. paper:
+        unclear, it names no unit.
       layout: layout of the source folder, for messages.
       configs: names of the builder's configurations, the default first.
       symmetric: a mirror image looks like a recording, so it may be trained on.

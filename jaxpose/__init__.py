@@ -1,13 +1,15 @@
 """Limb poses from depth video, and what the nets that estimate them cost.
 
     import jaxpose
-    estimator = jaxpose.load("model.safetensors")
+    estimator = jaxpose.load()
     pose = estimator(frames_mm)
 
 See README.md for installation and training.
 """
 
 from typing import TYPE_CHECKING
+
+from jaxpose import starting
 
 if TYPE_CHECKING:
     from jaxpose.body.space import Intrinsics
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from jaxpose.prediction.stream import View
     from jaxpose.recordings.recording import Frame
     from jaxpose.specification import Specification
+
+starting.end_at_once("jaxpose")
 
 __version__ = "0.2.0"
 __all__ = [

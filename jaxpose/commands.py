@@ -105,7 +105,10 @@ def drop_output() -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Makes SIGTERM raise `Terminated`; does nothing outside the main thread."""
+    """Makes SIGTERM raise `Terminated` and Ctrl-C `KeyboardInterrupt`, until the body ends.
+
+    Does nothing outside the main thread. For Ctrl-C before, see `jaxpose.starting`.
+    """
     process = os.getpid()
 
     def terminate(number, frame):
@@ -120,7 +123,12 @@ def _terminable() -> Iterator[None]:
     except ValueError:  # not the main thread
         yield
         return
+    at_once = signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    if at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        if at_once:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)

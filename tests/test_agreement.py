@@ -101,7 +101,14 @@ def images_without_a_sheet(folder, subject, row):
     shutil.copytree(folder / f"pz{subject}", folder / f"pz9{subject}", dirs_exist_ok=True)
 
 
+def lost_folder(folder, subject, row):
+    link = folder / f"pz7{row}"
+    if not link.is_symlink():
+        link.symlink_to(folder.parent / "a disk that is not there")
+
+
 DAMAGES = (
+    lost_folder,
     missing_image, eight_bits, truncated, other_size, holes_65535, empty_image, broken_link,
     same_number_twice, zero_zero, bad_cell, bad_name, zeros_in_front, images_without_a_sheet,
 )  # fmt: skip

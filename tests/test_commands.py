@@ -112,6 +112,36 @@ def test_a_signal_runs_what_cleans_up_and_restores_the_handler(number, code, cap
 
 # ---------------------------------------------------------------- signals and pipes, from outside
 
+COMMANDS = [
+    ["-m", "experiments.run", "--data_dir=/nowhere", "--runs_dir=/nowhere"],
+    ["-m", "data_pipeline.check", "/nowhere"],
+    [str(Path(sys.executable).with_name("jaxpose")), "predict", "/nowhere", "--out=/nowhere"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=["run", "check", "jaxpose"])
+def test_an_interrupt_while_modules_are_imported_ends_a_command_quietly(command, tmp_path):
+    slow = tmp_path / "tyro.py"  # a module that every command imports, and that never ends
+    slow.write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (-signal.SIGINT, "")
+
+
+def test_a_program_that_imports_jaxpose_keeps_its_own_way_to_be_interrupted():
+    code = "import signal, jaxpose, experiments, data_pipeline; "
+    code += "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    assert python(code).stdout == "True\n"
+
+
 STOPPED = """
 import os, signal, sys
 from data_pipeline import check, load, prepare

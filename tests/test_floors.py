@@ -48,7 +48,7 @@ JOINING = {
     "jaxpose.cli",
 }
 """Modules that use both sides."""
-COMMON = {"jaxpose.commands", "jaxpose.errors", "jaxpose.files", "jaxpose.options"}
+COMMON = {f"jaxpose.{name}" for name in ("commands", "errors", "files", "options", "starting")}
 """Modules that use neither side."""
 OPEN_TO_DATA = BODY | RECORDINGS | COMMON | {"jaxpose.decoding.metrics"}
 """What `data_pipeline` may import from jaxpose."""

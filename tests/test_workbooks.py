@@ -108,6 +108,59 @@ def test_hidden_rows_are_refused_because_nobody_sees_that_they_are_read(path):
 
 
 @pytest.mark.parametrize(
+    "hide, words",
+    [
+        (lambda sheet: setattr(sheet.column_dimensions["C"], "hidden", True), "column C is hidden"),
+        (lambda sheet: sheet.column_dimensions.group("B", "E", hidden=True), "column B is hidden"),
+        (lambda sheet: setattr(sheet, "sheet_state", "hidden"), "is hidden; show it"),
+    ],
+)
+def test_whatever_else_hides_annotations_is_refused(path, hide, words):
+    def edit(book):
+        book.create_sheet("notes")  # a workbook needs a worksheet that is visible
+        hide(book.worksheets[0])
+
+    change(path, edit)
+    sheet, problems = read(path)
+    assert sheet is None and words in problems[0][1]
+
+
+def test_a_hidden_column_beside_the_table_does_not_count(path):
+    expected, _ = read(path)
+    change(path, lambda book: setattr(book.active.column_dimensions["AZ"], "hidden", True))
+    sheet, problems = read(path)
+    assert not problems and sheet.joints.tolist() == expected.joints.tolist()
+
+
+def test_annotations_under_other_names_on_a_second_worksheet_are_not_dropped(path, rows):
+    def edit(book):
+        other = book.create_sheet("second half")
+        other.append(["Image name", "left hand", "right hand"])
+        other.append(["17_8bit.png", "3,4", "5,6"])
+
+    change(path, edit)
+    sheet, problems = read(path)
+    assert sheet is None and "'second half'" in problems[0][1] and "keep one" in problems[0][1]
+
+
+def test_a_title_above_the_header_is_named(path):
+    change(path, lambda book: (book.active.insert_rows(1), book.active.cell(1, 1, "Ward 3")))
+    sheet, problems = read(path)
+    assert sheet is None
+    assert problems == [(1, "the names of the columns are in row 2; delete the rows above")]
+
+
+def test_a_formula_for_several_cells_is_its_text(path, rows):
+    from openpyxl.worksheet.formula import ArrayFormula
+
+    hand = column(rows, "left_hand")
+    formula = ArrayFormula(f"{openpyxl.utils.get_column_letter(hand)}3", "=A1:A2")
+    change(path, lambda book: book.active.cell(3, hand, formula))
+    _, problems = read(path)
+    assert [row for row, _ in problems] == [3] and "is the formula '=A1:A2'" in problems[0][1]
+
+
+@pytest.mark.parametrize(
     "value", ["#N/A", datetime(2026, 1, 2), 280.346, 280346, "280;346", "280,346,1", "x,y"]
 )
 def test_a_cell_that_is_no_position_is_a_problem_of_its_row(path, rows, value):

@@ -28,6 +28,7 @@ def find_sheets(root: Path, report: Report) -> list[Path]:
     Reports folders without a sheet, infants with several, and a root without any sheet.
     """
     folders = _folders(root)
+    _report_lost(root, report)
     sheets = _sheets([root, *folders], report)
     for folder in folders:
         _report_folder(folder, {subject for subject, _ in sheets}, report)
@@ -71,6 +72,14 @@ def _sheets(folders: Iterable[Path], report: Report) -> list[tuple[str, Path]]:
             files.add(path.resolve())
             sheets.append((match[1], path))
     return sheets
+
+
+def _report_lost(root: Path, report: Report) -> None:
+    """Reports links pz... to folders that are missing, such as those of an absent disk."""
+    for path in sorted(root.iterdir()):
+        if path.name.lower().startswith("pz") and path.is_symlink() and not path.exists():
+            what = "is a link to a folder that is missing; mend the link, or remove it"
+            report(Problem(str(path), None, what))
 
 
 def _infants(folders: Iterable[Path]) -> list[tuple[str, Path]]:

@@ -119,6 +119,12 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
         problem("the sheet is empty; export it again with its header and its frames")
         return None
     header_row, header = filled[0]
+    names = [row for row, cells in filled[1:] if "image" in map(str.lower, cells)]
+    if names and "image" not in map(str.lower, header):
+        problem(
+            f"the names of the columns are in row {names[0]}; delete the rows above", header_row
+        )
+        return None
     columns = _columns(header, lambda what: problem(what, header_row))
     if columns is None:
         return None

@@ -1,7 +1,7 @@
 """An Excel workbook -> the rows of its one table, as text, with nothing dropped silently.
 
 A workbook can hold more than a reader sees: further worksheets, formulas whose values were never
-stored, merged cells, rows that a filter hides. Each is read, or refused with what to do.
+stored, merged cells, rows and columns that are hidden. Each is read, or refused with what to do.
 """
 
 import itertools
@@ -24,12 +24,11 @@ Row = tuple[int, list[str]]
 def read_table(path: Path, first_column: str) -> list[Row]:
     """Reads the rows that have any text.
 
-    If several worksheets have content, the table is on the one whose first such row has a cell
-    `first_column`. A formula is its stored value, or its own text, which begins with "=", where
-    none is stored.
+    If several worksheets have content, the table is on the one that has a cell `first_column`. A
+    formula is its stored value, or its own text, which begins with "=", where none is stored.
 
     Raises:
-      DataError: a file that is no workbook, several tables, merged cells, or hidden rows.
+      DataError: a file that is no workbook, several tables, merged cells, or hidden ones.
     """
     _check_file(path)
     try:
@@ -41,7 +40,7 @@ def read_table(path: Path, first_column: str) -> list[Row]:
     tables = {
         title: rows
         for title, rows in worksheets.items()
-        if rows and first_column in (cell.lower() for cell in rows[0][1])
+        if any(first_column in map(str.lower, cells) or _annotates(cells) for _, cells in rows)
     }
     if len(tables) > 1:
         raise DataError(
@@ -55,6 +54,11 @@ def read_table(path: Path, first_column: str) -> list[Row]:
     _check_layout(path, title, worksheets[title])
     width = max(len(cells) for _, cells in worksheets[title])
     return [(row, cells + [""] * (width - len(cells))) for row, cells in worksheets[title]]
+
+
+def _annotates(cells: list[str]) -> bool:
+    """Tells whether a row looks like an image's annotation, whatever its table is called."""
+    return any(cell.lower().endswith("bit.png") for cell in cells) and len(cells) > 2
 
 
 def _check_file(path: Path) -> None:
@@ -106,7 +110,7 @@ def _worksheets(path: Path) -> Iterator[tuple[str, list[Row]]]:
 def _texts(values: tuple, formulas: tuple) -> list[str]:
     """Returns a row's cells as text, up to the last one that has any."""
     texts = [
-        "" if formula is None else str(formula if value is None else value).strip()
+        "" if formula is None else str(_text_of(formula) if value is None else value).strip()
         for value, formula in itertools.zip_longest(values, formulas)
     ]
     while texts and not texts[-1]:
@@ -114,11 +118,20 @@ def _texts(values: tuple, formulas: tuple) -> list[str]:
     return texts
 
 
+def _text_of(formula):
+    """Returns what a cell holds; of a formula for several cells, which is an object, its text."""
+    if hasattr(formula, "ref"):
+        return getattr(formula, "text", None) or f"=TABLE({formula.ref})"
+    return formula
+
+
 def _check_layout(path: Path, title: str, rows: list[Row]) -> None:
-    """Raises `DataError` for merged cells and hidden rows of the table."""
+    """Raises `DataError` for merged and hidden cells of the table."""
     import openpyxl
 
     sheet = openpyxl.load_workbook(path)[title]
+    if sheet.sheet_state != "visible":
+        raise DataError(f"the worksheet {title!r} with the annotations is hidden; show it")
     first, last = rows[0][0], rows[-1][0]
     merged = [str(r) for r in sheet.merged_cells.ranges if r.max_row >= first and r.min_row <= last]
     if merged:
@@ -131,4 +144,10 @@ def _check_layout(path: Path, title: str, rows: list[Row]) -> None:
         raise DataError(
             f"{len(hidden)} rows with annotations are hidden, the first is row {hidden[0]}; show "
             "them (clear the filter), or delete them"
+        )
+    width = max(len(cells) for _, cells in rows)
+    columns = [c for c in sheet.column_dimensions.values() if c.hidden]
+    if names := [c.index for c in columns if c.min <= width]:
+        raise DataError(
+            f"column {names[0]} is hidden, or the first of several that are; show it, or delete it"
         )

@@ -63,11 +63,6 @@ def warnings(result: dict) -> Iterator[str]:
         yield "**Measured while the machine was busy: not to be relied on.**\n"
     if result["dirty"]:
         yield "**Measured from files that differ from the commit.**\n"
-    if result["schema"] == 1:
-        yield (
-            "Schema 1: without the call after a pause, and without shares of the roofline, whose "
-            "ceilings lacked oneDNN's products.\n"
-        )
     over = [row for row in result["rows"] if (row.get("roofline_share") or 0) > 1]
     if over:
         yield (

@@ -66,7 +66,7 @@ def _tasks(result: dict) -> Iterator[list[dict]]:
 
 
 def _ours(rows: list[dict]) -> list[dict]:
-    return [row for row in rows if row["implementation"] == "jaxpose"]
+    return [row for row in rows if row["implementation"] in ("jaxpose", "jaxpose_program")]
 
 
 def _line(result: dict, rows: list[dict]) -> list[str]:

@@ -60,6 +60,8 @@ def depth_to_grid(
     and more where a removed background was further away. Values are
     multiples of `UNIT_MM`, as prepared files hold them: a net sees the same depth in training and
     in prediction.
+
+    paper: unclear, it does not say how the images were reduced, nor what fills their holes.
     """
     _, _, width, height = crop
     depth = depth_mm.astype(np.float32)

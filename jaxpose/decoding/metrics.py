@@ -28,7 +28,11 @@ def limb_rmsd(
 
 
 def error_table(rmsd: Float[np.ndarray, "n 4"]) -> dict[str, dict[str, float | None]]:
-    """Returns median, interquartile range (p75 - p25) and mean per limb; `all` pools the limbs."""
+    """Returns median, interquartile range (p75 - p25) and mean per limb; `all` pools the limbs.
+
+    paper: unclear, "the median RMSD" taken as an RMSD per frame and limb, then the median over
+    frames.
+    """
     columns = dict(zip(LIMBS, rmsd.T, strict=True)) | {"all": rmsd.ravel()}
     return {name: _spread(values[~np.isnan(values)]) for name, values in columns.items()}
 
