@@ -418,11 +418,13 @@ def test_with_the_spacing_and_stride_of_the_evaluation_the_errors_are_the_evalua
 
 
 def compare_errors(place, recording, data, tested, expected):
-    """Asserts that a prediction's table has the evaluation's errors in a test of one sequence."""
+    """Asserts that a prediction's table has the evaluation's errors in a test of one sequence.
+
+    The nets see the part of the image that they see in the evaluation."""
     index, scale = tested.index, evaluation.to_paper_px(data)
     for option, name in (("--no-overlap", "default"), ("--overlap", "overlapping")):
-        out = place / name
-        assert run(place, out, option, recording=recording) == 0
+        out, crop = place / name, "--crop=" + ",".join(map(str, data.crop[index[0]]))
+        assert run(place, out, option, crop, recording=recording) == 0
         number, xy, likelihood = wide(out / "pose.csv")
         row = np.searchsorted(number, data.frame[index])
         grid = joints_to_grid(xy[row], data.crop[index][:, None], data.grid) * scale
