@@ -209,7 +209,12 @@ def test_the_rate_with_the_lowest_validation_error_over_all_folds_is_chosen(plan
     printed = capsys.readouterr()
     assert json.loads(printed.out)["chosen"] == {"full": 0.01}
     assert "| full | 0.20000 | 0.15000 | 0.01 |" in printed.err
-    (folder / f"{jobs[1].name}.json").unlink()  # the good fold of 1e-3
+    second = folder / f"{jobs[1].name}.json"
+    second.write_text(json.dumps(json.loads(second.read_text()) | {"data_hash": "another"}))
+    assert tuning.main(command) == 2
+    error = capsys.readouterr().err
+    assert f"{jobs[1].name} was trained on other data than {jobs[0].name}; delete" in error
+    second.unlink()  # the good fold of 1e-3
     assert tuning.main(command) == 2
     assert f"has no {jobs[1].name}.json; finish the tuning plan first" in capsys.readouterr().err
 

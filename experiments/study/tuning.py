@@ -42,14 +42,22 @@ def errors(jobs: Iterable[Job], folder: Path) -> dict[str, dict[float, float]]:
     """Returns the mean validation error by arm and learning rate.
 
     Raises:
-      ConfigError: a result is missing, damaged, or of another recipe: a rate must not win because
-        its worst fold is missing.
+      ConfigError: a result is missing, damaged, of another recipe or of other data: a rate must not
+        win because its worst fold is missing, or its infants are easier.
     """
     values: dict[str, dict[float, list[float]]] = {}
+    of_data: dict[str, str] = {}
     for job in jobs:
         if not results.stored(folder, job):
             raise ConfigError(f"{folder}: has no {job.name}.json; finish the tuning plan first")
-        history = results.read(folder / f"{job.name}.json")["history"]["regression"]
+        result = results.read(folder / f"{job.name}.json")
+        history = result["history"]["regression"]
+        first = of_data.setdefault(result["data_hash"], job.name)
+        if len(of_data) > 1:
+            raise ConfigError(
+                f"{folder}: {first} was trained on other data than {next(iter(of_data.values()))}; "
+                "delete the files of one of the two kinds, and compute them again"
+            )
         rates = values.setdefault(job.arm, {})
         rates.setdefault(job.recipe.regression.learning_rate, []).append(min(history["val_error"]))
     return {
