@@ -2,7 +2,7 @@
 
 jaxpose demo                             poses of a simulated recording that jaxpose ships
 jaxpose predict RECORDING... --out=DIR   poses of depth recordings, see docs/predict.md
-jaxpose export [MODEL] --format=FORMAT     the nets for other programs, see docs/export.md
+jaxpose export [MODEL] --format=FORMAT   the nets for other programs, see docs/export.md
 jaxpose label export RECORDING --out=DIR frames and predictions for a labelling tool
 jaxpose label import DIR FILE --out=WARD corrected joints as a sheet, see docs/label.md
 jaxpose info [MODEL]                     the model's nets, its training and its errors

@@ -66,6 +66,7 @@ def _tasks(result: dict) -> Iterator[list[dict]]:
 
 
 def _ours(rows: list[dict]) -> list[dict]:
+    """Returns our lowerings, jitted and as recorded programs."""
     return [row for row in rows if row["implementation"] in ("jaxpose", "jaxpose_program")]
 
 
