@@ -20,6 +20,7 @@ SAME = {
 """Key that all trainings of one table share -> its name."""
 SAME_IN_PAIR = {
     "split_hash": "split",
+    "device": "device",
     "cpu": "CPU",
     "instruction_set": "instruction set",
     "micro_batches": "micro-batches",

@@ -1,8 +1,9 @@
 """Jobs -> result files, one job after another, each `experiments.run` in a process of its own.
 
 A job is locked while it is computed, so several workers on one plan compute each job once. So is
-the detection net of a job until it is trained: meanwhile other workers take jobs with other ones. A
-job whose result file exists is finished; one that was interrupted goes on from its last epoch.
+the detection net of a job until it is trained: meanwhile other workers take jobs with other ones, or
+begin and wait for it where there are none. A job whose result file exists is finished; one that was
+interrupted goes on from its last epoch.
 """
 
 import contextlib
@@ -79,15 +80,21 @@ def work(
     place.results.mkdir(parents=True, exist_ok=True)
     while open_jobs := [job for job in jobs if is_open(job, place, progress)]:
         process.wait_while(place.pause)
-        if any(attempt(job, place, progress, say) for job in open_jobs):
+        if any(attempt(job, place, progress, say) for job in open_jobs) or any(
+            attempt(job, place, progress, say, untrained=True) for job in open_jobs
+        ):
             report(jobs, place, progress, say)
         else:
             wait_for(open_jobs[0], place)
     return progress
 
 
-def attempt(job: Job, place: Workspace, progress: Progress, say: Callable) -> bool:
+def attempt(
+    job: Job, place: Workspace, progress: Progress, say: Callable, *, untrained: bool = False
+) -> bool:
     """Computes a job unless another worker computes it or trains its detection net.
+
+    With `untrained`, the run itself waits for the detection net that another worker trains.
 
     Returns whether it was computed, or failed.
     """
@@ -95,18 +102,17 @@ def attempt(job: Job, place: Workspace, progress: Progress, say: Callable) -> bo
         if not (free and is_open(job, place, progress)):
             return False
         with _detector(job, place) as available:
-            if available:
+            if available or untrained:
                 compute(job, place, progress, say)
                 if job.name in progress.computed:
                     detector_of(job, place).touch()
-            return available
+                return True
+            return False
 
 
 def wait_for(job: Job, place: Workspace) -> None:
-    """Waits until no other worker computes a job, nor trains its detection net."""
+    """Waits until no other worker computes a job."""
     with locked(lock_of(job, place)):
-        pass
-    with locked(detector_of(job, place)):
         pass
 
 

@@ -61,14 +61,16 @@ def run(arguments: Sequence[str], workers: int) -> list[dict]:
 def start(command: Sequence[str], cores: Sequence[int], **environment: str) -> subprocess.Popen:
     """Starts a process that computes on these cores alone, with a thread for each.
 
-    `environment` are further variables; its stdout is a pipe.
+    On a GPU it takes memory as it needs it, because the workers share it. `environment` are further
+    variables; its stdout is a pipe.
     """
+    own = {"OMP_NUM_THREADS": str(len(cores)), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": str(len(cores)), **environment},
+        env={**os.environ, **own, **environment},
     )
     if hasattr(os, "sched_setaffinity"):  # before it has a second thread, which would inherit it
         os.sched_setaffinity(process.pid, cores)

@@ -129,7 +129,7 @@ def fit(
     transform = optimisation.transform(batches.steps_per_epoch)
     state = _first_state(weights, transform)
     step = make_step(objective.loss, transform, micro_batches)
-    score = jax.jit(objective.score)
+    score, norm_of = jax.jit(objective.score), jax.jit(optax.tree.norm)
     probe = jax.jit(objective.probe) if objective.probe else None
 
     # ---- where an earlier process stopped ----
@@ -150,7 +150,7 @@ def fit(
                 probed = probe(now, objective.frozen, next(iter(batches.validation())))
                 measures |= {name: float(value) for name, value in probed.items()}
             # The last update may destroy the weights after a good loss.
-            norm = {"weights' norm": optax.tree.norm(state.params)}
+            norm = {"weights' norm": norm_of(state.params)}
             _check_finite(objective, measures | norm, epoch, len(losses))
             row = {"stage": objective.name, "epoch": epoch + 1, "step": int(state.step)}
             row |= {"loss": float(np.mean([float(v) for v in losses])), **measures}
