@@ -38,7 +38,7 @@ from jaxpose.files import write_json
 from jaxpose.options import parse_options
 
 PARTS = ("check", "compile", "bench", "train")
-COMPILE_S, BENCH_S, TRAIN_S, STOP_S = 210, 320, 120, 20
+COMPILE_S, BENCH_S, TRAIN_S, STOP_S = 200, 260, 120, 20
 """Time limits of the long parts, and of their end after they were interrupted, in seconds."""
 ON_GPU = ("--size=paper", "--batches=1,16", "--whats=forward,train_step", "--lowerings=conv3d")
 ON_CPU = ("--size=tiny", "--batches=1", "--whats=forward", "--lowerings=folded")
