@@ -1,4 +1,4 @@
-"""Checks, times and trains on a GPU machine in about twelve minutes.
+"""Checks, times and trains on a GPU machine in about eleven minutes.
 
     python -m experiments.gpu --data=utd.npz        # a file written by `data_pipeline.prepare`
 
@@ -56,7 +56,7 @@ EACH_NET = (
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Checks the lowerings, times the nets and trains them on a GPU, in about twelve minutes.
+    """Checks the lowerings, times the nets and trains them on a GPU, in about eleven minutes.
 
     The last line of stdout is the result as JSON."""
 

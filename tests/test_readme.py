@@ -10,9 +10,9 @@ import pytest
 
 from experiments import readme, tables
 from experiments.bench import stored
+from experiments.bench.cases import Case
 from experiments.blocks.accuracy import accuracy
 from experiments.blocks.confidence import confidence
-from experiments.blocks.costs import name as name_of
 from experiments.blocks.overview import gain, summary
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
@@ -279,7 +279,7 @@ def test_the_table_of_costs_has_the_smaller_ratio_and_the_time_of_that_opponent(
     text = readme.content(f"costs {BENCH}")
     cells = row(text, "full, forward, 1 clip")
     result, case = stored.load(ROOT / BENCH), "regression {} forward 1 {} float32".format
-    ms = {name_of(row): row["median_ms"] for row in result["rows"]}
+    ms = {Case.of_row(row).name: row["median_ms"] for row in result["rows"]}
     ours = case("full", "jaxpose_program onednn")
     assert ms[ours] < ms[case("full", "jaxpose onednn")]
     usual = [case("full", f"torch_{mode}") for mode in ("eager", "compile")]
@@ -287,6 +287,22 @@ def test_the_table_of_costs_has_the_smaller_ratio_and_the_time_of_that_opponent(
     theirs = min(usual, key=over.get)
     assert cells[1:3] == [f"{ms[ours]:.0f} (onednn)", f"{ms[theirs]:.0f}"]
     assert cells[-1].startswith(f"{over[theirs]:.2f} (")
+
+
+def test_the_table_of_nets_has_the_ratios_of_what_runs_on_the_platform():
+    path = next((ROOT / "experiments" / "results").glob("bench-paper-NVIDIA_H200-gpu-*.json"))
+    text = readme.content(f"nets {path.relative_to(ROOT)}")
+    result = stored.load(path)
+    name = "regression {} forward 16 jax_conv3d conv3d bfloat16".format
+    ms = {Case.of_row(r).name: r["median_ms"] for r in result["rows"]}
+    cells = row(text, "forward, 16 clips, bfloat16")
+    assert [float(cell) for cell in cells[1:4]] == [
+        pytest.approx(ms[name(net)], rel=5e-3) for net in ("full", "asy", "thin")
+    ]
+    over = {r["over"]: r["speedup"] for r in result["ratios"] if r["of"] == name("asy")}
+    for cell, net in zip(cells[4:], ("full", "thin"), strict=True):
+        assert cell.startswith(f"{over[name(net)]:.2f} (") and over[name(net)] < 1
+    assert "jax_conv3d" not in readme.content(f"nets {BENCH}")
 
 
 def test_the_table_of_weights_is_counted():

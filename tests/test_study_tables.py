@@ -337,6 +337,7 @@ def test_costs_are_those_of_the_arm_s_own_net_and_the_benchmark_s_of_its_size(st
     row |= {"implementation": "jaxpose", "dtype": "float32", "iqr_ms": 0.4}
     rows = [row | {"median_ms": 9.0}, row | {"median_ms": 7.0}]
     small = {"cpu": "CPU", "clip": [3, 48, 64], "width": 0.25, "rows": rows}
+    small |= {"platform": "cpu"}
     other = small | {"clip": [3, 96, 128]}
     measured = dataclasses.replace(found, benchmarks={"a": small, "b": other})
     expected = {"asy": (7.0, 0.2), "detection_asy": (7.0, 0.2)}
@@ -357,10 +358,28 @@ def benchmark(*ratios: dict) -> dict:
          "implementation": "jaxpose", "lowering": lowering, "dtype": "float32", "median_ms": ms}
         for lowering, ms in (("onednn", 1.0), ("folded", 2.0))
     ]  # fmt: skip
-    return {"bench-x.json": {"cpu": "CPU", "clip": [3, 48, 64], "rows": rows, "ratios": ratios}}
+    result = {"cpu": "CPU", "platform": "cpu", "clip": [3, 48, 64], "rows": rows}
+    return {"bench-x.json": result | {"ratios": ratios}}
 
 
 OURS = "regression asy train_step 8 jaxpose {} float32"
+
+
+def test_on_a_gpu_jax_s_own_convolution_is_ours_and_is_told_apart_from_cpus():
+    of_cpu = benchmark(ratio(OURS.format("onednn"), 0.2, [0.1, 0.3]))
+    name = "regression asy train_step 8 jax_conv3d conv3d bfloat16"
+    row = {"implementation": "jax_conv3d", "lowering": "conv3d", "dtype": "bfloat16"}
+    (result,) = of_cpu.values()
+    of_gpu = result | {"platform": "gpu", "device": "A GPU", "ratios": [ratio(name, -0.3, None)]}
+    of_gpu["rows"] = [result["rows"][0] | row]
+    measured = of_cpu | {"bench-y.json": of_gpu}
+    found = speeds_of.savings(measured, "train_step")
+    assert [one.platform for one in found] == ["cpu", "gpu"]
+    assert speeds_of.everywhere(found, speeds_of.sentence) == (
+        "on CPUs -20 % [-30 to -10] (CPU, 64x48, 8 clips, jaxpose float32); "
+        "on GPUs +30 % (A GPU, 64x48, 8 clips, jax_conv3d bfloat16)"
+    )
+    assert speeds_of.everywhere([], speeds_of.sentence) == "on CPUs not measured"
 
 
 def test_of_our_own_lowerings_the_fastest_counts_and_intervals_decide():
@@ -465,9 +484,9 @@ def test_the_brief_table_has_a_verdict_and_a_clause_for_every_claim():
 
 def test_a_span_of_savings_is_between_the_outermost_ends_of_intervals():
     savings = [
-        speeds_of.Saving("here", 0.30, (0.2, 0.4), "f"),
-        speeds_of.Saving("there", 0.5, (0.45, 0.6), "f"),
-        speeds_of.Saving("no interval", 0.9, None, "f"),
+        speeds_of.Saving("cpu", "here", 0.30, (0.2, 0.4), "f"),
+        speeds_of.Saving("cpu", "there", 0.5, (0.45, 0.6), "f"),
+        speeds_of.Saving("cpu", "no interval", 0.9, None, "f"),
     ]
     assert speeds_of.span(savings).startswith("between -20 and -60 % (outermost ends of ")
     assert speeds_of.span(savings).endswith("of 2 measurements)")

@@ -5,7 +5,7 @@ lowering and precision.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from experiments.recipe import PRESETS, STAGES, Recipe
 from jaxpose import lowering as lowerings
@@ -19,6 +19,8 @@ OURS = ("jaxpose", "jaxpose_program", "jax_conv3d")
 """Our implementations. jaxpose_program is a net recorded once and run without XLA, as prediction
 does where the lowering can; jax_conv3d is our net with JAX's own 3-D convolution, as in
 `nnx.Conv`."""
+USED = {"cpu": ("jaxpose", "jaxpose_program"), "gpu": ("jax_conv3d",)}
+"""Platform -> those of our implementations that runs and predictions use there."""
 IMPLEMENTATIONS = (*OURS, *PEERS)
 """All implementations."""
 WORKERS = {
@@ -82,6 +84,11 @@ class Case:
     lowering: str
     """Our lowering; "" for peers, and without convolutions."""
     dtype: str
+
+    @classmethod
+    def of_row(cls, row: Mapping) -> "Case":
+        """Returns the case of a row of a result."""
+        return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
 
     @property
     def name(self) -> str:

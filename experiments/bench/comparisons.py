@@ -12,6 +12,9 @@ from experiments.bench.cases import PEERS, Case
 from jaxpose.cost.ratios import compare_with_better
 from jaxpose.cost.timing import Visit
 
+REFERENCES = ("full", "thin")
+"""Variants that every other one is compared with: the paper's predecessor, and the same weights in
+3x3x3 kernels."""
 PYTORCH = ("torch_eager", "torch_compile")
 """PyTorch's two usual modes; the better of them is the opponent."""
 FASTER = (("bfloat16", "float32"), ("tf32", "float32"))
@@ -57,8 +60,8 @@ def _untwinned(visits: Sequence[Visit]) -> list[Visit]:
 def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[Comparison]:
     """Returns all comparisons of the report, each once.
 
-    They are: every variant with `full`, within a lowering and a type, and the best of one with the
-    best of the other; our lowerings with JAX's own convolution; types within a lowering; a
+    They are: every variant with `REFERENCES`, within a lowering and a type, and the best of one
+    with the best of the other; our lowerings with JAX's own convolution; types within a lowering; a
     recorded program with the jitted net; our fastest in float32 with every peer, and with the
     better of PyTorch's two usual modes.
     """
@@ -67,23 +70,26 @@ def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[C
         by_task.setdefault(case.task, []).append(case)
     pairs = []
     for (net, variant, what, batch), same in by_task.items():
-        if variant not in ("", "full"):
-            full = by_task.get((net, "full", what, batch), [])
-            pairs += _of_variants(same, full, median_ms)
+        for reference in REFERENCES:
+            if variant not in ("", "full", reference):
+                theirs = by_task.get((net, reference, what, batch), [])
+                pairs += _of_variants(same, theirs, median_ms)
         pairs += _of_lowerings(same)
         pairs += _with_peers(same, median_ms)
     return list(dict.fromkeys(pairs))
 
 
 def _of_variants(
-    same: list[Case], full: list[Case], median_ms: Mapping[str, float]
+    same: list[Case], theirs: list[Case], median_ms: Mapping[str, float]
 ) -> Iterator[Comparison]:
     for case in same:
         yield from (
-            Comparison(case, (other,)) for other in full if computed_by(case) == computed_by(other)
+            Comparison(case, (other,))
+            for other in theirs
+            if computed_by(case) == computed_by(other)
         )
     for dtype in dict.fromkeys(case.dtype for case in ours(same)):
-        opponents = tuple(case for case in ours(full) if case.dtype == dtype)
+        opponents = tuple(case for case in ours(theirs) if case.dtype == dtype)
         if opponents:
             yield Comparison(best(ours(same), dtype, median_ms), opponents)
 

@@ -5,15 +5,17 @@
     .md     its tables
     .png    time against MACs, and the roofline
 
-The last three are rendered from the first.
+The last three are rendered from the first, whose comparisons are derived from its calls again.
 """
 
 import json
 from pathlib import Path
 
 from experiments.bench import plots, render
-from experiments.bench.report import SCHEMA
+from experiments.bench.cases import Case
+from experiments.bench.report import SCHEMA, compared
 from experiments.config import ConfigError
+from jaxpose.cost.timing import Visit
 from jaxpose.files import write_json, write_text
 
 
@@ -39,6 +41,17 @@ def load(path: Path) -> dict:
     return result
 
 
+def derived(result: dict) -> dict:
+    """Returns what a result compares, from its single calls: see `report.compared`."""
+    cases = [Case.of_row(row) for row in result["rows"]]
+    visits: dict[str, list[Visit]] = {}
+    for subject, process, block, position, twin, ms, pause_ms in result["visits"]:
+        seconds = tuple(value / 1e3 for value in ms)
+        visit = Visit(subject, process, block, position, twin, seconds, pause_ms / 1e3)
+        visits.setdefault(subject, []).append(visit)
+    return compared(cases, result["rows"], visits, result["size"], result["platform"])
+
+
 def save(result: dict, folder: Path) -> Path:
     """Writes a result's JSON and CSV; returns the path of the JSON."""
     path = folder / f"{render.stem(result)}.json"
@@ -49,9 +62,11 @@ def save(result: dict, folder: Path) -> Path:
 
 
 def render_file(path: Path) -> list[Path]:
-    """Writes the CSV, Markdown and picture of a stored result, and returns their paths."""
+    """Derives a stored result's comparisons again, and renders it; returns the files' paths."""
     result = load(path)
+    result |= derived(result)
+    write_json(path, result)
     write_text(path.with_suffix(".csv"), render.as_csv(result["rows"]))
     write_text(path.with_suffix(".md"), render.as_markdown(result))
     plots.draw(result, path.with_suffix(".png"))
-    return [path.with_suffix(suffix) for suffix in (".csv", ".md", ".png")]
+    return [path.with_suffix(suffix) for suffix in (".json", ".csv", ".md", ".png")]

@@ -9,6 +9,7 @@ from experiments.blocks.confidence import confidence
 from experiments.blocks.costs import costs, weights
 from experiments.blocks.findings import findings, paired
 from experiments.blocks.growth import cost_files, cost_growth, cost_layers
+from experiments.blocks.nets import nets
 from experiments.blocks.overview import gain, summary
 from experiments.blocks.runtimes import runtimes
 from experiments.blocks.study import (
@@ -30,6 +31,7 @@ BLOCKS = {
         summary,
         gain,
         costs,
+        nets,
         weights,
         cost_growth,
         cost_layers,

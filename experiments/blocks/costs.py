@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from experiments.account import account, parse_clip
 from experiments.bench import stored
-from experiments.bench.cases import PEERS
+from experiments.bench.cases import PEERS, Case
 from experiments.bench.comparisons import PYTORCH
 from experiments.bench.render import interval, ms, speedup
 from experiments.blocks.source import Source, joined, wrapped
@@ -74,7 +74,7 @@ def _line(result: dict, rows: list[dict]) -> list[str]:
     """Returns the cells of one task: ours, the peers, and the ratio over PyTorch."""
     fastest = min(_ours(rows), key=lambda row: row["median_ms"])
     ratio = _ratio(result, fastest, [row for row in rows if row["implementation"] in PYTORCH])
-    pytorch = next((row for row in rows if ratio and name(row) == ratio["over"]), None)
+    pytorch = next((row for row in rows if ratio and Case.of_row(row).name == ratio["over"]), None)
     clips = f"{fastest['batch']} clip" + "s" * (fastest["batch"] > 1)
     task = f"{fastest['variant'] or 'detection'}, {WHATS[fastest['what']]}, {clips}"
     task += "" if fastest["dtype"] == "float32" else f", {fastest['dtype']}"
@@ -88,20 +88,15 @@ def _line(result: dict, rows: list[dict]) -> list[str]:
     ]
 
 
-def name(row: dict) -> str:
-    """Returns the name of a row's case, as in `ratios`."""
-    parts = ("net", "variant", "what", "batch", "implementation", "lowering", "dtype")
-    return " ".join(str(row[part]) for part in parts if row[part] != "")
-
-
 def _ratio(result: dict, of: dict, over: list[dict]) -> dict | None:
     """Returns the stored ratio of a case over the better of others; None if there is none."""
-    opponents = {name(row) for row in over}
+    opponents = {Case.of_row(row).name for row in over}
     return next(
         (
             ratio
             for ratio in result["ratios"]
-            if ratio["of"] == name(of) and set(ratio.get("among", [ratio["over"]])) == opponents
+            if ratio["of"] == Case.of_row(of).name
+            and set(ratio.get("among", [ratio["over"]])) == opponents
         ),
         None,
     )

@@ -64,8 +64,9 @@ def central(evidence: Evidence) -> str:
     }
     lines = [
         f"- Error, primary endpoint: {error.described(one)}.",
-        f"- Time of asy against thin, forward pass: {speeds.sentence(faster['forward'])}.",
-        f"- Training step: {speeds.sentence(faster['train_step'])}.",
+        "- Time of asy against thin, forward pass: "
+        f"{speeds.everywhere(faster['forward'], speeds.sentence)}.",
+        f"- Training step: {speeds.everywhere(faster['train_step'], speeds.sentence)}.",
         f"- **{_answer(evidence, one, [s for savings in faster.values() for s in savings])}**",
     ]
     return "\n".join(lines) + "\n"

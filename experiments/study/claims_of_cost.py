@@ -1,6 +1,6 @@
 """The paper's claims about parameters, products and time, decided by counts and benchmarks.
 
-Times are measured on CPUs; the paper's were on a GPU, which the evidence says.
+Times are measured on other machines than the paper's, which the evidence says.
 """
 
 from collections.abc import Mapping
@@ -86,13 +86,13 @@ def training_time(evidence: Evidence) -> Claim:
     return Claim(
         "a reduction of the training time of 66%",
         "a training step of the regression net takes at most 0.34 of the time",
-        f"training step on CPUs {speeds.sentence(found)}; products "
+        f"training step {speeds.everywhere(found, speeds.sentence)}; products "
         f"{_less(counted['asy'], counted['full'])}; the paper's GPU was not measured",
         against_claim(found),
         _files(found),
         topic="training time -66 %",
-        brief=f"training step of the regression net, on CPUs: {speeds.span(found)}; products "
-        f"{_less(counted['asy'], counted['full'])}; the paper's GPU was not measured",
+        brief=f"training step of the regression net {speeds.everywhere(found, speeds.span)}; "
+        f"products {_less(counted['asy'], counted['full'])}; the paper's GPU was not measured",
     )
 
 
@@ -102,12 +102,13 @@ def prediction_time(evidence: Evidence) -> Claim:
     return Claim(
         "reduction in training and prediction time of 66%",
         "a forward pass of the regression net takes at most 0.34 of the time",
-        f"forward pass on CPUs {speeds.sentence(found)}; the paper's GPU was not measured",
+        f"forward pass {speeds.everywhere(found, speeds.sentence)}; the paper's GPU was not "
+        "measured",
         against_claim(found),
         _files(found),
         topic="prediction time -66 %",
-        brief=f"forward pass of the regression net, on CPUs: {speeds.span(found)}; the paper's "
-        "GPU was not measured",
+        brief=f"forward pass of the regression net {speeds.everywhere(found, speeds.span)}; the "
+        "paper's GPU was not measured",
     )
 
 
@@ -138,9 +139,9 @@ def pipeline_time(evidence: Evidence) -> Claim:
     return Claim(
         "such variation [...] was able at lowering both the training and the prediction time",
         "the whole framework is faster by 66 %, too",
-        f"both nets, and clip to pose, on CPUs: {speeds.sentence(found)}",
+        f"both nets, and clip to pose, {speeds.everywhere(found, speeds.sentence)}",
         against_claim(found),
         _files(found),
         topic="the whole framework is faster",
-        brief=f"both nets, and clip to pose, on CPUs: {speeds.span(found)}",
+        brief=f"both nets, and clip to pose, {speeds.everywhere(found, speeds.span)}",
     )

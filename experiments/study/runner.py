@@ -1,9 +1,9 @@
 """Jobs -> result files, one job after another, each `experiments.run` in a process of its own.
 
 A job is locked while it is computed, so several workers on one plan compute each job once. So is
-the detection net of a job until it is trained: meanwhile other workers take jobs with other ones, or
-begin and wait for it where there are none. A job whose result file exists is finished; one that was
-interrupted goes on from its last epoch.
+the detection net of a job until it is trained: meanwhile other workers take jobs with other ones,
+or begin and wait for it where there are none. A job whose result file exists is finished; one that
+was interrupted goes on from its last epoch.
 """
 
 import contextlib

@@ -1,10 +1,11 @@
 """Results of the benchmark -> what the factorisation saves in time, per runtime and precision."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from experiments.bench import stored
+from experiments.bench.cases import OURS, USED, Case
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,12 +13,14 @@ class Saving:
     """The measured time of one net against another one, in one runtime.
 
     Attributes:
-      where: CPU, size, implementation and type.
+      platform: "cpu" or "gpu".
+      where: CPU or GPU, size, implementation and type.
       reduction: 1 - new time / old time.
       interval: its 95 % interval; None where too few blocks were measured.
       file: name of the result file.
     """
 
+    platform: str
     where: str
     reduction: float
     interval: tuple[float, float] | None
@@ -38,36 +41,54 @@ def savings(
 ) -> list[Saving]:
     """Returns the time of `ours` against `theirs`, for one kind of work: a `what` of the benchmark.
 
-    Of our own implementation only the fastest lowering counts, which is the one that a run uses.
+    Of our own implementations those count that are used on the platform, each with its fastest
+    lowering.
     """
     found = []
     for file, result in benchmarks.items():
         fastest = _fastest(result, net, ours, what)
+        platform, (_, rows, columns) = result["platform"], result["clip"]
+        device = result["device"] if platform == "gpu" else result["cpu"]
         for ratio in result["ratios"]:
-            words, over = ratio["of"].split(), ratio["over"].split()
-            if words[:3] != [net, ours, what] or over[:3] != [net, theirs, what]:
+            of, over = (ratio[side].split() for side in ("of", "over"))
+            if of[:3] != [net, ours, what] or over[:3] != [net, theirs, what] or of[3:] != over[3:]:
                 continue
-            if words[3:] != over[3:] or words[4] == "jax_conv3d":
+            batch, implementation, dtype = of[3], of[4], of[-1]
+            if implementation in OURS and ratio["of"] not in fastest:
                 continue
-            if words[4] == "jaxpose" and words[5] != fastest.get((words[3], words[-1])):
-                continue
-            _, rows, columns = result["clip"]
-            where = f"{result['cpu']}, {columns}x{rows}, {words[3]} clips, {words[4]} {words[-1]}"
+            where = f"{device}, {columns}x{rows}, {batch} clips, {implementation} {dtype}"
             interval = ratio["reduction_interval"]
-            found.append(Saving(where, ratio["reduction"], interval and tuple(interval), file))
+            found.append(
+                Saving(platform, where, ratio["reduction"], interval and tuple(interval), file)
+            )
     return found
 
 
-def _fastest(result: dict, net: str, variant: str, what: str) -> dict[tuple[str, str], str]:
-    """Returns our fastest lowering by (batch, type)."""
-    best: dict[tuple[str, str], tuple[float, str]] = {}
+def _fastest(result: dict, net: str, variant: str, what: str) -> set[str]:
+    """Returns the names of our cases that a run may use, with the fastest lowering of each."""
+    best: dict[tuple, tuple[float, str]] = {}
     for row in result["rows"]:
-        if (row["net"], row["variant"], row["what"]) != (net, variant, what):
-            continue
-        if row["implementation"] == "jaxpose":
-            key, value = (str(row["batch"]), row["dtype"]), (row["median_ms"], row["lowering"])
+        case = Case.of_row(row)
+        if (
+            case.task[:3] == (net, variant, what)
+            and case.implementation in USED[result["platform"]]
+        ):
+            key, value = (
+                (case.batch, case.implementation, case.dtype),
+                (row["median_ms"], case.name),
+            )
             best[key] = min(best.get(key, value), value)
-    return {key: lowering for key, (_, lowering) in best.items()}
+    return {name for _, name in best.values()}
+
+
+def everywhere(found: Iterable[Saving], say: Callable[[Iterable[Saving]], str]) -> str:
+    """Says something of CPUs and of GPUs apart, such as `sentence` or `span`."""
+    found = list(found)
+    names = {"cpu": "on CPUs", "gpu": "on GPUs"}
+    measured = {p: [one for one in found if one.platform == p] for p in names}
+    return "; ".join(
+        f"{names[p]} {say(ones)}" for p, ones in measured.items() if ones or p == "cpu"
+    )
 
 
 def sentence(found: Iterable[Saving]) -> str:
