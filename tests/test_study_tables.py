@@ -491,3 +491,8 @@ def test_a_span_of_savings_is_between_the_outermost_ends_of_intervals():
     assert speeds_of.span(savings).startswith("between -20 and -60 % (outermost ends of ")
     assert speeds_of.span(savings).endswith("of 2 measurements)")
     assert speeds_of.span(savings[2:]) == "not measured"
+    slower = dataclasses.replace(savings[0], interval=(-0.4, -0.1))
+    unclear = dataclasses.replace(savings[0], interval=(-0.1, 0.1))
+    assert speeds_of.tally([*savings, slower, unclear]).startswith(
+        "less in 2 and more in 1 of 4 runtimes, types and sizes, between +40 and -60 % "
+    )

@@ -65,8 +65,8 @@ def central(evidence: Evidence) -> str:
     lines = [
         f"- Error, primary endpoint: {error.described(one)}.",
         "- Time of asy against thin, forward pass: "
-        f"{speeds.everywhere(faster['forward'], speeds.sentence)}.",
-        f"- Training step: {speeds.everywhere(faster['train_step'], speeds.sentence)}.",
+        f"{speeds.everywhere(faster['forward'], speeds.tally)}.",
+        f"- Training step: {speeds.everywhere(faster['train_step'], speeds.tally)}.",
         f"- **{_answer(evidence, one, [s for savings in faster.values() for s in savings])}**",
     ]
     return "\n".join(lines) + "\n"

@@ -118,6 +118,20 @@ def span(found: Iterable[Saving]) -> str:
     )
 
 
+def tally(found: Iterable[Saving]) -> str:
+    """Says in how many measurements the time is less, and in how many more, by their intervals."""
+    found = list(found)
+    known = [one.interval for one in found if one.interval is not None]
+    if not known:
+        return sentence(found)
+    less = sum(low > 0 for low, _ in known)
+    more = sum(high < 0 for _, high in known)
+    return (
+        f"less in {less} and more in {more} of {len(known)} runtimes, types and sizes, "
+        f"{span(found)}"
+    )
+
+
 def _percent(one: Saving) -> str:
     text = f"{-100 * one.reduction:+.0f} %"
     if one.interval is None:
