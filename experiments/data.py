@@ -4,7 +4,7 @@ from pathlib import Path
 
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import Frames, load
-from data_pipeline.load import load_frames
+from data_pipeline.load import fingerprint, load_frames
 from experiments.config import Config
 from experiments.rundir import claim
 
@@ -27,9 +27,12 @@ def read_frames(config: Config) -> Frames:
     recipe, place = config.recipe, config.place
     if is_prepared(place.data_dir):
         return read_prepared(place.data_dir, recipe.dataset, recipe.rows_cols)
-    claim(place.cache_dir, 100_000_000, option="--cache_dir")
     data_dir = place.data_dir or Path("data/simulated")
-    if recipe.dataset == "simulated" and (place.data_dir is None or not data_dir.exists()):
+    missing = recipe.dataset == "simulated" and (place.data_dir is None or not data_dir.exists())
+    if not missing:
+        fingerprint(recipe.dataset, data_dir, "")  # without files, no cache folder is left behind
+    claim(place.cache_dir, 100_000_000, option="--cache_dir")
+    if missing:
         from data_pipeline.simulate import simulate  # MuJoCo, only where it is needed
 
         simulate(data_dir, **DEFAULT_SIMULATION)

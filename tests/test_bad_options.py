@@ -315,3 +315,15 @@ def test_another_version_of_the_numbers_does_not_continue_a_run(command, monkeyp
     output = refusal(command, capsys)
     assert f"numerics was {rundir.NUMERICS - 1}, now {rundir.NUMERICS}" in output
     assert "choose another --name" in output
+
+
+@pytest.mark.parametrize("dataset", ["babypose", "utd_mhad", "simulated"])
+def test_data_without_files_is_refused_and_leaves_no_folder_behind(
+    dataset, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    said = refusal([f"--dataset={dataset}", "--data_dir=empty"], capsys)
+    assert "empty: no data in this folder; expected the files of" in said
+    assert {path.name for path in tmp_path.iterdir()} <= {"empty", "runs"}
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.suffix != ".lock"]
