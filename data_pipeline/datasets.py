@@ -14,28 +14,24 @@ class Dataset:
         unclear, it names no unit.
       layout: layout of the source folder, for messages.
       configs: names of the builder's configurations, the default first.
-      symmetric: a mirror image looks like a recording, so it may be trained on.
     """
 
     background_mm: float
     scale_mm: float
     layout: str
     configs: tuple[str, ...]
-    symmetric: bool
 
 
 _ORDERS = ("time_order", "row_order")
 
 DATASETS = {
     "simulated": Dataset(
-        0.0, 200.0, "as babypose, written by `python -m data_pipeline.simulate`", _ORDERS, True
+        0.0, 200.0, "as babypose, written by `python -m data_pipeline.simulate`", _ORDERS
     ),
     "utd_mhad": Dataset(
-        600.0, 500.0, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1"), False
+        600.0, 500.0, "Depth/*_depth.mat and Skeleton/*_skeleton.mat", ("every5", "every1")
     ),
-    "babypose": Dataset(
-        0.0, 200.0, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", _ORDERS, True
-    ),
+    "babypose": Dataset(0.0, 200.0, "pz<ID>/<n>_16bit.png and result_pz<ID>.csv or .xlsx", _ORDERS),
 }
 
 

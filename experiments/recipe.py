@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from tyro.conf import Fixed, Suppress, arg
+from tyro.conf import Fixed, FlagConversionOff, Suppress, arg
 
 from data_pipeline.datasets import DATASETS, builders_help
 from data_pipeline.examples.splits import PARTS, Kind, named_ids
@@ -99,13 +99,8 @@ class Recipe:
     """Width multiplier: factor of every number of channels of both nets."""
     radius: float = 3.0
     """Radius r of the masks, px of the grid."""
-    mirror: Annotated[
-        bool | None,
-        arg(
-            help="Also train on mirror images, with left and right exchanged. None: for infants, "
-            "but not for utd_mhad, whose people act with the right hand."
-        ),
-    ] = None
+    mirror: FlagConversionOff[bool] = True
+    """Also train on mirror images, with left and right exchanged."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; bfloat16 with float32 weights is mixed precision."""
     bn_momentum: float = 0.9
@@ -211,7 +206,7 @@ def default_name(recipe: Recipe) -> str:
 
 
 def settle(recipe: Recipe) -> Recipe:
-    """Sets the options that follow from others: mirror images, widths and batch sizes."""
+    """Sets the options that follow from others: widths and batch sizes."""
     stages = {}
     for stage in STAGES:
         settings = recipe.stage(stage)
@@ -219,10 +214,7 @@ def settle(recipe: Recipe) -> Recipe:
         if recipe.batch_size is not None:
             changed["batch_size"] = recipe.batch_size
         stages[stage] = dataclasses.replace(settings, **changed)
-    mirror = recipe.mirror
-    if mirror is None and recipe.dataset in DATASETS:
-        mirror = DATASETS[recipe.dataset].symmetric
-    return dataclasses.replace(recipe, mirror=mirror, **stages)
+    return dataclasses.replace(recipe, **stages)
 
 
 def short_hash(value) -> str:

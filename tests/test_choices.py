@@ -54,13 +54,13 @@ def test_micro_batches_are_never_chosen_silently(cpu, monkeypatch):
     assert choices.resolve(parse(paper), {}).machine.regression_micro_batches == 1
 
 
-def test_mirror_images_are_for_infants_unless_asked_otherwise():
+def test_mirror_images_are_trained_on_unless_asked_otherwise():
     utd = ["--dataset=utd_mhad", "--data_dir=x"]
     for arguments, expected in (
         ([], True),
         (["--mirror=False"], False),
-        (utd, False),
-        ([*utd, "--mirror=True"], True),
+        (utd, True),
+        ([*utd, "--mirror=False"], False),
         (["--preset=paper"], False),
     ):
         assert parse(arguments).recipe.mirror is expected, arguments
