@@ -14,7 +14,7 @@ from jaxpose import starting
 if TYPE_CHECKING:
     from jaxpose.body.space import Intrinsics
     from jaxpose.errors import DataError, ModelError
-    from jaxpose.estimator import Estimator, load
+    from jaxpose.estimator import Estimator, load, shipped_model
     from jaxpose.model import Model
     from jaxpose.prediction.pose import Pose
     from jaxpose.prediction.stream import View
@@ -36,6 +36,7 @@ __all__ = [
     "View",
     "__version__",
     "load",
+    "shipped_model",
 ]
 
 _MODULES = {
@@ -49,6 +50,7 @@ _MODULES = {
     "Specification": "jaxpose.specification",
     "View": "jaxpose.prediction.stream",
     "load": "jaxpose.estimator",
+    "shipped_model": "jaxpose.estimator",
 }
 
 

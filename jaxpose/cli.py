@@ -137,7 +137,7 @@ def run_predict(options: Predict) -> dict:
 
     if not options.recordings:
         raise UserError("no recording; name at least one, see `jaxpose predict --help`")
-    if not options.rate > 0:
+    if not 0 < options.rate < float("inf"):
         raise UserError(f"--rate={options.rate}: expected frames per second, above 0")
     size = None if options.size is None else numbers("--size", options.size, "x", 2)
     crop = None if options.crop is None else numbers("--crop", options.crop, ",", 4)
@@ -148,7 +148,7 @@ def run_predict(options: Predict) -> dict:
     model = load_model(options.model or shipped_model(), runtime=options.runtime)
     known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit, size=size)
     sources = [open_source(str(place), known) for place in options.recordings]
-    outs = folders([source.name for source in sources], options.out)
+    outs = folders(sources, options.out)
     tasks = [
         Task(
             source=source,

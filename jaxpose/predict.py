@@ -17,6 +17,7 @@ from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
 from jaxpose.outputs.anatomy import anatomy, trained_direction
 from jaxpose.outputs.coco import write_coco
+from jaxpose.outputs.doubts import doubts
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
 from jaxpose.outputs.overlay import Overlay
 from jaxpose.outputs.quality import quality
@@ -25,7 +26,15 @@ from jaxpose.outputs.tables import write_long, write_wide
 from jaxpose.prediction.journal import Journal, record
 from jaxpose.prediction.pose import Pose
 from jaxpose.prediction.stream import Counts
-from jaxpose.prediction.task import JOB, JOURNAL, QUALITY, Task, prepare, with_intrinsics
+from jaxpose.prediction.task import (
+    JOB,
+    JOURNAL,
+    QUALITY,
+    Task,
+    check_calibrated_size,
+    prepare,
+    with_intrinsics,
+)
 from jaxpose.prediction.upright import Upright
 from jaxpose.recordings.ahead import Behind
 from jaxpose.recordings.recording import Frame
@@ -118,6 +127,7 @@ class Recorder:
                 self.problems[frame.number] = problem
             elif self.size is None:
                 self.size = (frame.depth_mm.shape[1], frame.depth_mm.shape[0])
+                check_calibrated_size(self._task, self.size)
             self.upright.add(frame)
             yield frame
 
@@ -138,6 +148,7 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
     task = with_intrinsics(task)
     settings = task.settings(estimator)
     if prepare(task, settings):
+        print(f"{task.out}: is complete, nothing was computed", file=sys.stderr)
         return json.loads((task.out / QUALITY).read_text())
     for name in OUTPUTS:
         remove_parts(task.out / name)
@@ -155,6 +166,9 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
         if recorder.overlay is not None:
             recorder.overlay.discard()
     rate = (len(records) - before) / max(time.perf_counter() - began, 1e-9)
+    wanted_s = estimator.model.specification.frame_interval_s
+    for text in doubts(records, recorder.counts, wanted_s, task.intrinsics, recorder.size):
+        recorder.warn(text)
     named = list(recorder.problems.items())[:MOST_PROBLEMS]
     result = {
         **settings,

@@ -49,7 +49,7 @@ def test_true_joints_are_on_the_infant_in_the_images(stored):
 def test_the_sample_is_a_recording_with_a_camera():
     source = open_source(str(demo.sample()), Format())
     assert (source.name, source.count) == ("infant", 60)
-    assert read_intrinsics(source.intrinsics_file).fx == pytest.approx(570, abs=1)
+    assert read_intrinsics(source.intrinsics_file)[0].fx == pytest.approx(570, abs=1)
 
 
 def test_a_pixel_keeps_its_value_until_it_changes_by_more_than_6_mm():

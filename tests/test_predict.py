@@ -307,7 +307,7 @@ def test_several_recordings_get_a_folder_each(place, tmp_path, capsys):
     arguments[2] = arguments[1]
     arguments[-2] = f"--out={tmp_path / 'other'}"
     assert cli.main(arguments) == 2
-    assert "two recordings are called ward1" in capsys.readouterr().err
+    assert "_ward1; predict them in two calls" in capsys.readouterr().err
 
 
 def test_raw_frames_on_stdin(place, tmp_path, monkeypatch):

@@ -310,3 +310,18 @@ def test_the_table_of_weights_is_counted():
     expected = ["1,303,488", "1,310,612", "48.05", "0.44", "44.16", "0.52", "710"]
     assert row(text, "asy")[1:] == expected
     assert row(text, "detection + asy") and "thin" not in text
+
+
+# ---- fine-tuning ----
+
+
+def test_the_table_of_fine_tuning_has_the_stored_errors_and_the_bar_holds():
+    path = ROOT / "experiments" / "results" / "finetuning.json"
+    result = json.loads(path.read_text())
+    before, after = (result[when]["rmsd_fallback_px"]["median"] for when in ("before", "after"))
+    assert result["median_reduction"] == pytest.approx(1 - after / before, abs=1e-3)
+    assert result["median_reduction"] >= 0.25 and "dirty" not in result["commit"]
+    text = readme.content(f"finetuning {path.relative_to(ROOT)}")
+    assert row(text, "after")[1].startswith(f"{after:.2f} / ")
+    with pytest.raises(ConfigError, match="is of one file"):
+        readme.content("finetuning")

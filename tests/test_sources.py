@@ -55,7 +55,7 @@ def test_of_a_babypose_folder_only_the_16_bit_images_are_read(tmp_path):
     (folder / "camera.json").write_text('{"fx": 500, "fy": 501, "cx": 3.5, "cy": 2.5}')
     source = open_source(str(folder), Format())
     assert [n for n, _, _ in marks(source)] == [1, 6]
-    assert read_intrinsics(source.intrinsics_file).fy == 501
+    assert read_intrinsics(source.intrinsics_file)[0].fy == 501
 
 
 def test_tiff_and_time_stamps(tmp_path):

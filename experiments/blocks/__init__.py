@@ -8,6 +8,7 @@ from experiments.blocks.accuracy import accuracy
 from experiments.blocks.confidence import confidence
 from experiments.blocks.costs import costs, weights
 from experiments.blocks.findings import findings, paired
+from experiments.blocks.finetuning import finetuning
 from experiments.blocks.growth import cost_files, cost_growth, cost_layers
 from experiments.blocks.nets import nets
 from experiments.blocks.overview import gain, summary
@@ -41,6 +42,7 @@ BLOCKS = {
         fidelity,
         penetration,
         findings,
+        finetuning,
         paired,
         runtimes,
         study_answer,

@@ -27,7 +27,8 @@ def movement(
 ) -> dict[str, float]:
     """Returns measures in units of the positions: path, speed, acceleration, time moving.
 
-    The path is the sum of speed over time, so that gaps add nothing.
+    The path is the sum of speed over time, so that gaps add nothing. `torso` is the length of the
+    torso; where it is NaN, so is the time moving.
     """
     speed = np.linalg.norm(derivative(positions, rate_hz, 1), axis=1)
     acceleration = np.linalg.norm(derivative(positions, rate_hz, 2), axis=1)
@@ -40,7 +41,7 @@ def movement(
         "speed_p95": float(p95),
         "speed_noise_floor": speed_noise_floor(positions, rate_hz),
         "acceleration_IQR": iqr(acceleration),
-        "time_moving": float((speed[known] > MOVING * torso).mean()),
+        "time_moving": float((speed[known] > MOVING * torso).mean() if torso > 0 else np.nan),
     }
 
 

@@ -15,6 +15,8 @@ WINDOW_S = 60.0
 LEAST_COVERAGE = 0.7
 """Smallest share of a window's samples, or of a recording's frames, in which a joint must be found
 to be measured."""
+TORSO = "time_moving"
+"""Measure of a joint that needs the torso's length."""
 PAIRS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 
@@ -41,6 +43,8 @@ def rows(
         return
     yield from _window("whole", times, positions, rate_hz, unit)
     size = round(WINDOW_S * rate_hz)
+    if size < window_samples(rate_hz):
+        return
     for number, first in enumerate(range(0, len(times) - size + 1, size)):
         part = slice(first, first + size)
         yield from _window(str(number), times[part], positions[part], rate_hz, unit)
@@ -57,14 +61,16 @@ def _window(name: str, times, positions, rate_hz: float, unit: str) -> Iterator[
         value = value if coverage >= LEAST_COVERAGE else float("nan")
         return Row(name, start_s, end_s, part, measure, value, units[measure], round(coverage, 4))
 
-    yield row("torso", "torso_length", torso, float(np.isfinite(relative).all(-1).any(-1).mean()))
+    trunk = float(np.isfinite(relative).all(-1).any(-1).mean())
+    yield row("torso", "torso_length", torso, trunk)
+    scale = torso if trunk >= LEAST_COVERAGE else float("nan")
     path = {}
     for joint, part in enumerate(JOINTS):
         enough = _share(positions[:, joint])
-        values = _measured(measures.movement, enough, positions[:, joint], rate_hz, torso)
+        values = _measured(measures.movement, enough, positions[:, joint], rate_hz, scale)
         path[part] = values.get("path_length", float("nan"))
         for measure, value in values.items():
-            yield row(part, measure, value, enough)
+            yield row(part, measure, value, min(enough, trunk) if measure == TORSO else enough)
         enough = _share(relative[:, joint])
         for measure, value in _measured(
             measures.position, enough, relative[:, joint], rate_hz

@@ -63,8 +63,9 @@ def anatomy(
         )
     if mirrored:
         warnings.append(
-            "right and left look exchanged in most frames: the infant lies on its belly, the "
-            "images are mirrored, or the poses are wrong; look at overlay.mp4"
+            "right and left look exchanged in most frames, as those of an infant on its back "
+            "cannot be: the poses are wrong, or the model was trained otherwise; look at "
+            "overlay.mp4"
         )
     elif exchanged.mean() >= LEAST_SHARE:
         warnings.append(

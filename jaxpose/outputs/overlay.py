@@ -7,6 +7,7 @@ it, which browsers play, too, and which takes less time.
 import contextlib
 import errno
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,10 @@ COLOURS = dict(
 )
 """Limb -> colour (blue, green, red)."""
 MOST_PICTURES = 8
+BUFFERED = 31
+"""Frames whose median distance in time is the video's; they wait in memory."""
+LONGEST_HELD_S = 10.0
+"""Longest time for which the image before a gap is held; longer gaps are cut to it."""
 
 
 def grey(depth_mm: UInt16[np.ndarray, "h w"], near: float, far: float) -> UInt8[np.ndarray, "h w"]:
@@ -62,12 +67,14 @@ class Overlay:
     """A video that grows frame by frame; `close` gives it its name."""
 
     def __init__(self, path: Path):
-        """Prepares a video; nothing is written before the second frame, which tells the rate."""
+        """Prepares a video; nothing is written before the first frames told the rate."""
         self.path, self._beside = path, path.with_name(f".part.{path.name}")
         self.pictures: list[tuple[int, np.ndarray]] = []
         self._range: tuple[float, float] | None = None
-        self._first: tuple[float, np.ndarray] | None = None
+        self._waiting: list[tuple[float, np.ndarray]] = []
         self._writer, self._last, self._count, self._every = None, None, 0, 1
+        self._rate, self._start_s, self._written = 0.0, 0.0, 0
+        self._held: np.ndarray | None = None  # the image that was written last
 
     def add(self, depth_mm: UInt16[np.ndarray, "h w"] | None, record: np.void) -> None:
         """Adds a frame; one without depth repeats the image before it, without limbs.
@@ -102,14 +109,33 @@ class Overlay:
         self._count += 1
 
     def _write(self, time_s: float, image: np.ndarray) -> None:
+        """Writes a frame at its time, once the rate is known."""
+        self._waiting.append((time_s, image))
         if self._writer is None:
-            if self._first is None:
-                self._first = (time_s, image)
+            if len(self._waiting) < BUFFERED:
                 return
-            rate = float(np.clip(1 / (time_s - self._first[0]), 1, 120))
-            self._writer = (_H264 if _av() else _VP9)(self._beside, image.shape[1::-1], rate)
-            self._writer.write(self._first[1])
-        self._writer.write(image)
+            self._begin()
+        self._write_waiting()
+
+    def _begin(self) -> None:
+        times, image = [time_s for time_s, _ in self._waiting], self._waiting[0][1]
+        self._rate = float(np.clip(1 / np.median(np.diff(times)), 1, 120))
+        self._start_s = times[0]
+        self._writer = (_H264 if _av() else _VP9)(self._beside, image.shape[1::-1], self._rate)
+
+    def _write_waiting(self) -> None:
+        """Writes what waits: an image is held until the next one is due, or left out if that is."""
+        for time_s, image in self._waiting:
+            late = round((time_s - self._start_s) * self._rate) - self._written
+            most = round(LONGEST_HELD_S * self._rate)
+            if late > most:
+                self._start_s += (late - most) / self._rate
+            for _ in range(min(late, most)):
+                self._writer.write(self._held)
+            if late >= 0:
+                self._writer.write(image)
+                self._held, self._written = image, self._written + min(late, most) + 1
+        self._waiting.clear()
 
     def close(self) -> None:
         """Completes the video.
@@ -117,7 +143,10 @@ class Overlay:
         Raises:
           OSError: it could not be written.
         """
+        if self._writer is None and len(self._waiting) > 1:
+            self._begin()
         if self._writer is not None:
+            self._write_waiting()
             self._writer.close()
             if not _complete(self._beside):
                 raise OSError(errno.EIO, "the video could not be written", str(self.path))
@@ -152,7 +181,8 @@ class _H264:
     def __init__(self, path: Path, size: tuple[int, int], rate: float):
         self._av, self._path = _av(), path
         self._file = self._av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
-        self._stream = self._file.add_stream("libx264", rate=round(rate))
+        exact = Fraction(rate).limit_denominator(1001)
+        self._stream = self._file.add_stream("libx264", rate=exact)
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"preset": "veryfast", "crf": "26"}

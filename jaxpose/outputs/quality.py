@@ -5,6 +5,7 @@ import numpy as np
 from jaxpose.body.skeleton import JOINTS, LIMBS
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK, Calibration
 from jaxpose.kinematics.table import LEAST_COVERAGE
+from jaxpose.outputs.doubts import interval_s
 from jaxpose.outputs.rows import absent_before
 
 
@@ -13,9 +14,18 @@ def present(records: np.ndarray) -> np.ndarray:
     return records["state"] != STATES.index(MISSING)
 
 
+def frames_without_gaps(records: np.ndarray) -> int:
+    """Returns how many frames there would be without gaps in the numbers or in time."""
+    numbered = len(records) + int(absent_before(records["number"].astype(np.int64)).sum())
+    step_s = interval_s(records)
+    if step_s is None:
+        return numbered
+    return max(numbered, round(float(np.ptp(records["time_s"])) / step_s) + 1)
+
+
 def coverage(records: np.ndarray) -> dict[str, float]:
     """Returns the share of frames with each joint, absent frames counted as frames without."""
-    total = len(records) + int(absent_before(records["number"].astype(np.int64)).sum())
+    total = frames_without_gaps(records)
     return dict(zip(JOINTS, (present(records).sum(0) / total).round(4).tolist(), strict=True))
 
 
@@ -33,10 +43,13 @@ def longest_gaps_s(records: np.ndarray) -> dict[str, float]:
 
 
 def usable(records: np.ndarray) -> dict[str, dict]:
-    """Returns for each limb the share of frames with all its joints, and whether that is enough."""
-    total = len(records) + int(absent_before(records["number"].astype(np.int64)).sum())
+    """Returns for each limb the share of frames with all its joints, and whether that is enough.
+
+    Joints must be found: `kinematics.csv`, which this is about, takes no weak ones.
+    """
+    total = frames_without_gaps(records)
     duration_s = float(records["time_s"][-1] - records["time_s"][0])
-    has, limbs = present(records), {}
+    has, limbs = records["state"] == STATES.index(FOUND), {}
     for name, joints in LIMBS.items():
         share = float(has[:, joints].all(axis=1).sum()) / total
         include = share >= LEAST_COVERAGE
@@ -44,7 +57,7 @@ def usable(records: np.ndarray) -> dict[str, dict]:
         limbs[name] |= {"include": include}
         if not include:
             limbs[name]["reason"] = (
-                f"all its joints are there in {100 * share:.0f} % of the frames; expected at least "
+                f"all its joints are found in {100 * share:.0f} % of the frames; expected at least "
                 f"{100 * LEAST_COVERAGE:.0f} %"
             )
     return limbs
@@ -61,6 +74,7 @@ def quality(records: np.ndarray, calibration: Calibration | None = None) -> dict
         "frames_absent": int(absent_before(numbers).sum()),
         "frames_unreadable": int((~records["readable"]).sum()),
         "duration_s": round(float(time_s[-1] - time_s[0]), 4),
+        "frame_interval_s": interval_s(records),
         "confidence": "uncalibrated" if calibration is None else "calibrated",
         "joints_weak_share": round(float((records["state"] == STATES.index(WEAK)).mean()), 4),
         "joints_found_share": round(float((records["state"] == STATES.index(FOUND)).mean()), 4),

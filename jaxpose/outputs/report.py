@@ -103,7 +103,7 @@ def _limbs(result: dict) -> str:
         [name, f"{100 * limb['share']:.0f} %", "yes" if limb["include"] else limb["reason"]]
         for name, limb in result["limbs"].items()
     ]
-    return _table(["limb", "frames with all joints", "used"], rows)
+    return _table(["limb", "frames with all joints found", "used"], rows)
 
 
 def _coverage(result: dict) -> str:
@@ -111,7 +111,7 @@ def _coverage(result: dict) -> str:
         [joint, f"{100 * result['coverage'][joint]:.0f} %", f"{result['longest_gap_s'][joint]:.2f}"]
         for joint in JOINTS
     ]
-    return _table(["joint", "found", "longest gap, s"], rows)
+    return _table(["joint", "found or weak", "longest gap, s"], rows)
 
 
 def _comparison(whole: list[dict]) -> str:

@@ -69,6 +69,20 @@ class Counts:
             self.end += 1
 
 
+def check_overlap(crop: Box, size: tuple[int, int]) -> None:
+    """Checks that a crop (x, y, width, height) has pixels of an image of `size` (width, height).
+
+    Raises:
+      DataError: it has none.
+    """
+    x, y, width, height = crop
+    if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
+        raise DataError(
+            f"the crop {x},{y},{width},{height} lies outside of images of {size[0]}x{size[1]} "
+            "pixels; give X,Y,WIDTH,HEIGHT in px of the image"
+        )
+
+
 class Stream:
     """The frames of one recording that were read and whose poses were not yielded yet."""
 
@@ -155,6 +169,8 @@ class Stream:
         size = (depth.shape[1], depth.shape[0])
         if self._size is None:
             self._size = size
+            if self._view.crop is not None:
+                check_overlap(self._view.crop, size)
             box = turn_box(self._view.crop or (0, 0, *size), size, self._view.turn)
             rows, columns = self._model.specification.grid
             self._crop = box if self._view.crop else widened(box, columns / rows)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from jaxpose.recordings.source import Source
 if TYPE_CHECKING:
     from jaxpose.estimator import Estimator
 
+NAMES = {"state": "state of the recording's files", "video": "choice of --video"}
+"""Setting -> how a message calls it, where its name does not say it."""
 JOB, JOURNAL, QUALITY = "job.json", "poses.part", "quality.json"
 """Files of an output folder: the settings, what is done so far, and the sign that all is done."""
 
@@ -29,6 +32,7 @@ class Task:
       view: what the nets see of an image.
       format: how the recording was opened.
       intrinsics: of the camera; None: those beside the frames, if there are any.
+      calibrated_size: (width, height) px of the images that the intrinsics are of; None: unknown.
       video: if overlay.mp4 is written.
     """
 
@@ -37,12 +41,15 @@ class Task:
     view: View
     format: Format
     intrinsics: Intrinsics | None = None
+    calibrated_size: tuple[int, int] | None = None
     video: bool = True
 
     def settings(self, estimator: "Estimator") -> dict:
-        """Returns all that the poses depend on; a killed prediction goes on with the same alone."""
+        """Returns all that the results depend on; a killed prediction goes on with the same
+        alone."""
         return {
             "recording": self.source.path,
+            "state": self.source.state,
             "frames": self.source.count,
             "model": estimator.model.digest,
             "runtime": estimator.model.runtime,
@@ -51,14 +58,29 @@ class Task:
             "view": dataclasses.asdict(self.view),
             "format": dataclasses.asdict(self.format),
             "intrinsics": dataclasses.asdict(self.intrinsics) if self.intrinsics else None,
+            "video": self.video,
         }
 
 
 def with_intrinsics(task: Task) -> Task:
     """Returns the task with the intrinsics that lie beside the frames, unless it has others."""
     if task.intrinsics is None and task.source.intrinsics_file is not None:
-        task = dataclasses.replace(task, intrinsics=read_intrinsics(task.source.intrinsics_file))
+        intrinsics, size = read_intrinsics(task.source.intrinsics_file)
+        task = dataclasses.replace(task, intrinsics=intrinsics, calibrated_size=size)
     return task
+
+
+def check_calibrated_size(task: Task, size: tuple[int, int]) -> None:
+    """Checks that the intrinsics are of images of this size (width, height), if that is known.
+
+    Raises:
+      DataError: they are of another size, so positions in mm would be wrong.
+    """
+    if task.calibrated_size not in (None, size):
+        raise DataError(
+            "camera.json is of images of {}x{} pixels, the frames have {}x{}; pass --intrinsics of "
+            "these frames, or correct the file".format(*task.calibrated_size, *size)
+        )
 
 
 def prepare(task: Task, settings: dict) -> bool:
@@ -73,7 +95,8 @@ def prepare(task: Task, settings: dict) -> bool:
         (task.out / ".write.part").touch()
         (task.out / ".write.part").unlink()
         contents = [path for path in task.out.iterdir() if path.suffix != ".part"]
-        if not (task.out / JOB).exists():
+        known = (task.out / JOB).exists()
+        if not known:
             if contents:
                 raise DataError(
                     f"{task.out}: the folder is not empty; choose another --out, or empty it"
@@ -87,8 +110,10 @@ def prepare(task: Task, settings: dict) -> bool:
         before = json.loads((task.out / JOB).read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{task.out / JOB}: cannot be read ({error}); remove the folder") from error
-    if before != settings:
-        other = [name for name in settings if before.get(name) != settings[name]]
+    other = [NAMES.get(k, k) for k in settings if k not in before or before[k] != settings[k]]
+    if known and task.source.state is None:
+        other.append("stream: what came through a pipe cannot be compared, nor read again")
+    if other:
         raise DataError(
             f"{task.out}: holds a prediction with another {' and '.join(other)}; choose another "
             "--out, or remove the folder"
@@ -96,15 +121,23 @@ def prepare(task: Task, settings: dict) -> bool:
     return (task.out / QUALITY).exists()
 
 
-def folders(names: list[str], out: Path) -> list[Path]:
+def folders(sources: Sequence[Source], out: Path) -> list[Path]:
     """Returns an output folder per recording: `out` for one, `out`/NAME for several.
 
+    Where two have one name, as in A/depth and B/depth, the folder above is put before it: A_depth.
+
     Raises:
-      UserError: two recordings have one name.
+      UserError: two recordings have one name even so.
     """
+    names = [source.name for source in sources]
     if len(names) == 1:
         return [out]
-    for name in names:
-        if names.count(name) > 1:
+    above = [Path(source.path).resolve().parent.name for source in sources]
+    unique = [
+        f"{parent}_{name}" if names.count(name) > 1 else name
+        for parent, name in zip(above, names, strict=True)
+    ]
+    for name in unique:
+        if unique.count(name) > 1:
             raise UserError(f"two recordings are called {name}; predict them in two calls")
-    return [out / name for name in names]
+    return [out / name for name in unique]

@@ -23,6 +23,8 @@ from jaxpose.recordings.source import Reading, Source, in_mm, of_recording
 
 SUFFIXES = (".png", ".tif", ".tiff")
 TIMES = "timestamps.csv"
+LARGEST = 2**53
+"""Largest number in a name; of larger ones, neighbours have the same time."""
 
 
 def open_images(
@@ -85,6 +87,10 @@ def _numbered(folder: Path) -> dict[int, Path]:
         if not found:
             raise DataError(f"{path}: no number in the name; expected one, such as depth_0017.png")
         number = int(found[-1])
+        if number > LARGEST:
+            raise DataError(
+                f"{path}: {number} is too large for the number of a frame; expected up to {LARGEST}"
+            )
         if number in images:
             raise DataError(f"{path}: {images[number].name} has the same number; remove one")
         images[number] = path

@@ -12,6 +12,7 @@ from jaxpose.recordings.images import open_images
 from jaxpose.recordings.recording import RATE_HZ
 from jaxpose.recordings.source import Source
 from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
+from jaxpose.recordings.state import state_of
 
 CAMERA = "camera.json"
 """File with the camera's intrinsics: in the folder of images, or beside a file."""
@@ -46,7 +47,7 @@ def open_source(place: str, how: Format) -> Source:
         return open_stream(sys.stdin.buffer, how.size, **scale)
     path = Path(place)
     if path.is_dir():
-        return open_images(path, **scale)
+        return dataclasses.replace(open_images(path, **scale), state=state_of(path))
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {KINDS}")
     suffix = path.suffix.lower()
@@ -59,11 +60,17 @@ def open_source(place: str, how: Format) -> Source:
     else:
         raise DataError(f"{path}: unknown kind of recording; expected {KINDS}")
     camera = path.parent / CAMERA
-    return dataclasses.replace(source, intrinsics_file=camera if camera.is_file() else None)
+    return dataclasses.replace(
+        source,
+        intrinsics_file=camera if camera.is_file() else None,
+        state=state_of(path, camera),
+    )
 
 
-def read_intrinsics(path: Path) -> Intrinsics:
-    """Reads a camera.json: an object with fx, fy, cx, cy in px of the images.
+def read_intrinsics(path: Path) -> tuple[Intrinsics, tuple[int, int] | None]:
+    """Reads a camera.json: an object with fx, fy, cx, cy in px, and maybe width, height.
+
+    Returns the intrinsics, and the (width, height) px of the images that they are of, if known.
 
     Raises:
       DataError: the file is missing, damaged, or lacks one of them.
@@ -72,11 +79,13 @@ def read_intrinsics(path: Path) -> Intrinsics:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         numbers = [float(values[name]) for name in names]
+        known = "width" in values and "height" in values
+        size = (int(values["width"]), int(values["height"])) if known else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: cannot be read ({error!r}); expected a JSON object with fx, fy, cx, cy"
         ) from error
-    return checked_intrinsics(numbers, str(path))
+    return checked_intrinsics(numbers, str(path)), size
 
 
 def checked_intrinsics(numbers: list[float], name: str) -> Intrinsics:

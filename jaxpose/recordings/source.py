@@ -36,6 +36,7 @@ class Source:
       read: begins again at the first frame and yields all readings.
       crop: (x, y, width, height) px of the part that the nets see; None: the whole image.
       intrinsics_file: file with the camera's intrinsics beside the frames, if there is one.
+      state: hash of the files' names, sizes and times; None for a stream.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Source:
     read: Callable[[], Iterator[Reading]]
     crop: Box | None = None
     intrinsics_file: Path | None = None
+    state: str | None = None
 
 
 def of_recording(recording: Recording, name: str, crop: Box | None = None) -> Source:

@@ -22,7 +22,7 @@ def open_array(path: Path, *, rate_hz: float = RATE_HZ, mm_per_unit: float | Non
     """
     expected = "expected depth [frames rows columns]"
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             with np.load(path, allow_pickle=False) as stored:
                 depth, times = stored["depth"], stored.get("time_s")
         else:

@@ -1,0 +1,72 @@
+"""Records -> warnings about times that do not fit the model, and about poses that are not there."""
+
+import numpy as np
+
+from jaxpose.body.space import Intrinsics
+from jaxpose.decoding.confidence import MISSING, STATES
+from jaxpose.prediction.stream import Counts
+
+MOST_INCOMPLETE = 0.05
+"""Share of frames without neighbours in time from which there is a warning."""
+LEAST_PRESENT = 0.1
+"""Share of joints with a position below which there is a warning."""
+
+
+def interval_s(records: np.ndarray) -> float | None:
+    """Returns the usual time between frames; None for a single frame."""
+    times = records["time_s"].astype(np.float64)
+    return float(np.median(np.diff(times))) if len(times) > 1 else None
+
+
+def doubts(
+    records: np.ndarray,
+    counts: Counts,
+    wanted_s: float,
+    intrinsics: Intrinsics | None,
+    size: tuple[int, int],
+) -> list[str]:
+    """Returns all warnings about a prediction.
+
+    `wanted_s` is the time between the frames of a clip in the model's training, `size` the (width,
+    height) px of the images.
+    """
+    found = about_times(records, counts, wanted_s) + about_poses(records)
+    return found + (about_intrinsics(intrinsics, size) if intrinsics is not None else [])
+
+
+def about_times(records: np.ndarray, counts: Counts, wanted_s: float) -> list[str]:
+    """Returns a warning if many frames lack the neighbours `wanted_s` before and after them."""
+    share, usual_s = counts.incomplete / max(len(records), 1), interval_s(records)
+    if share <= MOST_INCOMPLETE or usual_s is None:
+        return []
+    return [
+        f"{100 * share:.0f} % of the frames have no neighbours {wanted_s:.3g} s before or after "
+        f"them, as the model was trained with: frames are {usual_s:.3g} s apart, going by --rate, "
+        "their numbers or their time stamps; if that is wrong, pass the true --rate, or times in "
+        "seconds in timestamps.csv; poses of these frames come from the frame alone"
+    ]
+
+
+def about_poses(records: np.ndarray) -> list[str]:
+    """Returns a warning if almost no joint has a position."""
+    share = float((records["state"] != STATES.index(MISSING)).mean())
+    if share >= LEAST_PRESENT:
+        return []
+    return [
+        f"{100 * share:.0f} % of the joints have a position; look at overlay.mp4: is the infant in "
+        "the part of the image that --crop leaves, is the depth in mm, does the head point to the "
+        "side that the model knows (--rotate)?"
+    ]
+
+
+def about_intrinsics(intrinsics: Intrinsics, size: tuple[int, int]) -> list[str]:
+    """Returns a warning if the principal point is far from the middle of an image of this size."""
+    cx, cy = intrinsics.cx, intrinsics.cy
+    off = max(abs(cx / size[0] - 0.5), abs(cy / size[1] - 0.5))
+    if off <= 0.25:
+        return []
+    return [
+        f"the camera's principal point ({cx:g}, {cy:g}) is far from the middle of images of "
+        f"{size[0]}x{size[1]} pixels; are the intrinsics of another resolution? positions in mm "
+        "would be wrong"
+    ]

@@ -1,0 +1,236 @@
+"""What a prediction warns of, refuses and counts where a recording does not fit."""
+# ruff: noqa: F811  `place` is a fixture
+
+import io
+import json
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from test_predict import DEPTH, frames, place, write  # noqa: F401
+
+from jaxpose import cli
+from jaxpose.body.skeleton import JOINTS
+from jaxpose.body.space import Intrinsics
+from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK
+from jaxpose.kinematics.table import rows
+from jaxpose.outputs import overlay
+from jaxpose.outputs.doubts import about_intrinsics, about_poses, about_times
+from jaxpose.outputs.quality import coverage, usable
+from jaxpose.prediction.journal import RECORD
+from jaxpose.prediction.stream import Counts
+from jaxpose.recordings.images import open_images
+
+
+def records(time_s, state: str = FOUND) -> np.ndarray:
+    made = np.zeros(len(time_s), RECORD)
+    made["number"], made["time_s"], made["readable"] = np.arange(len(time_s)), time_s, True
+    made["state"] = STATES.index(state)
+    made["mm"] = np.nan
+    return made
+
+
+# ---- times, poses, intrinsics ----
+
+
+def test_frames_without_neighbours_in_time_are_warned_of_with_what_to_do():
+    times = np.arange(20) / 10
+    (said,) = about_times(records(times), Counts(middle=18, incomplete=2), 1 / 6)
+    assert said.startswith("10 % of the frames have no neighbours 0.167 s before or after them")
+    assert "frames are 0.1 s apart" in said and "--rate" in said and "timestamps.csv" in said
+    assert about_times(records(times), Counts(middle=19, incomplete=1), 1 / 6) == []
+
+
+def test_almost_no_pose_is_warned_of():
+    assert about_poses(records([0.0, 0.1])) == []
+    (said,) = about_poses(records([0.0, 0.1], MISSING))
+    assert said.startswith("0 % of the joints have a position") and "--crop" in said
+
+
+def test_intrinsics_of_another_resolution_are_warned_of():
+    assert about_intrinsics(Intrinsics(570.0, 570.0, 319.5, 239.5), (640, 480)) == []
+    (said,) = about_intrinsics(Intrinsics(570.0, 570.0, 319.5, 239.5), (320, 240))
+    assert "(319.5, 239.5) is far from the middle of images of 320x240" in said
+
+
+def test_a_camera_file_of_another_image_size_is_refused(place, tmp_path, capsys):
+    write(tmp_path / "ward", DEPTH[:6])
+    camera = {"fx": 100, "fy": 100, "cx": 50, "cy": 30, "width": 640, "height": 480}
+    (tmp_path / "ward" / "camera.json").write_text(json.dumps(camera))
+    assert predict(place, tmp_path / "ward", tmp_path / "out") == 2
+    size = f"{DEPTH.shape[2]}x{DEPTH.shape[1]}"
+    said = capsys.readouterr().err
+    assert f"camera.json is of images of 640x480 pixels, the frames have {size}" in said
+    assert not (tmp_path / "out" / "job.json").exists()
+
+
+# ---- an output folder and its recording ----
+
+
+def predict(place, recording, out, *more) -> int:
+    model = f"--model={place / 'model.safetensors'}"
+    return cli.main(["predict", str(recording), f"--out={out}", model, "--quiet", *more])
+
+
+def test_a_recording_whose_files_changed_is_not_what_the_folder_holds(
+    place,
+    tmp_path,
+    capsys,
+):
+    ward = tmp_path / "ward"
+    write(ward, DEPTH[:6])
+    damaged = sorted(ward.glob("*.png"))[2]
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:60])
+    assert predict(place, ward, tmp_path / "out", "--no-video") == 0
+    assert json.loads((tmp_path / "out" / "quality.json").read_text())["frames_unreadable"] == 1
+    capsys.readouterr()
+    assert predict(place, ward, tmp_path / "out", "--no-video") == 0
+    assert "is complete, nothing was computed" in capsys.readouterr().err
+    damaged.write_bytes(good)
+    assert predict(place, ward, tmp_path / "out", "--no-video") == 2
+    assert "another state of the recording's files; choose another" in capsys.readouterr().err
+
+
+def test_a_video_that_is_asked_for_later_is_not_silently_left_out(
+    place,
+    tmp_path,
+    capsys,
+):
+    write(tmp_path / "ward", DEPTH[:6])
+    assert predict(place, tmp_path / "ward", tmp_path / "out", "--no-video") == 0
+    assert predict(place, tmp_path / "ward", tmp_path / "out") == 2
+    assert "another choice of --video" in capsys.readouterr().err
+
+
+def test_a_second_stream_is_never_taken_for_the_first(
+    place,
+    tmp_path,
+    capsys,
+    monkeypatch,
+):
+    size = f"--size={DEPTH.shape[2]}x{DEPTH.shape[1]}"
+    for part, code in ((DEPTH[:6], 0), (DEPTH[6:12], 2)):
+        piped = SimpleNamespace(buffer=io.BytesIO(part.astype("<u2").tobytes()))
+        monkeypatch.setattr("sys.stdin", piped)
+        assert predict(place, "-", tmp_path / "out", size, "--no-video") == code
+    assert "what came through a pipe cannot be compared" in capsys.readouterr().err
+
+
+def test_recordings_of_one_name_are_told_apart_by_the_folder_above(place, tmp_path):
+    for person in ("a", "b"):
+        (tmp_path / person).mkdir()
+        write(tmp_path / person / "depth", DEPTH[:4])
+    both = [str(tmp_path / person / "depth") for person in ("a", "b")]
+    model = f"--model={place / 'model.safetensors'}"
+    out = f"--out={tmp_path / 'out'}"
+    assert cli.main(["predict", *both, out, model, "--quiet", "--no-video"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth", "b_depth"}
+
+
+# ---- options and names ----
+
+
+def test_a_crop_outside_of_the_image_is_refused(place, tmp_path, capsys):
+    write(tmp_path / "ward", DEPTH[:4])
+    assert predict(place, tmp_path / "ward", tmp_path / "out", "--crop=2000,0,64,48") == 2
+    assert "the crop 2000,0,64,48 lies outside of images of" in capsys.readouterr().err
+
+
+def test_a_rate_without_end_and_a_suffix_in_capitals(place, tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", depth=DEPTH[:4])
+    (tmp_path / "x.npz").rename(tmp_path / "X.NPZ")
+    assert predict(place, tmp_path / "X.NPZ", tmp_path / "out", "--rate=inf") == 2
+    assert "--rate=inf: expected frames per second, above 0" in capsys.readouterr().err
+    assert predict(place, tmp_path / "X.NPZ", tmp_path / "out", "--no-video") == 0
+
+
+def test_a_number_of_a_frame_that_has_no_time_of_its_own_is_refused(tmp_path):
+    for number in (2**53 + 1, 2**53 + 2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), frames(1)[0])
+    with pytest.raises(ValueError, match="too large for the number of a frame"):
+        open_images(tmp_path)
+
+
+# ---- what can be used ----
+
+
+def test_a_gap_in_time_counts_as_one_in_numbers_does():
+    times = np.concatenate([np.arange(20), 80 + np.arange(20)]) / 10  # 60 of 100 frames are absent
+    made = records(times)
+    assert coverage(made)[JOINTS[0]] == 0.4
+    limb = usable(made)["left_arm"]
+    assert limb["share"] == 0.4 and not limb["include"]
+    assert limb["usable_s"] == pytest.approx(0.4 * 9.9)
+
+
+def test_weak_joints_have_coverage_and_no_usable_time():
+    made = records(np.arange(50) / 10, WEAK)
+    assert set(coverage(made).values()) == {1.0}
+    assert all(limb["share"] == 0 and not limb["include"] for limb in usable(made).values())
+
+
+def test_without_a_torso_no_share_of_time_moving_is_given():
+    times = np.arange(90) / 30
+    positions = np.full((90, 12, 2), np.nan)
+    wrist, trunk = JOINTS.index("right_wrist"), [j for j in JOINTS if j[-3:] in ("der", "hip")]
+    positions[:, wrist] = np.stack([5.0 * np.arange(90), np.zeros(90)], axis=1)
+    found = {(r.part, r.measure): r for r in rows(times, positions, "px")}
+    moving = found["right_wrist", "time_moving"]
+    assert np.isnan(moving.value) and moving.coverage == 0
+    assert found["right_wrist", "speed_median"].value == pytest.approx(150)
+    for name in trunk:  # seen in half of the frames: still too rarely
+        positions[:45, JOINTS.index(name)] = [0.0, 100.0 if name.endswith("hip") else 0.0]
+    half = {(r.part, r.measure): r for r in rows(times, positions, "px")}
+    assert np.isnan(half["right_wrist", "time_moving"].value)
+    for name in trunk:
+        positions[45:, JOINTS.index(name)] = positions[0, JOINTS.index(name)]
+    whole = {(r.part, r.measure): r for r in rows(times, positions, "px")}
+    assert whole["right_wrist", "time_moving"].value == 1
+
+
+def test_a_recording_slower_than_a_window_has_no_windows():
+    times = 167.0 * np.arange(12)  # milliseconds taken for seconds
+    positions = np.random.default_rng(0).normal(size=(12, 12, 2))
+    assert {row.window for row in rows(times, positions, "px")} <= {"whole"}
+
+
+# ---- the video ----
+
+
+def written(times, tmp_path, monkeypatch) -> tuple[list[int], float]:
+    """Returns which frame each image of a video shows, and its rate."""
+    shown, rates = [], []
+
+    class Writer:
+        def __init__(self, path, size, rate):
+            rates.append(rate)
+
+        def write(self, image):
+            shown.append(int(image[0, 0, 0]))
+
+    monkeypatch.setattr(overlay, "_VP9", Writer)
+    monkeypatch.setattr(overlay, "_H264", Writer)
+    video = overlay.Overlay(tmp_path / "overlay.mp4")
+    for k, time_s in enumerate(times):
+        video._write(float(time_s), np.full((2, 2, 3), k, np.uint8))
+    monkeypatch.setattr(overlay, "_complete", lambda path: False)
+    monkeypatch.setattr(Writer, "close", lambda self: None, raising=False)
+    with pytest.raises(OSError):
+        video.close()
+    return shown, rates[0]
+
+
+def test_a_video_keeps_the_recording_s_time(tmp_path, monkeypatch):
+    regular = np.arange(40) / 10
+    shown, rate = written(regular, tmp_path, monkeypatch)
+    assert shown == list(range(40)) and rate == pytest.approx(10)
+    first_short = np.concatenate([[0.0], regular[1:] - 0.09])
+    shown, rate = written(first_short, tmp_path, monkeypatch)
+    assert rate == pytest.approx(10) and len(shown) == pytest.approx(39, abs=1)
+    gap = np.concatenate([regular, regular + 9.0])  # 5 s without a frame
+    shown, _ = written(gap, tmp_path, monkeypatch)
+    assert len(shown) == 130 and shown.count(39) == 51
+    longer = np.concatenate([regular, regular + 100.0])
+    assert len(written(longer, tmp_path, monkeypatch)[0]) == 40 + 100 + 40
