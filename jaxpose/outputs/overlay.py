@@ -96,7 +96,9 @@ class Overlay:
         if depth_mm is not None:
             draw(image, record, scale)
         text = f"{int(record['number'])}  {float(record['time_s']):.2f} s"
-        cv2.putText(image, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255, 255, 255), 1)
+        for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # an outline, then the text
+            place, font = (4, 12), cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(image, text, place, font, 0.4, colour, thick, cv2.LINE_AA)
         self._picture(int(record["number"]), image)
         self._write(float(record["time_s"]), image)
 
