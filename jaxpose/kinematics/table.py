@@ -15,7 +15,7 @@ WINDOW_S = 60.0
 LEAST_COVERAGE = 0.7
 """Smallest share of a window's samples, or of a recording's frames, in which a joint must be found
 to be measured."""
-TORSO = "time_moving"
+NEEDS_TORSO = "time_moving"
 """Measure of a joint that needs the torso's length."""
 PAIRS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
@@ -70,7 +70,9 @@ def _window(name: str, times, positions, rate_hz: float, unit: str) -> Iterator[
         values = _measured(measures.movement, enough, positions[:, joint], rate_hz, scale)
         path[part] = values.get("path_length", float("nan"))
         for measure, value in values.items():
-            yield row(part, measure, value, min(enough, trunk) if measure == TORSO else enough)
+            yield row(
+                part, measure, value, min(enough, trunk) if measure == NEEDS_TORSO else enough
+            )
         enough = _share(relative[:, joint])
         for measure, value in _measured(
             measures.position, enough, relative[:, joint], rate_hz
