@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from test_predict import DEPTH, frames, place, write  # noqa: F401
+from test_predict import DEPTH, frames, place, wide, write  # noqa: F401
 
-from jaxpose import cli
-from jaxpose.body.skeleton import JOINTS
+from jaxpose import cli, demo
+from jaxpose.body.skeleton import JOINTS, MIRROR
 from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK
 from jaxpose.kinematics.table import rows
@@ -63,6 +63,27 @@ def test_a_camera_file_of_another_image_size_is_refused(place, tmp_path, capsys)
     said = capsys.readouterr().err
     assert f"camera.json is of images of 640x480 pixels, the frames have {size}" in said
     assert not (tmp_path / "out" / "job.json").exists()
+
+
+def test_a_mirrored_image_is_not_noticed_as_the_guide_says(tmp_path):
+    with np.load(demo.sample(), allow_pickle=False) as stored:
+        depth = stored["depth"][:9]
+    for name, images in (("plain", depth), ("flipped", depth[:, :, ::-1])):
+        np.savez(tmp_path / f"{name}.npz", depth=images, time_s=np.arange(9) / 6)
+    recordings = [str(tmp_path / f"{name}.npz") for name in ("plain", "flipped")]
+    options = [f"--out={tmp_path / 'out'}", "--quiet", "--no-video"]
+    assert cli.main(["predict", *recordings, *options]) == 0
+    (_, plain, _), (_, flipped, _) = (
+        wide(tmp_path / "out" / name / "pose.csv") for name in ("plain", "flipped")
+    )
+    flipped[..., 0] = depth.shape[2] - 1 - flipped[..., 0]
+    same, other = (
+        np.nanmedian(np.linalg.norm(poses - plain, axis=-1))
+        for poses in (flipped, flipped[:, MIRROR])
+    )
+    assert other < 10 < same  # px of 640x480
+    result = json.loads((tmp_path / "out" / "flipped" / "quality.json").read_text())
+    assert result["warnings"] == [] and not result["orientation"]["mirrored"]
 
 
 # ---- an output folder and its recording ----

@@ -4,18 +4,13 @@ import numpy as np
 
 from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import MISSING, STATES
+from jaxpose.outputs.rows import interval_s
 from jaxpose.prediction.stream import Counts
 
 MOST_INCOMPLETE = 0.05
 """Share of frames without neighbours in time from which there is a warning."""
 LEAST_PRESENT = 0.1
 """Share of joints with a position below which there is a warning."""
-
-
-def interval_s(records: np.ndarray) -> float | None:
-    """Returns the usual time between frames; None for a single frame."""
-    times = records["time_s"].astype(np.float64)
-    return float(np.median(np.diff(times))) if len(times) > 1 else None
 
 
 def doubts(

@@ -5,8 +5,7 @@ import numpy as np
 from jaxpose.body.skeleton import JOINTS, LIMBS
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK, Calibration
 from jaxpose.kinematics.table import LEAST_COVERAGE
-from jaxpose.outputs.doubts import interval_s
-from jaxpose.outputs.rows import absent_before
+from jaxpose.outputs.rows import absent_before, interval_s
 
 
 def present(records: np.ndarray) -> np.ndarray:

@@ -36,6 +36,12 @@ def absent_before(numbers: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     return np.concatenate([[0], absent]).astype(np.int64)
 
 
+def interval_s(records: np.ndarray) -> float | None:
+    """Returns the usual time between frames; None for a single frame."""
+    times = records["time_s"].astype(np.float64)
+    return float(np.median(np.diff(times))) if len(times) > 1 else None
+
+
 def rows(records: np.ndarray) -> Iterator[tuple[int, float, np.void | None]]:
     """Yields number, time and record of each row; the record of an absent frame is None.
 
