@@ -17,7 +17,8 @@ import numpy as np
 import tyro
 
 from data_pipeline.babypose.frames import Infant
-from data_pipeline.babypose.rules import Findings, Joints, read_folder
+from data_pipeline.babypose.joint_rules import Joints
+from data_pipeline.babypose.rules import Findings, read_folder
 from data_pipeline.babypose.sheets import Problem
 from data_pipeline.errors import DataError
 from jaxpose.commands import print_result, print_table, run_command

@@ -107,8 +107,79 @@ def lost_folder(folder, subject, row):
         link.symlink_to(folder.parent / "a disk that is not there")
 
 
+def another(folder, number, depth, shape=lambda xy: xy, bits=16):
+    """Adds an infant whose images are made by `depth`(random depth), and its cells by `shape`."""
+    rng = np.random.default_rng(number)
+    (folder / f"pz{number}").mkdir(exist_ok=True)
+    rows = read_csv(sheet(folder, "3"))[:1]
+    joints = rng.uniform(0.2, 0.8, (4, 14, 2)) * SIZE[::-1]
+    for k, frame in enumerate(joints.round()):
+        image = depth(rng.integers(800, 1200, SIZE).astype(np.uint16))
+        write(folder / f"pz{number}" / f"{1 + 5 * k}_{bits}bit.png", image)
+        cells = [f"{x:.3f},{y:.3f}" for x, y in map(shape, frame)]
+        rows.append([f"{1 + 5 * k}_8bit.png", *cells])
+    write_cells(sheet(folder, str(number)), rows)
+
+
+def folder_under_a_second_id(folder, subject, row):
+    link = folder / f"pz{100 + row}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder / f"pz{subject}")
+    shutil.copy(sheet(folder, subject), sheet(folder, str(100 + row)))
+
+
+def images_of_another_infant(folder, subject, row):
+    another(folder, 200 + row, lambda depth: depth)
+    shutil.copy(
+        folder / f"pz{200 + row}" / "6_16bit.png", folder / f"pz{200 + row}" / "9_16bit.png"
+    )
+    another(folder, 210 + row, lambda depth: depth)
+    for path in (folder / f"pz{200 + row}").glob("*_16bit.png"):
+        shutil.copy(path, folder / f"pz{210 + row}")
+
+
+def joints_of_another_infant(folder, subject, row):
+    another(folder, 220 + row, lambda depth: depth)
+    another(folder, 230 + row, lambda depth: depth)
+    shutil.copy(sheet(folder, str(220 + row)), sheet(folder, str(230 + row)))
+
+
+def joints_as_shares(folder, subject, row):
+    another(folder, 300 + row, lambda depth: depth, lambda xy: xy / SIZE[::-1])
+
+
+def joints_at_one_place(folder, subject, row):
+    another(folder, 310 + row, lambda depth: depth, lambda xy: (7, 5))
+
+
+def ones_for_missing(folder, subject, row):
+    put(folder, subject, row, "left_hand", "1,1")
+
+
+def almost_zero_for_missing(folder, subject, row):
+    put(folder, subject, row, "left_hand", "0.001,0")
+
+
+def constant_for_no_return(folder, subject, row):
+    def depth(image):
+        image[:2] = 4095
+        return image
+
+    another(folder, 400 + row, depth)
+
+
+def centimetres(folder, subject, row):
+    another(folder, 410 + row, lambda depth: depth // 10)
+
+
+def grey_levels_beside_depth(folder, subject, row):
+    another(folder, 420 + row, lambda depth: (depth // 5).astype(np.uint8), bits=8)
+
+
 DAMAGES = (
-    lost_folder,
+    folder_under_a_second_id, images_of_another_infant, joints_of_another_infant, joints_as_shares,
+    joints_at_one_place, ones_for_missing, almost_zero_for_missing, constant_for_no_return,
+    centimetres, grey_levels_beside_depth, lost_folder,
     missing_image, eight_bits, truncated, other_size, holes_65535, empty_image, broken_link,
     same_number_twice, zero_zero, bad_cell, bad_name, zeros_in_front, images_without_a_sheet,
 )  # fmt: skip
@@ -137,7 +208,18 @@ def linked_image(folder, subject, row):
     path.symlink_to(folder.parent / f"{subject}-{row}.png")
 
 
-SOUND = (outside, exchanged, hidden, linked_image)
+def joints_of_smaller_images(folder, subject, row):
+    another(folder, 500 + row, lambda depth: depth, lambda xy: xy / 2)
+
+
+def three_joints_at_one_place(folder, subject, row):
+    for column in ("left_hand", "left_elbow", "right_hand"):
+        put(folder, subject, row, column, "9,9")
+
+
+SOUND = (
+    outside, exchanged, hidden, linked_image, joints_of_smaller_images, three_joints_at_one_place,
+)  # fmt: skip
 LAYOUTS = ("plain", "sheet inside", "linked folder", "workbook")
 
 

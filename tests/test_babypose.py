@@ -291,6 +291,45 @@ def test_every_problem_of_a_sheet_is_collected_and_its_good_rows_are_kept(sheet_
 # ---------------------------------------------------------------- the folder
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "result_pz1_corrected.csv", "result_pz1 (1).csv", "result_pz2.ods", "pz1/result_pz1.xls",
+        "Result PZ4.txt",
+    ],
+)  # fmt: skip
+def test_a_table_whose_name_is_not_quite_a_sheets_is_remarked_upon(folder, name):
+    (folder / name).write_text("image;left_hand\n")
+    remarks = []
+    read_infants(folder, raise_first, remarks.append)
+    assert [(r.file, r.what[:8]) for r in remarks] == [(str(folder / name), "not read")]
+
+
+def test_lock_files_and_other_tables_are_not_remarked_upon(folder):
+    for name in ("~$result_pz1.xlsx", ".~lock.result_pz1.csv", "intrinsics.csv"):
+        (folder / name).write_text("")
+    read_infants(folder, raise_first, pytest.fail)
+
+
+def test_infants_in_a_deeper_folder_are_remarked_upon(folder):
+    write_folder(folder / "second visit", {"7": 6})
+    (folder / "videos").mkdir()
+    (folder / "pz8" / "depth").mkdir(parents=True)
+    remarks = []
+    read_infants(folder, raise_first, remarks.append)
+    assert [(r.file, r.what.split(" ")[0]) for r in remarks] == [
+        (str(folder / "pz8"), "not"),
+        (str(folder / "second visit"), "contains"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["1_16bit.PNG", "1_16BIT.png", "1_16bit.tiff"])
+def test_images_of_other_spellings_without_a_sheet_are_refused(folder, name):
+    (folder / "pz9").mkdir()
+    (folder / "pz9" / name).write_bytes(b"")
+    assert_refused(folder, folder / "pz9", None, "images without a sheet")
+
+
 def test_two_sheets_of_one_infant_are_refused_and_both_are_named(folder, sheet_path):
     text = sheet_path.read_text()
     workbook = to_xlsx(sheet_path)

@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
-from babypose_folder import HEADER, numbers, read_csv, write_cells, write_folder
+from babypose_folder import HEADER, numbers, read_csv, write_cells, write_depth, write_folder
 
 from data_pipeline.babypose.frames import hide_outside
 from data_pipeline.babypose.rules import FolderError
@@ -71,7 +70,7 @@ def test_gaps_are_counted_in_time_not_in_row_order_and_are_no_problem(folder):
     # a frame between two others is no gap
     edit(folder / "result_pz2.csv", lambda rows: rows.append(["3_8bit.png", *rows[1][1:]]))
     (folder / "pz2" / "1_16bit.png").rename(folder / "pz2" / "3_16bit.png")
-    shutil.copy(folder / "pz2" / "3_16bit.png", folder / "pz2" / "1_16bit.png")
+    write_depth(folder / "pz2" / "1_16bit.png", (48, 64), np.random.default_rng(3))
     report = check(folder)
     assert report.infants["2"].frames == 10
     assert report.infants["2"].gaps == 2
@@ -301,15 +300,67 @@ def test_frames_that_never_follow_one_another_are_a_problem_of_the_folder(tmp_pa
     ]
 
 
+def to_grey(folder, subject, frames):
+    rng = np.random.default_rng(int(subject))
+    for n in numbers(frames):
+        (folder / f"pz{subject}" / f"{n}_16bit.png").unlink()
+        grey = rng.integers(1, 200, (48, 64)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"pz{subject}" / f"{n}_8bit.png"), grey)
+
+
 def test_grey_levels_are_a_remark_and_have_no_range_in_mm(folder):
-    for n in numbers(5):
-        (folder / "pz10" / f"{n}_16bit.png").unlink()
-        cv2.imwrite(str(folder / "pz10" / f"{n}_8bit.png"), np.full((48, 64), 9, np.uint8))
+    to_grey(folder, "10", 5)
+    to_grey(folder, "2", 12)
     report = check(folder)
-    (remark,) = report.remarks
-    assert "grey levels" in remark.what
+    assert ["grey levels" in remark.what for remark in report.remarks] == [True, True]
+    assert report.problems == []
     assert report.infants["10"].bits == 8
     assert report.infants["10"].depth_mm is None
+
+
+def test_grey_levels_beside_depth_are_a_problem(folder):
+    to_grey(folder, "10", 5)
+    (problem,) = check(folder).problems
+    assert problem.file.endswith("result_pz10.csv")
+    assert "grey levels, beside infants with depth in mm" in problem.what
+
+
+def test_an_infant_under_two_ids_is_a_problem_that_names_the_other(folder):
+    (folder / "pz9").symlink_to(folder / "pz2")
+    (folder / "result_pz9.csv").write_text((folder / "result_pz2.csv").read_text())
+    joints, images = check(folder).problems
+    for problem in (joints, images):
+        assert problem.file.endswith("result_pz9.csv")
+        assert "result_pz2.csv" in problem.what
+    assert "12 frames have exactly the joints" in joints.what
+    assert "images that are images of" in images.what
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3])
+@pytest.mark.parametrize("value", [4095, 2047, 32000])
+def test_a_constant_above_all_depth_is_a_problem(tmp_path, value, share):
+    folder = write_folder(tmp_path / "data", {"2": 5}, deepest_mm=1500)
+    rng = np.random.default_rng(0)
+    for path in (folder / "pz2").iterdir():
+        depth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        depth[rng.random(depth.shape) < share] = value
+        cv2.imwrite(str(path), depth)
+    (problem, *_) = check(folder).problems
+    if value < 6554:
+        assert f"many pixels are exactly {value}" in problem.what
+    else:
+        assert f"{value}" in problem.what  # deeper than a camera measures, image by image
+
+
+@pytest.mark.parametrize("factor", [0.1, 10])
+def test_an_infant_in_another_unit_is_a_problem(tmp_path, factor):
+    folder = write_folder(tmp_path / "data", {"2": 5, "3": 5, "4": 5}, deepest_mm=600)
+    for path in (folder / "pz3").iterdir():
+        depth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.minimum(depth * factor, 6500).astype(np.uint16))
+    (problem,) = check(folder).problems
+    assert problem.file.endswith("result_pz3.csv")
+    assert "expected millimetres in all images" in problem.what
 
 
 def test_problems_of_several_files_are_all_reported_and_the_rest_is_described(folder):

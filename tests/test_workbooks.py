@@ -8,6 +8,7 @@ from datetime import datetime
 import openpyxl
 import pytest
 from babypose_folder import read_csv, to_xlsx, write_folder
+from openpyxl.chart import BarChart
 from openpyxl.styles import PatternFill
 
 from data_pipeline.babypose.sheets import read_sheet
@@ -113,6 +114,7 @@ def test_hidden_rows_are_refused_because_nobody_sees_that_they_are_read(path):
         (lambda sheet: setattr(sheet.column_dimensions["C"], "hidden", True), "column C is hidden"),
         (lambda sheet: sheet.column_dimensions.group("B", "E", hidden=True), "column B is hidden"),
         (lambda sheet: setattr(sheet, "sheet_state", "hidden"), "is hidden; show it"),
+        (lambda sheet: setattr(sheet.sheet_format, "zeroHeight", True), "the first is row 1"),
     ],
 )
 def test_whatever_else_hides_annotations_is_refused(path, hide, words):
@@ -121,6 +123,28 @@ def test_whatever_else_hides_annotations_is_refused(path, hide, words):
         hide(book.worksheets[0])
 
     change(path, edit)
+    sheet, problems = read(path)
+    assert sheet is None and words in problems[0][1]
+
+
+def dragged(book):
+    book.active.column_dimensions["C"].width = 7.5
+    book.active.row_dimensions[4].height = 7.5
+
+
+@pytest.mark.parametrize(
+    "size, words", [(b'width="7.5"', "column C is hidden"), (b'ht="7.5"', "the first is row 4")]
+)
+def test_a_column_without_width_and_a_row_without_height_are_refused(path, size, words):
+    change(path, dragged)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    assert size in parts[name]
+    parts[name] = parts[name].replace(size, size.replace(b"7.5", b"0"))
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, content in parts.items():
+            archive.writestr(part, content)
     sheet, problems = read(path)
     assert sheet is None and words in problems[0][1]
 
@@ -199,9 +223,52 @@ def test_a_far_cell_that_was_only_coloured_takes_no_memory(path):
 
 def test_a_workbook_that_unpacks_to_more_than_the_limit_is_refused_before_it_is_read(path):
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as parts:
-        parts.writestr("xl/media/image1.bin", bytes(MOST_BYTES))
+        parts.writestr("xl/worksheets/sheet2.xml", bytes(MOST_BYTES))
     sheet, problems = read(path)
     assert sheet is None and "MiB once unpacked" in problems[0][1]
+
+
+def test_a_picture_in_a_workbook_does_not_count(path):
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("xl/media/image1.bin", bytes(MOST_BYTES))
+    sheet, problems = read(path)
+    assert not problems and len(sheet.rows) == 6
+
+
+def test_many_empty_cells_with_a_format_are_read_within_little_memory_or_refused(path):
+    def styled(rows):
+        fill = PatternFill("solid", fgColor="FFFF00")
+        return lambda book: [
+            setattr(book.active.cell(row, column), "fill", fill)
+            for row in range(10, 10 + rows)
+            for column in range(1, 7)
+        ]
+
+    change(path, styled(20_000))
+    tracemalloc.start()
+    sheet, problems = read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert not problems and len(sheet.rows) == 6
+    assert peak < 2**24
+
+
+def test_what_is_not_read_is_remarked_upon(path):
+    def edit(book):
+        book.active["B2"].comment = openpyxl.comments.Comment("look again", "A. B.")
+        book.active["D4"] = None
+        book.create_sheet("corrections")["A1"] = "frame 6: left hand 3,4"
+        book.create_chartsheet("chart", 0).add_chart(BarChart())
+
+    change(path, edit)
+    remarks = []
+    sheet = read_sheet(path, lambda problem: pytest.fail(str(problem)), remarks.append)
+    assert len(sheet.rows) == 6
+    assert [(remark.row, remark.what) for remark in remarks] == [
+        (None, "the worksheet 'corrections' has content that is not read; look at it"),
+        (None, "comments at B2 are not read; look at them"),
+        (4, "empty cells count as missing joints: 1; write -1,-1 there"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 
 from data_pipeline.babypose.layout import find_sheets, image_folder
-from data_pipeline.babypose.sheets import COLUMNS, Problem, Report, Sheet, raise_first, read_sheet
+from data_pipeline.babypose.sheets import Problem, Report, Sheet, ignore, raise_first, read_sheet
 from data_pipeline.errors import DataError
 from jaxpose.recordings.ahead import THREADS, map_ahead
 from jaxpose.recordings.folder import of_images
@@ -49,18 +49,21 @@ class Infant:
 
 
 def read_infants(
-    root: Path, report: Report = raise_first, *, row_order: bool = False
+    root: Path,
+    report: Report = raise_first,
+    remark: Report = ignore,
+    *,
+    row_order: bool = False,
 ) -> list[Infant]:
     """Reads every sheet below `root` and pairs it with its images, which are not decoded.
 
     Infants are sorted by number. Their frames are, too, unless `row_order` asks for the order of
-    the sheet's rows. `report` is called once per problem.
+    the sheet's rows. `report` is called once per problem, `remark` once per remark.
     """
     infants = []
-    for path in find_sheets(root, report):
-        sheet = read_sheet(path, report)
+    for path in find_sheets(root, report, remark):
+        sheet = read_sheet(path, report, remark)
         if sheet is not None:
-            _report_zeros(sheet, report)
             infant = _pair(sheet if row_order else sheet.in_time_order(), report)
             if infant is not None:
                 infants.append(infant)
@@ -109,13 +112,6 @@ def _read(
     except DataError as error:
         return error
     return depth
-
-
-def _report_zeros(sheet: Sheet, report: Report) -> None:
-    """Reports joints at exactly 0,0, which some programs write where a joint is missing."""
-    for k, joint in np.argwhere((sheet.joints == 0).all(-1)):
-        what = f"{COLUMNS[joint]} is 0,0; expected -1,-1 where a joint is missing"
-        report(Problem(str(sheet.path), int(sheet.rows[k]), what))
 
 
 def _pair(sheet: Sheet, report: Report) -> Infant | None:

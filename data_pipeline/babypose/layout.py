@@ -4,16 +4,20 @@ Only two levels are listed: the folder itself and the folders pz<ID>/ in it. A l
 above is therefore harmless.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_pipeline.babypose.sheets import SHEET_NAME, Problem, Report, Sheet
+from data_pipeline.babypose.sheets import SHEET_NAME, Problem, Report, Sheet, ignore
 
 SUFFIXES = (".csv", ".xlsx", ".png")
 """Suffixes of the files that frames are read from."""
 
 _FOLDER = re.compile(r"pz([0-9]+)", re.IGNORECASE)
+_IMAGE = re.compile(r".*bit\.(png|tiff?)", re.IGNORECASE)
+_LIKE_SHEET = re.compile(r"[^~.].*pz.*\.(csv|tsv|txt|ods|xlsx?|xlsm|xlsb)", re.IGNORECASE)
+"""Names of tables about an infant; those that begin with "~" or "." are other programs' own."""
 
 
 def source_files(root: Path) -> list[Path]:
@@ -22,16 +26,18 @@ def source_files(root: Path) -> list[Path]:
     return sorted(e for e in entries if e.suffix.lower() in SUFFIXES and e.is_file())
 
 
-def find_sheets(root: Path, report: Report) -> list[Path]:
+def find_sheets(root: Path, report: Report, remark: Report = ignore) -> list[Path]:
     """Returns the sheet of each infant, sorted by the infant's number.
 
-    Reports folders without a sheet, infants with several, and a root without any sheet.
+    Reports folders without a sheet, infants with several, and a root without any sheet. Remarks
+    upon what looks like a sheet or an infant and is not read.
     """
     folders = _folders(root)
     _report_lost(root, report)
     sheets = _sheets([root, *folders], report)
     for folder in folders:
-        _report_folder(folder, {subject for subject, _ in sheets}, report)
+        _report_folder(folder, {subject for subject, _ in sheets}, report, remark)
+    _remark_unread(root, folders, remark)
     _report_same_infant(_infants(folders), "folder", report)
     if not sheets:
         what = (
@@ -88,12 +94,31 @@ def _infants(folders: Iterable[Path]) -> list[tuple[str, Path]]:
     return [(match[1], folder) for match, folder in matches if match]
 
 
-def _report_folder(folder: Path, subjects: set[str], report: Report) -> None:
+def _remark_unread(root: Path, folders: list[Path], remark: Report) -> None:
+    """Remarks upon files named like sheets, and infants in folders that are not looked into."""
+    for path in (path for folder in (root, *folders) for path in sorted(folder.iterdir())):
+        named = _LIKE_SHEET.fullmatch(path.name) and not SHEET_NAME.fullmatch(path.name)
+        if named and path.is_file():
+            what = "not read; a sheet's name is result_pz<ID>.csv or result_pz<ID>.xlsx, no more"
+            remark(Problem(str(path), None, what))
+    others = (p for p in sorted(root.iterdir()) if p not in folders and p.is_dir())
+    for folder in (p for p in others if not p.name.startswith(".")):
+        names = []
+        with contextlib.suppress(PermissionError):  # it is not the user's data
+            names = [path.name for path in folder.iterdir()]
+        if any(SHEET_NAME.fullmatch(name) or _FOLDER.fullmatch(name) for name in names):
+            what = f"contains infants that are not read; move them into {root}"
+            remark(Problem(str(folder), None, what))
+
+
+def _report_folder(folder: Path, subjects: set[str], report: Report, remark: Report) -> None:
     """Reports a folder that is not finished, or whose images no sheet describes."""
     if folder.name.endswith(".partial"):
         what = "not finished; repeat the simulate command that began it, or delete it"
         report(Problem(str(folder), None, what))
-    elif folder.name[2:] not in subjects and any(p.match("*bit.png") for p in folder.iterdir()):
+    elif folder.name[2:] in subjects:
+        return
+    elif any(_IMAGE.fullmatch(path.name) for path in folder.iterdir()):
         if _FOLDER.fullmatch(folder.name):
             name = folder.name.lower()
             what = f"images without a sheet; add result_{name}.csv beside or inside of it"
@@ -103,6 +128,9 @@ def _report_folder(folder: Path, subjects: set[str], report: Report) -> None:
                 "folder and its sheet alike, such as pz4 and result_pz4.csv"
             )
         report(Problem(str(folder), None, what))
+    else:
+        what = "not read: it has neither a sheet nor images <number>_16bit.png in it"
+        remark(Problem(str(folder), None, what))
 
 
 def _report_same_infant(entries: list[tuple[str, Path]], kind: str, report: Report) -> list[Path]:

@@ -3,7 +3,8 @@
 A *problem* prevents an import: something is missing, damaged or ambiguous, or depth or joints would
 be changed without notice. A *remark* does not: the data has one clear meaning, which a person
 should check. A joint outside the image counts as missing; right and left that look exchanged may be
-correct; 8-bit images contain grey levels; images that are not 4:3 are squeezed.
+correct; images that are not 4:3 are squeezed. `joint_rules` and `depth_rules` contain what concerns
+one of the two.
 """
 
 import dataclasses
@@ -12,20 +13,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt16
+from jaxtyping import UInt16
 from tqdm import tqdm
 
+from data_pipeline.babypose.depth_rules import Depths, check_depths
 from data_pipeline.babypose.frames import Infant, read_frames, read_infants
+from data_pipeline.babypose.joint_rules import (
+    check_copies,
+    check_joints,
+    check_positions,
+    check_sizes,
+)
 from data_pipeline.babypose.sheets import Problem, Report
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import usual_step
-from jaxpose.body.sides import RIGHT, exchanged_pairs, looks_mirrored
-from jaxpose.body.skeleton import JOINTS
 
 SHOWN = 40
 """Lines of each list that a terminal shows."""
-MOST_OUTSIDE = 0.5
-"""Largest share of an infant's joints outside the image; beyond it, the image has another size."""
 
 
 class FolderError(DataError):
@@ -45,34 +49,6 @@ class FolderError(DataError):
         if len(lines) > 1:
             lines.insert(0, f"{len(self.problems)} problems in the data")
         super().__init__("\n  ".join(lines))
-
-
-@dataclasses.dataclass(frozen=True)
-class Joints:
-    """Properties of one infant's joints that the rules depend on.
-
-    Attributes:
-      outside: which joints are annotated, but outside the image.
-      exchanged: which pairs of `RIGHT` and `LEFT` of `jaxpose.body.sides` look exchanged.
-      mirrored: whether right and left look exchanged in most frames.
-    """
-
-    outside: Bool[np.ndarray, "n 12"]
-    exchanged: Bool[np.ndarray, "n 6"]
-    mirrored: bool
-
-    @classmethod
-    def of(cls, infant: Infant) -> "Joints":
-        joints, visible = infant.joints
-        frames, width = infant.sheet.frames, infant.recording.size[0]
-        time = np.argsort(frames)
-        exchanged = np.zeros((len(frames), len(RIGHT)), bool)
-        exchanged[time] = exchanged_pairs(joints[time], visible[time], frames[time], width)
-        return cls(
-            outside=infant.sheet.visible & ~visible,
-            exchanged=exchanged,
-            mirrored=looks_mirrored(joints, visible),
-        )
 
 
 @dataclasses.dataclass
@@ -109,15 +85,26 @@ def read_folder(
     `findings` is complete after the last frame. Raises nothing for what is wrong in the folder.
     """
     problem, remark = findings.problems.append, findings.remarks.append
-    infants = read_infants(root, problem, row_order=row_order)
+    infants = read_infants(root, problem, remark, row_order=row_order)
+    for infant in infants:
+        check_positions(infant.sheet, problem, remark)
     total = sum(len(infant.images) for infant in infants)
     frames = read_frames(infants, problem)
-    yield from tqdm(frames, f"reading {root}", total=total, unit="frame", leave=False)
+    depths = {infant.sheet.subject: Depths() for infant in infants}
+    for infant, index, depth in tqdm(
+        frames, f"reading {root}", total=total, unit="frame", leave=False
+    ):
+        if depth is not None:
+            depths[infant.sheet.subject].add(index, depth)
+        yield infant, index, depth
     if not infants:
         return
     _check_shape(root, infants[0], remark)
     for infant in infants:
-        _check_joints(infant, problem, remark)
+        check_joints(infant, problem, remark)
+    check_sizes(infants, remark)
+    check_copies(infants, problem)
+    check_depths(infants, list(depths.values()), problem, remark)
     _check_clips(root, infants, problem)
 
 
@@ -129,35 +116,6 @@ def _check_shape(root: Path, infant: Infant, remark: Report) -> None:
             "px of 128x96 are squeezed too"
         )
         remark(Problem(str(root), None, what))
-
-
-def _check_joints(infant: Infant, problem: Report, remark: Report) -> None:
-    """Reports an infant's joints outside the image, exchanged sides, and grey levels."""
-    sheet, joints = infant.sheet, Joints.of(infant)
-    path, (width, height) = str(sheet.path), infant.recording.size
-    if joints.outside.sum() > MOST_OUTSIDE * sheet.visible.sum():
-        what = (
-            f"{joints.outside.sum()} of {sheet.visible.sum()} joints are outside of the image; "
-            f"expected pixels of its {width}x{height} images; annotate images of that size"
-        )
-        problem(Problem(path, None, what))
-    else:
-        for k, joint in np.argwhere(joints.outside):
-            x, y = sheet.joints[k, joint]
-            what = f"{JOINTS[joint]} at {x:g},{y:g} is outside of the image; it counts as missing"
-            remark(Problem(path, int(sheet.rows[k]), what))
-    for k in np.flatnonzero(joints.exchanged.any(1)):
-        pairs = (
-            JOINTS[RIGHT[p]].removeprefix("right_") for p in np.flatnonzero(joints.exchanged[k])
-        )
-        what = f"right and left look exchanged: {', '.join(pairs)}; look at the image"
-        remark(Problem(path, int(sheet.rows[k]), what))
-    if joints.mirrored:
-        what = "right and left look exchanged in most frames, or the infant lies on its belly"
-        remark(Problem(path, None, what))
-    if infant.bits == 8:
-        what = "8-bit images only: their values are grey levels, not millimetres"
-        remark(Problem(path, None, what))
 
 
 def _check_clips(root: Path, infants: list[Infant], problem: Report) -> None:

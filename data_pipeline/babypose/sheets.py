@@ -97,10 +97,15 @@ class Sheet(NamedTuple):
         return self.take(np.argsort(self.frames))
 
 
-def read_sheet(path: Path, report: Report) -> Sheet | None:
+def ignore(remark: Problem) -> None:
+    """Drops a remark; the `remark` of a reader that only needs what is usable."""
+
+
+def read_sheet(path: Path, report: Report, remark: Report = ignore) -> Sheet | None:
     """Reads one sheet in the order of its rows; returns None if nothing in it can be used.
 
-    In a workbook, this is the worksheet with the table. Rows with a problem are left out.
+    In a workbook, this is the worksheet with the table. Rows with a problem are left out. `remark`
+    is called for what is not read, and for empty cells.
     """
 
     def problem(what: str, row: int | None = None) -> None:
@@ -111,7 +116,10 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
         problem("not a sheet's name; name it result_pz<ID>.csv or result_pz<ID>.xlsx")
         return None
     try:
-        filled = read_table(path, "image") if named[2].lower() == "xlsx" else _csv_rows(path)
+        if named[2].lower() == "xlsx":
+            filled = read_table(path, "image", lambda what: remark(Problem(str(path), None, what)))
+        else:
+            filled = _csv_rows(path)
     except DataError as error:
         problem(str(error))
         return None
@@ -129,7 +137,7 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
     if columns is None:
         return None
 
-    rows, numbers, joints = [], [], []
+    rows, numbers, joints, empty = [], [], [], []
     row_of: dict[int, int] = {}
     for row, cells in filled[1:]:
         try:
@@ -141,10 +149,14 @@ def read_sheet(path: Path, report: Report) -> Sheet | None:
         if first != row:
             problem(f"frame {int(number)} is already in row {first}; remove one of the two", row)
             continue
+        empty += [row] * sum(not cells[columns[column]] for column in COLUMNS)
         rows.append(row)
         numbers.append(number)
         joints.append(xy)
 
+    if empty:
+        what = f"empty cells count as missing joints: {len(empty)}; write -1,-1 there"
+        remark(Problem(str(path), empty[0], what))
     # Rows that were reported above count here, so that no row of a short sheet is reported twice.
     if len(filled) - 1 < FEWEST_FRAMES:
         problem(

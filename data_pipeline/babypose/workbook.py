@@ -1,59 +1,83 @@
 """An Excel workbook -> the rows of its one table, as text, with nothing dropped silently.
 
 A workbook can hold more than a reader sees: further worksheets, formulas whose values were never
-stored, merged cells, rows and columns that are hidden. Each is read, or refused with what to do.
+stored, merged cells, rows and columns that are hidden, comments. Each is read, refused with what to
+do, or remarked upon.
 """
 
+import dataclasses
 import itertools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from data_pipeline.babypose.worksheet import Layout, letters_of, read_layout, rows_of
 from data_pipeline.errors import DataError
 
-MOST_BYTES = 2**28
-"""Largest size of a workbook once its parts are unpacked; annotation sheets have a few MB."""
+MOST_BYTES = 2**25
+"""Largest size of a workbook's tables once unpacked. 1,000 annotated frames have about 1 MB."""
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 """First bytes of workbooks with a password, and of Excel's format before .xlsx."""
-_NO_WORKBOOK = "not an Excel workbook; save it as .xlsx, or as .csv with columns separated by ';'"
+_NO_WORKBOOK = (
+    "not an Excel workbook, or not one that can be read; save the table alone as .xlsx, or as .csv "
+    "with columns separated by ';'"
+)
 
 Row = tuple[int, list[str]]
 """(row as a spreadsheet program numbers it, its cells up to the table's last column)."""
 
 
-def read_table(path: Path, first_column: str) -> list[Row]:
+@dataclasses.dataclass(frozen=True)
+class Worksheet:
+    """One worksheet with content.
+
+    Attributes:
+      title: its name in the spreadsheet program.
+      shown: False if it is hidden.
+      rows: the rows that have any text.
+      layout: how it shows its cells.
+    """
+
+    title: str
+    shown: bool
+    rows: list[Row]
+    layout: Layout
+
+    def is_table(self, first_column: str) -> bool:
+        """Tells whether it has a cell `first_column`, or a row like an image's annotation."""
+        return any(
+            first_column in map(str.lower, cells) or _annotates(cells) for _, cells in self.rows
+        )
+
+
+def read_table(path: Path, first_column: str, remark: Callable[[str], None]) -> list[Row]:
     """Reads the rows that have any text.
 
     If several worksheets have content, the table is on the one that has a cell `first_column`. A
     formula is its stored value, or its own text, which begins with "=", where none is stored.
+    `remark` is called for what is not read: other worksheets with content, and comments.
 
     Raises:
       DataError: a file that is no workbook, several tables, merged cells, or hidden ones.
     """
     _check_file(path)
     try:
-        worksheets = dict(_worksheets(path))
-    except DataError:
-        raise
+        worksheets = list(_worksheets(path))
     except Exception as error:  # openpyxl lets zip, zlib, XML and key errors of any kind through
         raise DataError(_NO_WORKBOOK) from error
-    tables = {
-        title: rows
-        for title, rows in worksheets.items()
-        if any(first_column in map(str.lower, cells) or _annotates(cells) for _, cells in rows)
-    }
+    tables = [worksheet for worksheet in worksheets if worksheet.is_table(first_column)]
     if len(tables) > 1:
-        raise DataError(
-            f"the worksheets {', '.join(map(repr, tables))} are all tables of annotations; keep "
-            "one of them"
-        )
-    with_content = [title for title, rows in worksheets.items() if rows]
-    title = next(iter(tables or with_content), None)
-    if title is None:
+        titles = ", ".join(repr(table.title) for table in tables)
+        raise DataError(f"the worksheets {titles} are all tables of annotations; keep one of them")
+    table = next(iter(tables or worksheets), None)
+    if table is None:
         return []
-    _check_layout(path, title, worksheets[title])
-    width = max(len(cells) for _, cells in worksheets[title])
-    return [(row, cells + [""] * (width - len(cells))) for row, cells in worksheets[title]]
+    for other in worksheets:
+        if other is not table:
+            remark(f"the worksheet {other.title!r} has content that is not read; look at it")
+    _check_layout(table, remark)
+    width = max(len(cells) for _, cells in table.rows)
+    return [(row, cells + [""] * (width - len(cells))) for row, cells in table.rows]
 
 
 def _annotates(cells: list[str]) -> bool:
@@ -70,20 +94,22 @@ def _check_file(path: Path) -> None:
                     "without a password"
                 )
         with zipfile.ZipFile(path) as parts:
-            size = sum(part.file_size for part in parts.infolist())
+            tables = [part for part in parts.infolist() if part.filename.endswith(".xml")]
+            size = sum(part.file_size for part in tables)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})") from error
     except zipfile.BadZipFile as error:
         raise DataError(_NO_WORKBOOK) from error
     if size > MOST_BYTES:
         raise DataError(
-            f"{size / 2**20:.0f} MiB once unpacked, expected at most {MOST_BYTES / 2**20:.0f}; "
-            "copy the table into a new workbook"
+            f"{size / 2**20:.0f} MiB once unpacked, expected at most {MOST_BYTES / 2**20:.0f}: "
+            "many empty cells have a format; copy the table alone into a new workbook, or save it "
+            "as .csv"
         )
 
 
-def _worksheets(path: Path) -> Iterator[tuple[str, list[Row]]]:
-    """Yields each worksheet's title and the rows that have any text, cut after their last one."""
+def _worksheets(path: Path) -> Iterator[Worksheet]:
+    """Yields each worksheet with content; its rows are cut after their last cell with text."""
     import openpyxl  # only here, so that .csv needs no spreadsheet library
 
     stored, written = (
@@ -101,7 +127,10 @@ def _worksheets(path: Path) -> Iterator[tuple[str, list[Row]]]:
                 texts = _texts(*cells)
                 if texts:
                     rows.append((number, texts))
-            yield sheet.title, rows
+            if rows:
+                shown = sheet.sheet_state == "visible"
+                layout = read_layout(path, sheet._worksheet_path)
+                yield Worksheet(sheet.title, shown, rows, layout)
     finally:
         stored.close()
         written.close()
@@ -125,29 +154,29 @@ def _text_of(formula):
     return formula
 
 
-def _check_layout(path: Path, title: str, rows: list[Row]) -> None:
-    """Raises `DataError` for merged and hidden cells of the table."""
-    import openpyxl
-
-    sheet = openpyxl.load_workbook(path)[title]
-    if sheet.sheet_state != "visible":
-        raise DataError(f"the worksheet {title!r} with the annotations is hidden; show it")
-    first, last = rows[0][0], rows[-1][0]
-    merged = [str(r) for r in sheet.merged_cells.ranges if r.max_row >= first and r.min_row <= last]
+def _check_layout(table: Worksheet, remark: Callable[[str], None]) -> None:
+    """Raises `DataError` for merged and hidden cells of the table; reports comments."""
+    if not table.shown:
+        raise DataError(f"the worksheet {table.title!r} with the annotations is hidden; show it")
+    layout = table.layout
+    first, last = table.rows[0][0], table.rows[-1][0]
+    width = max(len(cells) for _, cells in table.rows)
+    merged = [r for r in layout.merged if rows_of(r)[1] >= first and rows_of(r)[0] <= last]
     if merged:
         raise DataError(
             f"the cells {', '.join(merged[:5])} are merged, so all but the first are empty; split "
             "them and write every cell"
         )
-    hidden = [number for number, _ in rows if sheet.row_dimensions[number].hidden]
+    hidden = [number for number, _ in table.rows if number in layout.hidden_rows]
     if hidden:
         raise DataError(
             f"{len(hidden)} rows with annotations are hidden, the first is row {hidden[0]}; show "
             "them (clear the filter), or delete them"
         )
-    width = max(len(cells) for _, cells in rows)
-    columns = [c for c in sheet.column_dimensions.values() if c.hidden]
-    if names := [c.index for c in columns if c.min <= width]:
+    if columns := [first for first, _ in layout.hidden_columns if first <= width]:
         raise DataError(
-            f"column {names[0]} is hidden, or the first of several that are; show it, or delete it"
+            f"column {letters_of(min(columns))} is hidden, or the first of several that are; show "
+            "it, or delete it"
         )
+    if layout.comments:
+        remark(f"comments at {', '.join(layout.comments[:5])} are not read; look at them")
