@@ -21,7 +21,7 @@ from data_pipeline.babypose.joint_rules import Joints
 from data_pipeline.babypose.rules import Findings, read_folder
 from data_pipeline.babypose.sheets import Problem
 from data_pipeline.errors import DataError
-from jaxpose.commands import print_result, print_table, run_command
+from jaxpose.commands import UNUSABLE, print_result, print_table, run_command
 from jaxpose.options import parse_options
 
 
@@ -154,7 +154,7 @@ def table(report: Report) -> str:
 class Options:
     """Reads a babyPose folder and lists its problems by file and row.
 
-    The exit code is 0 if the folder can be used, 1 if it has problems, and 2 if it does not exist.
+    The exit code is 0 if the folder can be used, 1 if it has problems, and 2 if it cannot be read.
     The last line of stdout is one JSON object: {infants, problems, remarks}."""
 
     dir: tyro.conf.Positional[Path]
@@ -175,7 +175,7 @@ def run(options: Options) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "data_pipeline.check")
-    return run_command(lambda: run(options))
+    return run_command(lambda: run(options), failed=UNUSABLE)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,14 @@ class Terminated(BaseException):
     """SIGTERM was received. As an exception it lets `finally` delete temporary files."""
 
 
-def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
+def run_command(body: Callable[[], dict | int], *, resume: str = "", failed: int = FAILED) -> int:
     """Runs a command's body and returns the exit code.
 
     A dictionary that the body returns is printed as the last line of stdout; an integer is the exit
-    code. `resume` is a clause that says how an interrupted command is continued.
+    code. `resume` is a clause that says how an interrupted command is continued. `failed` is the
+    exit code of an error of the system, where 1 has another meaning.
     """
+    _open_streams()
     try:
         with _terminable():
             result = body()
@@ -46,9 +48,9 @@ def run_command(body: Callable[[], dict | int], *, resume: str = "") -> int:
         message = f"stopped; {resume}" if resume else "stopped"
         return _fail(message, INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED)
     except ModuleNotFoundError as error:
-        return _fail(f"error: {error}; to read data sets: pip install -e '.[data]'", FAILED)
+        return _fail(f"error: {error}; to read data sets: pip install -e '.[data]'", failed)
     except OSError as error:
-        return _fail("; ".join(filter(None, [f"error: {describe(error)}", resume])), FAILED)
+        return _fail("; ".join(filter(None, [f"error: {describe(error)}", resume])), failed)
 
 
 def print_result(result: dict) -> None:
@@ -71,7 +73,7 @@ def print_result(result: dict) -> None:
 
 def print_table(text: str) -> None:
     """Prints text for people to stderr, once the work is done."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -90,6 +92,21 @@ def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):
         print(message, file=sys.stderr)
     return code
+
+
+def _open_streams() -> None:
+    """Opens streams that are closed (`2>&-`) as /dev/null.
+
+    Python would print stderr's text to stdout, and a data file could be opened as number 2, where
+    libraries write their messages.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the system gives it the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))
 
 
 def drop_output() -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -216,8 +217,35 @@ def test_output_on_a_full_disk_is_an_error_in_one_line(folder):
     command = [sys.executable, "-m", "data_pipeline.check", str(folder)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: stdout: No space left on device")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "1>&-", "0<&-", "1>&- 2>&- 0<&-"])
+def test_a_closed_stream_changes_neither_the_code_nor_the_files(folder, tmp_path, closed):
+    def shell(module, arguments):
+        command = shlex.join([sys.executable, "-m", module, *map(str, arguments)])
+        return subprocess.run(f"{command} {closed}", shell=True, capture_output=True, text=True)
+
+    checked = shell("data_pipeline.check", [folder])
+    assert checked.returncode == 0
+    assert ("1>&-" in closed) or list(json.loads(checked.stdout)) == [
+        "infants", "problems", "remarks",
+    ]  # fmt: skip
+    out = tmp_path / "a.npz"
+    prepared = shell("data_pipeline.prepare", options(folder, out))
+    assert prepared.returncode == 0
+    assert ("1>&-" in closed) or len(prepared.stdout.splitlines()) == 1
+    assert len(np.load(out)["subject"]) == 10
+
+
+def test_check_tells_an_error_of_the_system_from_problems_of_the_data(folder, monkeypatch, capsys):
+    def fail(*args, **kwargs):
+        raise OSError(errno.EIO, "Input/output error", "x")
+
+    monkeypatch.setattr(check, "check", fail)
+    assert check.main([str(folder)]) == 2
+    assert "Input/output error" in capsys.readouterr().err
 
 
 def test_the_result_is_one_line_of_json(capsys):

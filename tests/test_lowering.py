@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 from pathlib import Path
 
 import jax
@@ -127,9 +128,40 @@ def test_no_module_decides_by_the_name_of_a_lowering():
 def test_two_types_are_refused_alike_by_every_lowering(lowering):
     x, kernel, bias = jnp.zeros((1, 3, 4, 4, 4)), jnp.zeros((1, 1, 1, 4, 4)), jnp.zeros(4)
     half = jnp.bfloat16
-    with pytest.raises(TypeError, match="x float32, kernel bfloat16: expected one type"):
+    with pytest.raises(
+        TypeError, match="x float32, kernel bfloat16: expected one floating-point type"
+    ):
         convolve(x, kernel.astype(half), lowering=lowering)
-    with pytest.raises(TypeError, match="bias bfloat16: expected one type"):
+    with pytest.raises(TypeError, match="bias bfloat16: expected one floating-point type"):
         convolve(x, kernel, bias.astype(half), lowering=lowering)
-    with pytest.raises(TypeError, match="x bfloat16, kernel float32: expected one type"):
+    with pytest.raises(
+        TypeError, match="x bfloat16, kernel float32: expected one floating-point type"
+    ):
         upsample(x.astype(half), kernel, lowering=lowering)
+    whole = {"x": x.astype(jnp.int32), "kernel": kernel.astype(jnp.int32)}
+    with pytest.raises(TypeError, match="x int32, kernel int32: expected one floating-point type"):
+        unchecked(convolve)(**whole, lowering=lowering)
+
+
+def unchecked(function):
+    """A function as users call it, without the checks of annotations that the tests switch on."""
+    return inspect.unwrap(function)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("operation", [convolve, upsample])
+@pytest.mark.parametrize(
+    "shape, kernel, words",
+    [
+        ((3, 4, 4, 4), (1, 1, 1, 4, 4), r"x \(3, 4, 4, 4\): expected \[clips frames rows columns"),
+        ((1, 1, 3, 4, 4, 4), (1, 1, 1, 4, 4), "expected"),
+        ((1, 3, 4, 4, 4), (1, 1, 4, 4), r"kernel \(1, 1, 4, 4\): expected \[frames rows columns"),
+        ((1, 0, 4, 4, 4), (1, 1, 1, 4, 4), "none of them empty"),
+        ((0, 3, 4, 4, 4), (1, 1, 1, 4, 4), "none of them empty"),
+        ((1, 3, 4, 4, 0), (1, 1, 1, 0, 4), "none of them empty"),
+        ((1, 3, 4, 4, 4), (1, 1, 1, 4, 0), "none of them empty"),
+    ],
+)
+def test_other_ranks_and_empty_arrays_are_refused_alike(lowering, operation, shape, kernel, words):
+    with pytest.raises(ValueError, match=words):
+        unchecked(operation)(jnp.zeros(shape), jnp.zeros(kernel), lowering=lowering)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -113,7 +114,7 @@ def convolve(
       ModuleNotFoundError: the lowering's library is not installed.
       NotImplementedError: the lowering cannot compute x's type on this CPU.
     """
-    _check_types(x=x, kernel=kernel, **({} if bias is None else {"bias": bias}))
+    _check_arrays(x, kernel, bias)
     extent, (per_group, cout), cin = kernel.shape[:3], kernel.shape[3:], x.shape[4]
     if stride == (1, 1, 1):
         if not all(size % 2 for size in extent):
@@ -140,11 +141,11 @@ def upsample(
     Every pixel becomes a tile of kh x kw pixels; the kernel's tap (y, x) gives the tile's pixel
     (y, x), as in Keras and PyTorch. Errors as in `convolve`.
     """
+    _check_arrays(x, kernel)
     if kernel.shape[0] != 1 or kernel.shape[3] != x.shape[4]:
         raise ValueError(
             f"kernel {kernel.shape}: expected (1, rows, columns, {x.shape[4]}, channels)"
         )
-    _check_types(x=x, kernel=kernel)
     return lowering.upsample(x, kernel)
 
 
@@ -155,8 +156,16 @@ def add_bias(
     return y if bias is None else y + bias[None, None, None, None]
 
 
-def _check_types(**arrays: Array) -> None:
-    types = {name: str(array.dtype) for name, array in arrays.items()}
-    if len(set(types.values())) > 1:
+def _check_arrays(x: Array, kernel: Array, bias: Array | None = None) -> None:
+    """Raises `ValueError` for other than five axes, `TypeError` for other than one float type."""
+    for name, array, axes in (
+        ("x", x, "[clips frames rows columns channels]"),
+        ("kernel", kernel, "[frames rows columns channels channels]"),
+    ):
+        if array.ndim != 5 or not array.size:
+            raise ValueError(f"{name} {array.shape}: expected {axes}, none of them empty")
+    arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
+    types = {name: array.dtype for name, array in arrays.items()}
+    if len(set(types.values())) > 1 or not jnp.issubdtype(x.dtype, jnp.floating):
         listed = ", ".join(f"{name} {dtype}" for name, dtype in types.items())
-        raise TypeError(f"{listed}: expected one type; convert with .astype")
+        raise TypeError(f"{listed}: expected one floating-point type; convert with .astype")
