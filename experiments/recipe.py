@@ -9,6 +9,7 @@ goes on from a model with a few hundred small steps.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from tyro.conf import Fixed, FlagConversionOff, Suppress, arg
@@ -215,6 +216,17 @@ def settle(recipe: Recipe) -> Recipe:
             changed["batch_size"] = recipe.batch_size
         stages[stage] = dataclasses.replace(settings, **changed)
     return dataclasses.replace(recipe, **stages)
+
+
+def flat_options(recipe: dict, without: Collection[str] = ()) -> dict:
+    """Returns a recipe as `as_json` gives it with dotted names, without some options."""
+    flat = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{below}": v for below, v in value.items()}
+        else:
+            flat[name] = value
+    return {name: value for name, value in flat.items() if name not in without}
 
 
 def short_hash(value) -> str:

@@ -137,7 +137,7 @@ def with_metrics(model: Model, report: dict) -> Model:
 
 
 def settings(config: Config, frames: Frames, split: Split) -> dict:
-    """Describes the run: settings, machine, versions."""
+    """Describes the run: settings, data, machine, versions."""
     recipe = config.recipe
     return {
         "variant": recipe.variant,
@@ -148,6 +148,8 @@ def settings(config: Config, frames: Frames, split: Split) -> dict:
         "folds": recipe.folds,
         "fold": recipe.fold,
         "recipe_hash": recipe.hash,
+        "recipe": recipe.as_json(),
+        "data_hash": frames.digest(),
         "width": recipe.regression.width,
         "grid": [*recipe.rows_cols],
         "subjects": split.subjects,

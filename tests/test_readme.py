@@ -1,5 +1,6 @@
 """Blocks of the README: equal to what the committed results give, and refusals of markers."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -16,12 +17,16 @@ from experiments.blocks.confidence import confidence
 from experiments.blocks.overview import gain, summary
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
+from experiments.numerics import NUMERICS
+from experiments.recipe import PRESETS
 from experiments.study import __main__ as study
+from experiments.study.jobs import recipe_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 RUN = RESULTS / "simulated-asy-seed3001.json"
 BENCH = "experiments/results/bench-paper-cpu-float32-jax0.10.2-torch2.13.0.json"
+TEXTS = (".json", ".md", ".csv", ".html", ".svg")
 DOCUMENTS = [path for pattern in readme.DOCUMENTS for path in sorted(ROOT.glob(pattern))]
 
 
@@ -194,14 +199,39 @@ def test_the_paper_has_rows_where_they_are_asked_for():
             "has dataset 'utd_mhad', expected 'simulated' as in the table's first row",
         ),
         ({"numerics": 7}, "has numerics 7, expected 1 as in the table's first row"),
+        ({"data_hash": "7"}, "has data_hash '7', expected '6'"),
+        (
+            {"recipe": PRESETS["quick"].as_json() | {"min_score": 0.3}},
+            "has min_score 0.3, expected 0.05",
+        ),
         ({"subjects": {"test": ["1"]}}, "was tested on other frames"),
         ({"n_frames": 719}, "was tested on other frames"),
     ],
 )
 def test_results_that_do_not_belong_together_are_refused(changes, message, tmp_path):
-    other = run(tmp_path, "other", **changes)
+    same = {"recipe": PRESETS["quick"].as_json(), "data_hash": "6"}
+    first, other = run(tmp_path, "first", **same), run(tmp_path, "other", **(same | changes))
     with pytest.raises(ConfigError, match=re.escape(message)):
-        accuracy([Source((RUN,), "a"), Source((other,), "b")])
+        accuracy([Source((first,), "a"), Source((other,), "b")])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for kind in ("simulated", "utd_mhad") for path in sorted(RESULTS.glob(f"{kind}-*.json"))],
+    ids=lambda path: path.stem,
+)
+def test_committed_results_of_runs_are_of_the_present_defaults(path):
+    result = json.loads(path.read_text())
+    names = ("variant", "dataset", "seed", "folds", "fold")
+    recipe = recipe_of({name: result[name] for name in names if result[name] is not None})
+    assert result["recipe_hash"] == recipe.hash
+    assert result["numerics"] == NUMERICS
+
+
+def test_no_committed_file_names_a_folder_of_a_machine():
+    texts = {path: path.read_text() for path in RESULTS.rglob("*.*") if path.suffix in TEXTS}
+    texts |= {path: path.read_text() for path in DOCUMENTS}
+    assert not [path for path, text in texts.items() if re.search(r"/(tmp|home|root|work)/", text)]
 
 
 def test_a_file_that_is_no_result_is_named(tmp_path):

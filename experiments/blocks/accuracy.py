@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.blocks.source import Source, read, wrapped
 from experiments.config import ConfigError
+from experiments.recipe import flat_options
 from experiments.table1 import table
 from experiments.table2 import BASELINES, COLUMNS, PAPER_TABLE2, cells, percent
 from jaxpose.body.skeleton import LIMBS
@@ -31,6 +32,8 @@ OTHERS = {
     "bipartite": "{}, the paper's bipartite linking",
 }
 """Decoding -> its row for the first group, which is omitted if the default decoding equals it."""
+ROWS = ("variant", "seed", "fold")
+"""Options of the recipe in which the rows of a table may differ."""
 NEEDED = (DEFAULT, "detector_fallback_px", "baselines", "missed_rate", "pck", "subjects")
 """Keys that every result must have."""
 
@@ -162,19 +165,27 @@ def _labels(results: dict[Path, dict]) -> dict[Path, str]:
 
 
 def _check_together(group: Group, first: Group) -> None:
+    shared = _shared(first.results[0])
     for result in group.results:
-        for key in ("dataset", "split", "numerics"):
-            expected = first.results[0].get(key)
-            if result.get(key) != expected:
+        own = _shared(result)
+        for key in sorted(shared.keys() | own.keys()):
+            if own.get(key) != shared.get(key):
                 raise ConfigError(
-                    f"{group.label}: has {key} {result.get(key)!r}, expected {expected!r} as in "
-                    "the table's first row; put them into separate tables"
+                    f"{group.label}: has {key} {own.get(key)!r}, expected {shared.get(key)!r} as "
+                    "in the table's first row; put them into separate tables"
                 )
     if (group.subjects, group.frames) != (first.subjects, first.frames):
         raise ConfigError(
             f"{group.label}: was tested on other frames than the table's first row; put them into "
             "separate tables"
         )
+
+
+def _shared(result: dict) -> dict:
+    """Returns what all rows of a table share: the data, `NUMERICS`, the recipe but for its rows."""
+    keys = ("dataset", "split", "numerics", "data_hash")
+    options = flat_options(result.get("recipe", {}), ROWS)
+    return options | {key: result.get(key) for key in keys}
 
 
 def _other_decodings(group: Group) -> Iterator[list[str]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from experiments.recipe import flat_options
 from experiments.study.jobs import Job
 from jaxpose.body.skeleton import LIMBS
 
@@ -98,7 +99,7 @@ def differences(
         if a.get(key) != b.get(key)
     ]
     own = {*a["own_options"], *b["own_options"], *across}
-    one, other = (_flat(result["recipe"], own) for result in (a, b))
+    one, other = (flat_options(result["recipe"], own) for result in (a, b))
     wrong += [
         f"another {name} ({_short(other.get(name))} instead of {_short(one.get(name))})"
         for name in sorted(one.keys() | other.keys())
@@ -115,17 +116,6 @@ def pair_differences(a: dict, b: dict) -> str | None:
     if a["infants"]["id"] != b["infants"]["id"]:
         return "other infants"
     return differences(a, b, same)
-
-
-def _flat(recipe: dict, without: set[str]) -> dict:
-    """Returns a recipe with dotted names, without some options."""
-    flat = {}
-    for name, value in recipe.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{below}": v for below, v in value.items()}
-        else:
-            flat[name] = value
-    return {name: value for name, value in flat.items() if name not in without}
 
 
 def _short(value) -> str:
