@@ -42,6 +42,8 @@ class Export:
     """Part of the image that is used and copied, px: X,Y,WIDTH,HEIGHT. None: all of it."""
     mm_per_unit: float | None = None
     """Millimetres of one unit of depth, such as 1000 for metres. None: uint16 in mm."""
+    farthest: float | None = None
+    """Depth beyond this many mm counts as no depth, as of `jaxpose predict`."""
     quiet: bool = False
     """No progress bar."""
 
@@ -118,7 +120,7 @@ def run_export(options: Export) -> dict:
         raise UserError("-: frames are read twice; expected a file or a folder")
     crop = None if options.crop is None else numbers("--crop", options.crop, ",", 4)
     model = jaxpose.Model.load(options.model or shipped_model())
-    known = Format(rate_hz=options.rate, mm_per_unit=options.mm_per_unit)
+    known = Format(options.rate, options.mm_per_unit, options.farthest)
     source = open_source(str(options.recording), known)
     view = View(crop or source.crop, options.rotate)
     claim(options.out)

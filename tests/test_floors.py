@@ -43,6 +43,7 @@ JOINING = {
     "jaxpose.specification",
     "jaxpose.estimator",
     "jaxpose.predict",
+    "jaxpose.predict_options",
     "jaxpose.describe",
     "jaxpose.label",
     "jaxpose.cli",

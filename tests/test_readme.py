@@ -1,6 +1,5 @@
 """Blocks of the README: equal to what the committed results give, and refusals of markers."""
 
-import dataclasses
 import json
 import re
 import shutil

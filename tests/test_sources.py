@@ -100,6 +100,38 @@ def test_8_bit_images_need_a_scale(tmp_path):
     assert marks(open_source(str(folder), Format(mm_per_unit=10.0)))[1][2] == 100
 
 
+def test_far_depth_makes_an_image_unusable_or_counts_as_none_where_that_is_asked_for(tmp_path):
+    stored = depth(3)
+    stored[1, 2, 2], stored[2, 0] = 65535, 3000
+    folder = write(tmp_path / "a", ["1.png", "2.png", "3.png"], stored)
+    tiff = write(tmp_path / "t", ["1.tiff", "2.tiff", "3.tiff"], stored)
+    np.save(tmp_path / "a.npy", stored)
+    for place in (folder, tiff, tmp_path / "a.npy"):
+        items = readings(open_source(str(place), Format()))
+        assert [r.frame.depth_mm is None for r in items] == [False, True, False]
+        assert "let depth beyond MM count as none: --farthest=MM" in items[1].problem
+        items = readings(open_source(str(place), Format(farthest_mm=2999.5)))
+        expected = np.where(stored > 2999, 0, stored)
+        np.testing.assert_array_equal(np.stack([r.frame.depth_mm for r in items]), expected)
+    for farthest in (0.0, -1.0, 6554.0, float("nan"), float("inf")):
+        with pytest.raises(DataError, match="--farthest=.*: expected mm"):
+            open_source(str(folder), Format(farthest_mm=farthest))
+
+
+def test_farthest_is_in_mm_whatever_the_unit(tmp_path):
+    np.save(tmp_path / "a.npy", depth(3).astype(np.float32) / 1000)
+    items = readings(open_source(str(tmp_path / "a.npy"), Format(30.0, 1000.0, 101.0)))
+    assert [r.frame.depth_mm is None for r in items] == [False, False, True]
+
+
+@pytest.mark.parametrize("how", [{"rate_hz": 15.0}, {"mm_per_unit": 10.0}, {"farthest_mm": 900.0}])
+def test_options_without_an_effect_on_utd_mhad_are_refused(tmp_path, how):
+    path = tmp_path / "a1_s1_t1_depth.mat"
+    savemat(path, {"d_depth": body_at([100] * 4, 4)})
+    with pytest.raises(DataError, match="UTD-MHAD's frames are 30 per second in mm; leave out"):
+        open_source(str(path), Format(**how))
+
+
 def test_utd_mhad_is_seen_around_the_body(tmp_path):
     path = tmp_path / "a1_s1_t1_depth.mat"
     savemat(path, {"d_depth": body_at([100] * 4, 4)})

@@ -19,7 +19,7 @@ from jaxpose.errors import DataError
 from jaxpose.recordings.folder import IMAGE_NAME
 from jaxpose.recordings.png import image_size, read_depth
 from jaxpose.recordings.recording import RATE_HZ, Recording
-from jaxpose.recordings.source import Reading, Source, in_mm, of_recording
+from jaxpose.recordings.source import MILLIMETRES, Reading, Source, Units, in_mm, of_recording
 
 SUFFIXES = (".png", ".tif", ".tiff")
 TIMES = "timestamps.csv"
@@ -27,9 +27,7 @@ LARGEST = 2**53
 """Largest number in a name; of larger ones, neighbours have the same time."""
 
 
-def open_images(
-    folder: Path, *, rate_hz: float = RATE_HZ, mm_per_unit: float | None = None
-) -> Source:
+def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIMETRES) -> Source:
     """Opens a folder: all its `<n>_16bit.png`, or else all its PNGs or TIFFs.
 
     Raises:
@@ -46,7 +44,7 @@ def open_images(
                 f"{images[number]}: {size[0]}x{size[1]} pixels; {images[first].name} has "
                 f"{sizes[first][0]}x{sizes[first][1]}; use one size for all frames of a recording"
             )
-    files, bits = [images[n] for n in numbers], _bits(images[first], mm_per_unit)
+    files, bits = [images[n] for n in numbers], _bits(images[first], units)
     width, height = sizes.get(first, (0, 0))
     recording = Recording(
         subject=folder.name,
@@ -55,7 +53,7 @@ def open_images(
         size=(width, height),
         crop=(0, 0, width, height),
         numbers=tuple(numbers),
-        read=lambda index: _read(files[index], bits, mm_per_unit),
+        read=lambda index: _read(files[index], bits, units),
         rate_hz=rate_hz,
     )
     source = of_recording(recording, folder.resolve().name)
@@ -97,7 +95,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return images
 
 
-def _bits(path: Path, mm_per_unit: float | None) -> int:
+def _bits(path: Path, units: Units) -> int:
     """Returns the bits of a recording's images, by the first that is complete.
 
     Raises:
@@ -111,23 +109,21 @@ def _bits(path: Path, mm_per_unit: float | None) -> int:
         return 16
     if image.ndim != 2:
         raise DataError(f"{path}: {image.shape[2]} channels; expected one, of raw depth")
-    in_mm(np.zeros((1, 1), image.dtype), mm_per_unit, str(path))
+    in_mm(np.zeros((1, 1), image.dtype), units, str(path))
     return 8 * image.dtype.itemsize
 
 
-def _read(path: Path, bits: int, mm_per_unit: float | None) -> UInt16[np.ndarray, "h w"]:
+def _read(path: Path, bits: int, units: Units) -> UInt16[np.ndarray, "h w"]:
     """Reads one image in mm."""
     if path.suffix.lower() == ".png":
-        if mm_per_unit is None:
-            return read_depth(path)
-        return in_mm(read_depth(path, bits, in_units=True), mm_per_unit, str(path))
+        return in_mm(read_depth(path, bits, in_units=True), units, str(path))
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except (OSError, cv2.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); copy it again") from error
     if image is None or image.ndim != 2:
         raise DataError(f"{path}: not a complete single-channel TIFF; copy it again")
-    return in_mm(image, mm_per_unit, str(path))
+    return in_mm(image, units, str(path))
 
 
 def _times(path: Path, numbers: list[int]) -> dict[int, float]:

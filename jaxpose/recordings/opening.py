@@ -9,8 +9,8 @@ from pathlib import Path
 from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError
 from jaxpose.recordings.images import open_images
-from jaxpose.recordings.recording import RATE_HZ
-from jaxpose.recordings.source import Source
+from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
+from jaxpose.recordings.source import MILLIMETRES, Source, Units
 from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
 from jaxpose.recordings.state import state_of
 
@@ -25,13 +25,19 @@ class Format:
 
     Attributes:
       rate_hz: frames per second, where the recording has no times of its own.
-      mm_per_unit: millimetres of one unit of depth; None: units are millimetres.
+      mm_per_unit, farthest_mm: as of `jaxpose.recordings.source.Units`.
       size: (width, height) px of raw frames on stdin.
     """
 
     rate_hz: float = RATE_HZ
     mm_per_unit: float | None = None
+    farthest_mm: float | None = None
     size: tuple[int, int] | None = None
+
+    @property
+    def units(self) -> Units:
+        """What the values of images mean."""
+        return Units(self.mm_per_unit, self.farthest_mm)
 
 
 def open_source(place: str, how: Format) -> Source:
@@ -40,7 +46,11 @@ def open_source(place: str, how: Format) -> Source:
     Raises:
       DataError: there is no such recording, or it cannot be used.
     """
-    scale = {"rate_hz": how.rate_hz, "mm_per_unit": how.mm_per_unit}
+    if how.farthest_mm is not None and not 0 < how.farthest_mm <= DEEPEST_MM:
+        raise DataError(
+            f"--farthest={how.farthest_mm:g}: expected mm, above 0 and at most {DEEPEST_MM}"
+        )
+    scale = {"rate_hz": how.rate_hz, "units": how.units}
     if place == "-":
         if how.size is None:
             raise DataError("-: raw frames need --size=WIDTHxHEIGHT, such as --size=640x480")
@@ -54,9 +64,14 @@ def open_source(place: str, how: Format) -> Source:
     if suffix in (".npy", ".npz"):
         source = open_array(path, **scale)
     elif suffix == ".mat":
+        if how.rate_hz != RATE_HZ or how.units != MILLIMETRES:
+            raise DataError(
+                f"{path}: UTD-MHAD's frames are {RATE_HZ:g} per second in mm; leave out --rate, "
+                "--mm_per_unit and --farthest"
+            )
         source = open_utd_mhad(path)
     elif suffix == ".mkv":
-        source = open_video(path, mm_per_unit=how.mm_per_unit)
+        source = open_video(path, units=how.units)
     else:
         raise DataError(f"{path}: unknown kind of recording; expected {KINDS}")
     camera = path.parent / CAMERA

@@ -98,8 +98,10 @@ def check_size(depth: Shaped[np.ndarray, "h w"], size: tuple[int, int], name: st
         )
 
 
-def check_depth(depth: UInt16[np.ndarray, "..."], name: str) -> None:
-    """Checks that no pixel is deeper than `DEEPEST_MM`; `name` is the image's name.
+def check_depth(depth: UInt16[np.ndarray, "..."], name: str, remedy: str = "") -> None:
+    """Checks that no pixel is deeper than `DEEPEST_MM`.
+
+    `name` is the image's name, `remedy` what else the message says can be done.
 
     Raises:
       DataError: one is.
@@ -108,5 +110,5 @@ def check_depth(depth: UInt16[np.ndarray, "..."], name: str) -> None:
     if deepest > DEEPEST_MM:
         raise DataError(
             f"{name}: depth of up to {deepest} mm; expected at most {DEEPEST_MM} mm; store "
-            "millimetres, and 0 where the sensor had no return"
+            f"millimetres, and 0 where the sensor had no return{remedy}"
         )

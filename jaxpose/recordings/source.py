@@ -48,6 +48,24 @@ class Source:
     state: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Units:
+    """What the values of depth images mean.
+
+    Attributes:
+      mm_per_unit: millimetres of one unit; None: uint16 in mm.
+      farthest_mm: larger depth counts as no depth; None: it makes an image unusable above
+        `DEEPEST_MM`.
+    """
+
+    mm_per_unit: float | None = None
+    farthest_mm: float | None = None
+
+
+MILLIMETRES = Units()
+"""uint16 in mm."""
+
+
 def of_recording(recording: Recording, name: str, crop: Box | None = None) -> Source:
     """Returns a recording as a source; images are read by a few threads ahead."""
 
@@ -84,16 +102,16 @@ def reading(number: int, time_s: float, depth: np.ndarray | DataError) -> Readin
 
 
 def in_mm(
-    image: Shaped[np.ndarray, "*n h w"], mm_per_unit: float | None, name: str
+    image: Shaped[np.ndarray, "*n h w"], units: Units, name: str
 ) -> UInt16[np.ndarray, "*n h w"]:
     """Converts an image to whole millimetres, 0 where there is no depth.
 
-    Without `mm_per_unit`, uint16 is taken as mm. What is not finite or negative is no depth.
+    What is not finite or negative is no depth.
 
     Raises:
-      DataError: another type without a scale, or depth above `DEEPEST_MM`.
+      DataError: another type than uint16 without a scale, or depth above `DEEPEST_MM`.
     """
-    if mm_per_unit is None:
+    if units.mm_per_unit is None:
         if image.dtype != np.uint16:
             raise DataError(
                 f"{name}: {image.dtype}; expected uint16 depth in mm; say what one unit is: "
@@ -101,7 +119,9 @@ def in_mm(
             )
         depth = image
     else:
-        values = np.nan_to_num(image.astype(np.float64), nan=0, posinf=0, neginf=0) * mm_per_unit
-        depth = np.clip(np.round(values), 0, 65535).astype(np.uint16)
-    check_depth(depth, name)
+        values = np.nan_to_num(image.astype(np.float64), nan=0, posinf=0, neginf=0)
+        depth = np.clip(np.round(values * units.mm_per_unit), 0, 65535).astype(np.uint16)
+    if units.farthest_mm is not None:
+        depth = np.where(depth > units.farthest_mm, np.uint16(0), depth)
+    check_depth(depth, name, "; or let depth beyond MM count as none: --farthest=MM")
     return depth

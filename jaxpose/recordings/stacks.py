@@ -9,10 +9,18 @@ import numpy as np
 from jaxpose.errors import DataError
 from jaxpose.recordings import utd_mhad
 from jaxpose.recordings.recording import RATE_HZ
-from jaxpose.recordings.source import Reading, Source, in_mm, of_recording, reading
+from jaxpose.recordings.source import (
+    MILLIMETRES,
+    Reading,
+    Source,
+    Units,
+    in_mm,
+    of_recording,
+    reading,
+)
 
 
-def open_array(path: Path, *, rate_hz: float = RATE_HZ, mm_per_unit: float | None = None) -> Source:
+def open_array(path: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIMETRES) -> Source:
     """Opens a .npy of depth [n rows columns], or a .npz with that as `depth`, and maybe `time_s`.
 
     A .npy is read from disk frame by frame; the array of a .npz is in memory.
@@ -35,7 +43,7 @@ def open_array(path: Path, *, rate_hz: float = RATE_HZ, mm_per_unit: float | Non
         raise DataError(f"{path}: cannot be read ({error}); {expected}") from error
     if depth.ndim != 3 or depth.dtype.kind not in "uif":
         raise DataError(f"{path}: {depth.dtype} {[*depth.shape]}; {expected}")
-    in_mm(np.zeros((1, 1), depth.dtype), mm_per_unit, str(path))
+    in_mm(np.zeros((1, 1), depth.dtype), units, str(path))
     if times is None:
         times = np.arange(len(depth)) / rate_hz
     elif times.shape != (len(depth),) or not (np.diff(times) > 0).all():
@@ -43,7 +51,7 @@ def open_array(path: Path, *, rate_hz: float = RATE_HZ, mm_per_unit: float | Non
 
     def read() -> Iterator[Reading]:
         for number, image in enumerate(depth):
-            yield _reading(number, float(times[number]), np.asarray(image), mm_per_unit)
+            yield _reading(number, float(times[number]), np.asarray(image), units)
 
     return Source(name=path.stem, path=str(path), count=len(depth), read=read)
 
@@ -58,7 +66,7 @@ def open_utd_mhad(path: Path) -> Source:
     return of_recording(recording, path.stem, crop=recording.crop)
 
 
-def open_video(path: Path, *, mm_per_unit: float | None = None) -> Source:
+def open_video(path: Path, *, units: Units = MILLIMETRES) -> Source:
     """Opens a lossless 16-bit grey video, such as FFV1 in Matroska; times are those of the file.
 
     Raises:
@@ -75,7 +83,7 @@ def open_video(path: Path, *, mm_per_unit: float | None = None) -> Source:
             stream.thread_type = "AUTO"
             for number, frame in enumerate(container.decode(stream)):
                 image = frame.to_ndarray(format=frame.format.name)
-                yield _reading(number, float(frame.time), image, mm_per_unit)
+                yield _reading(number, float(frame.time), image, units)
 
     try:
         with av.open(str(path)) as container:
@@ -96,7 +104,7 @@ def open_stream(
     size: tuple[int, int],
     *,
     rate_hz: float = RATE_HZ,
-    mm_per_unit: float | None = None,
+    units: Units = MILLIMETRES,
 ) -> Source:
     """Opens raw frames, uint16 little-endian row by row, of `size` (width, height).
 
@@ -115,15 +123,15 @@ def open_stream(
                 yield reading(number, number / rate_hz, problem)
                 return
             image = np.frombuffer(data, "<u2").reshape(height, width).astype(np.uint16)
-            yield _reading(number, number / rate_hz, image, mm_per_unit)
+            yield _reading(number, number / rate_hz, image, units)
             number += 1
 
     return Source(name="stdin", path="-", count=None, read=read)
 
 
-def _reading(number: int, time_s: float, image: np.ndarray, mm_per_unit: float | None) -> Reading:
-    """Returns the reading of an image in units of `mm_per_unit`."""
+def _reading(number: int, time_s: float, image: np.ndarray, units: Units) -> Reading:
+    """Returns the reading of an image of these units."""
     try:
-        return reading(number, time_s, in_mm(image, mm_per_unit, f"frame {number}"))
+        return reading(number, time_s, in_mm(image, units, f"frame {number}"))
     except DataError as error:
         return reading(number, time_s, error)
