@@ -219,6 +219,22 @@ def test_the_rate_with_the_lowest_validation_error_over_all_folds_is_chosen(plan
     assert f"has no {jobs[1].name}.json; finish the tuning plan first" in capsys.readouterr().err
 
 
+def test_rates_can_be_chosen_for_the_arms_that_are_complete(plan, tmp_path, capsys):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for job in jobs_of(read_plan(plan)):
+        if job.arm == "full":
+            result = result_of(job, data_hash="d")
+            result["history"] = {"regression": {"val_error": [0.5, 0.25]}}
+            (folder / f"{job.name}.json").write_text(json.dumps(result))
+    command = [f"--plan={plan}", f"--results={folder}"]
+    assert tuning.main([*command, "--arms=full"]) == 0
+    assert json.loads(capsys.readouterr().out)["errors"] == {"full": {"0.003": 0.25}}
+    assert tuning.main([*command, "--arms=full,true_masks"]) == 2
+    assert tuning.main([*command, "--arms=ful"]) == 2
+    assert "unknown arm 'ful'; one of: full, true_masks" in capsys.readouterr().err
+
+
 # ---- the runner, with jobs that compute nothing ----
 
 

@@ -1,11 +1,11 @@
 """Results of the tuning plan -> the learning rate of every arm, chosen on validation infants.
 
     python -m experiments.study --plan experiments/study/tuning.toml
-    python -m experiments.study.tuning
+    python -m experiments.study.tuning --arms=full,asy,thin
 
 The rate with the lowest validation error counts: the mean absolute error of the maps in the best
 epoch, mean over folds. Test infants are not looked at. Write the rates into the arms of plan.toml,
-as "regression.learning_rate", before the first job of the study.
+as "regression.learning_rate", before the first job of a part that has the arm.
 """
 
 import dataclasses
@@ -36,6 +36,8 @@ class Options:
     """File with the tuning plan."""
     results: Path = RESULTS / "study-tuning"
     """Folder of its result files."""
+    arms: str | None = None
+    """Names of the arms to choose for, such as full,asy. None: all of the plan."""
 
 
 def errors(jobs: Iterable[Job], folder: Path) -> dict[str, dict[float, float]]:
@@ -66,12 +68,23 @@ def errors(jobs: Iterable[Job], folder: Path) -> dict[str, dict[float, float]]:
     }
 
 
+def _of_arms(jobs: list[Job], arms: list[str]) -> list[Job]:
+    known = sorted({job.arm for job in jobs})
+    for arm in arms:
+        if arm not in known:
+            raise ConfigError(f"--arms: unknown arm {arm!r}; one of: {', '.join(known)}")
+    return [job for job in jobs if job.arm in arms]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     options = parse_options(Options, arguments, "experiments.study.tuning")
 
     def body() -> dict:
-        measured = errors(jobs_of(read_plan(options.plan)), options.results)
+        jobs = jobs_of(read_plan(options.plan))
+        if options.arms is not None:
+            jobs = _of_arms(jobs, options.arms.split(","))
+        measured = errors(jobs, options.results)
         chosen = {arm: min(rates, key=rates.get) for arm, rates in measured.items()}
         rates = sorted({rate for arm in measured.values() for rate in arm})
         rows = [
