@@ -26,10 +26,11 @@ NORM_FORWARD, NORM_FORWARD_RELU, NORM_BACKWARD, NORM_BACKWARD_RELU = (
 # Constants of oneDNN 3's dnnl_types.h.
 _MEAN, _VARIANCE, _SCALE, _SHIFT, _WORKSPACE = 49, 50, 51, 52, 64
 _DIFF_SCALE, _DIFF_SHIFT = 255, 256
-VECTOR = 16
-"""oneDNN's code is vectorised for multiples of so many channels. With 42, a batch norm took 40 times
-as long as XLA's."""
 _BACKWARD, _USE_SCALE, _USE_SHIFT, _NORM_RELU, _QUERY_WORKSPACE = 128, 2, 4, 8, 135
+
+VECTOR = 16
+"""oneDNN's code is vectorised for multiples of so many channels. With 42, a batch norm took 40
+times as long as XLA's."""
 
 
 def norm_relu(
