@@ -114,7 +114,7 @@ def another(folder, number, depth, shape=lambda xy: xy, bits=16):
     rows = read_csv(sheet(folder, "3"))[:1]
     joints = rng.uniform(0.2, 0.8, (4, 14, 2)) * SIZE[::-1]
     for k, frame in enumerate(joints.round()):
-        image = depth(rng.integers(800, 1200, SIZE).astype(np.uint16))
+        image = depth(rng.integers(2800, 3600, SIZE).astype(np.uint16))
         write(folder / f"pz{number}" / f"{1 + 5 * k}_{bits}bit.png", image)
         cells = [f"{x:.3f},{y:.3f}" for x, y in map(shape, frame)]
         rows.append([f"{1 + 5 * k}_8bit.png", *cells])
@@ -173,7 +173,7 @@ def centimetres(folder, subject, row):
 
 
 def grey_levels_beside_depth(folder, subject, row):
-    another(folder, 420 + row, lambda depth: (depth // 5).astype(np.uint8), bits=8)
+    another(folder, 420 + row, lambda depth: (depth // 15).astype(np.uint8), bits=8)
 
 
 DAMAGES = (

@@ -295,7 +295,7 @@ def test_every_problem_of_a_sheet_is_collected_and_its_good_rows_are_kept(sheet_
     "name",
     [
         "result_pz1_corrected.csv", "result_pz1 (1).csv", "result_pz2.ods", "pz1/result_pz1.xls",
-        "Result PZ4.txt",
+        "Result PZ4.txt", "pz9.csv", "pz9.zip", "result_pz9.csv.zip",
     ],
 )  # fmt: skip
 def test_a_table_whose_name_is_not_quite_a_sheets_is_remarked_upon(folder, name):
@@ -303,6 +303,30 @@ def test_a_table_whose_name_is_not_quite_a_sheets_is_remarked_upon(folder, name)
     remarks = []
     read_infants(folder, raise_first, remarks.append)
     assert [(r.file, r.what[:8]) for r in remarks] == [(str(folder / name), "not read")]
+
+
+def test_a_sheet_by_any_name_is_remarked_upon(folder, sheet_path):
+    (folder / "annotations.csv").write_text(sheet_path.read_text())
+    remarks = []
+    read_infants(folder, raise_first, remarks.append)
+    assert [r.file for r in remarks] == [str(folder / "annotations.csv")]
+
+
+def test_a_quote_ends_with_its_line(folder, sheet_path):
+    rows = read_csv(sheet_path)
+    rows[2][1] = '"12,13'
+    write_cells(sheet_path, rows)
+    assert_refused(folder, sheet_path, None, "line 3", "close the quote")
+    rows[2][1] = '"12,13"'
+    write_cells(sheet_path, rows)
+    assert len(read_sheet(sheet_path, raise_first).rows) == len(rows) - 1
+
+
+def test_a_last_line_without_an_end_is_remarked_upon(sheet_path):
+    sheet_path.write_text(sheet_path.read_text().rstrip("\n"))
+    remarks = []
+    read_sheet(sheet_path, raise_first, remarks.append)
+    assert ["look whether the file is complete" in r.what for r in remarks] == [True]
 
 
 def test_lock_files_and_other_tables_are_not_remarked_upon(folder):
@@ -315,12 +339,17 @@ def test_infants_in_a_deeper_folder_are_remarked_upon(folder):
     write_folder(folder / "second visit", {"7": 6})
     (folder / "videos").mkdir()
     (folder / "pz8" / "depth").mkdir(parents=True)
+    write_folder(folder / "pz1" / "later", {"9": 6})
+    write_folder(folder / "videos" / "a", {"10": 6})
+    (folder / "loop").symlink_to(folder)
     remarks = []
     read_infants(folder, raise_first, remarks.append)
-    assert [(r.file, r.what.split(" ")[0]) for r in remarks] == [
+    assert {(r.file, r.what.split(" ")[0]) for r in remarks} == {
         (str(folder / "pz8"), "not"),
         (str(folder / "second visit"), "contains"),
-    ]
+        (str(folder / "pz1" / "later"), "contains"),
+        (str(folder / "videos" / "a"), "contains"),
+    }
 
 
 @pytest.mark.parametrize("name", ["1_16bit.PNG", "1_16BIT.png", "1_16bit.tiff"])

@@ -12,6 +12,7 @@ from babypose_folder import HEADER, numbers, read_csv, write_cells, write_depth,
 
 from data_pipeline.babypose.frames import hide_outside
 from data_pipeline.babypose.rules import FolderError
+from data_pipeline.babypose.sheets import COLUMNS as SHEET_COLUMNS
 from data_pipeline.babypose.sheets import raise_first, read_sheet
 from data_pipeline.check import check, main
 from data_pipeline.examples.clips import clip_starts
@@ -74,7 +75,11 @@ def test_gaps_are_counted_in_time_not_in_row_order_and_are_no_problem(folder):
     report = check(folder)
     assert report.infants["2"].frames == 10
     assert report.infants["2"].gaps == 2
-    assert report.problems == report.remarks == []
+    assert report.problems == []
+    copied, clips, steps = report.remarks
+    assert "1 of 10 frames have exactly the joints of another frame" in copied.what
+    assert "4 of 10 frames are in no clip of three that are 5 apart" in clips.what
+    assert "2 of 9 steps from frame to frame are no multiple of 5" in steps.what
 
 
 def test_missing_joints_are_shares_of_all_joints(folder):
@@ -361,6 +366,109 @@ def test_an_infant_in_another_unit_is_a_problem(tmp_path, factor):
     (problem,) = check(folder).problems
     assert problem.file.endswith("result_pz3.csv")
     assert "expected millimetres in all images" in problem.what
+
+
+def moving(folder, subject, change, frames=40):
+    """Writes a sheet of an infant that moves; `change` edits the joints [frames 12 2]."""
+    (folder / f"pz{subject}").mkdir()
+    header = HEADER.split(";")
+    rng = np.random.default_rng(7)
+    start = rng.uniform((8, 8), (56, 40), (12, 2))
+    joints = (start + np.cumsum(rng.normal(0, 1, (frames, 12, 2)), 0)).clip(3, 44)
+    joints = change(joints.round(1))
+    rows = [header]
+    for n, frame in zip(numbers(frames), joints, strict=True):
+        write_depth(folder / f"pz{subject}" / f"{n}_16bit.png", (48, 64), rng)
+        cells = dict.fromkeys(header, "-1,-1") | {"image": f"{n}_8bit.png"}
+        cells |= {c: f"{x:g},{y:g}" for c, (x, y) in zip(SHEET_COLUMNS, frame, strict=True)}
+        rows.append([cells[name] for name in header])
+    write_cells(folder / f"result_pz{subject}.csv", rows)
+
+
+def put_at(joints, index, joint, place):
+    joints[index, joint] = place
+    return joints
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda joints: joints[[0] * 8 + [*range(8, 40)]], "7 of 40 frames have exactly the"),
+        (lambda joints: put_at(joints, slice(0, 40, 2), 5, (5, 6)), "left_hand is at 5,6 in 20"),
+        (lambda joints: put_at(joints, slice(None), 8, (-1, -1)), "right_foot is missing in every"),
+        (lambda joints: put_at(joints, slice(0, 25), slice(None), (-1, -1)), "62% of the joints"),
+    ],
+    ids=["copied rows", "one position", "never seen", "hardly seen"],
+)
+def test_joints_that_were_not_annotated_are_a_remark(folder, change, words):
+    moving(folder, "5", change)
+    report = check(folder)
+    assert not report.problems
+    assert any(
+        r.what.startswith(words) and r.file.endswith("result_pz5.csv") for r in report.remarks
+    )
+
+
+def test_joints_that_move_are_not_taken_for_copies(folder):
+    moving(folder, "5", lambda joints: joints)
+    report = check(folder)
+    assert not report.problems
+    assert not [r for r in report.remarks if "of 40 frames" in r.what or "missing" in r.what]
+
+
+def test_numbers_that_are_time_stamps_are_a_problem(tmp_path):
+    folder = write_folder(tmp_path / "data", {"2": 12})
+    stamps = {n: round(k * 1000 / 30) for k, n in enumerate(numbers(12))}
+    for n, stamp in reversed(stamps.items()):
+        (folder / "pz2" / f"{n}_16bit.png").rename(folder / "pz2" / f"{stamp}_16bit.png")
+
+    def number(rows):
+        for row in rows[1:]:
+            row[0] = f"{stamps[int(row[0].split('_')[0])]}_8bit.png"
+
+    edit(folder / "result_pz2.csv", number)
+    (problem,) = check(folder).problems
+    assert "no multiple of 33" in problem.what and "not by time stamps" in problem.what
+
+
+def change_images(folder, subject, change, images=None):
+    for path in sorted((folder / f"pz{subject}").iterdir())[:images]:
+        depth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), change(depth).astype(np.uint16))
+
+
+def with_pixel(depth, value):
+    depth[2:8] = 4095
+    depth[20, 20] = value
+    return depth
+
+
+@pytest.mark.parametrize(
+    "change, images, words",
+    [
+        (lambda d: with_pixel(d, 4096), None, "many pixels are exactly 4095"),
+        (lambda d: np.where(np.arange(64) % 8 > 0, 3500, d), None, "many pixels are exactly 3500"),
+        (lambda d: np.where(np.arange(64) % 8 > 6, 1, d), None, "many pixels are exactly 1 "),
+        (lambda d: d // 10, 4, "median depth 65, of the infant's images 6"),
+        (lambda d: d * 4, None, "median depth 2"),
+        (lambda d: d // 8 + 150, None, "no value is above 255: grey levels"),
+    ],
+    ids=["one hot pixel", "background", "low", "some in cm", "quarter mm", "grey in 16 bits"],
+)
+def test_depth_that_is_no_depth_in_mm_is_a_problem(tmp_path, change, images, words):
+    folder = write_folder(tmp_path / "data", {"2": 10, "3": 10, "4": 10}, deepest_mm=1)
+    rng = np.random.default_rng(1)
+    for subject in "234":
+        change_images(folder, subject, lambda d: rng.integers(500, 800, d.shape))
+    change_images(folder, "3", change, images)
+    problem, *_ = check(folder).problems
+    assert problem.file.endswith("result_pz3.csv") and problem.what.startswith(words)
+
+
+def test_images_almost_without_depth_are_a_remark(folder):
+    change_images(folder, "2", lambda d: np.where(np.arange(64) == 9, d, 0), images=2)
+    (remark,) = check(folder).remarks
+    assert "depth in less than 10% of their pixels: 2" in remark.what
 
 
 def test_problems_of_several_files_are_all_reported_and_the_rest_is_described(folder):

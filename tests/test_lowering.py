@@ -165,3 +165,15 @@ def unchecked(function):
 def test_other_ranks_and_empty_arrays_are_refused_alike(lowering, operation, shape, kernel, words):
     with pytest.raises(ValueError, match=words):
         unchecked(operation)(jnp.zeros(shape), jnp.zeros(kernel), lowering=lowering)
+
+
+@pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.parametrize("frames, taps", [(1, 3), (2, 5), (3, 7)])
+def test_a_kernel_longer_than_the_padded_axis_is_refused_alike(lowering, frames, taps):
+    def shape(taps):
+        x, kernel = jnp.ones((1, frames, 4, 4, 4)), jnp.ones((taps, 1, 1, 4, 4))
+        return convolve(x, kernel, lowering=lowering).shape
+
+    assert shape(taps) == (1, frames, 4, 4, 4)
+    with pytest.raises(ValueError, match="expected at most 2 n"):
+        shape(taps + 2)

@@ -112,7 +112,7 @@ def test_hidden_rows_are_refused_because_nobody_sees_that_they_are_read(path):
     "hide, words",
     [
         (lambda sheet: setattr(sheet.column_dimensions["C"], "hidden", True), "column C is hidden"),
-        (lambda sheet: sheet.column_dimensions.group("B", "E", hidden=True), "column B is hidden"),
+        (lambda sheet: sheet.column_dimensions.group("B", "E", hidden=True), "column C is hidden"),
         (lambda sheet: setattr(sheet, "sheet_state", "hidden"), "is hidden; show it"),
         (lambda sheet: setattr(sheet.sheet_format, "zeroHeight", True), "the first is row 1"),
     ],
@@ -147,6 +147,30 @@ def test_a_column_without_width_and_a_row_without_height_are_refused(path, size,
             archive.writestr(part, content)
     sheet, problems = read(path)
     assert sheet is None and words in problems[0][1]
+
+
+def test_a_hidden_column_that_is_not_read_does_not_count(path, rows):
+    head = openpyxl.utils.get_column_letter(column(rows, "head"))
+    change(path, lambda book: setattr(book.active.column_dimensions[head], "hidden", True))
+    sheet, problems = read(path)
+    assert not problems and len(sheet.rows) == 6
+
+
+def test_merged_cells_beside_the_table_do_not_count(path):
+    change(path, lambda book: book.active.merge_cells("T2:U3"))
+    sheet, problems = read(path)
+    assert not problems and len(sheet.rows) == 6
+
+
+@pytest.mark.parametrize("cells", [["image", "name of the frame"], ["Image", "ok?", "by whom"]])
+def test_a_worksheet_that_only_has_the_word_image_is_no_table(path, cells):
+    change(path, lambda book: book.create_sheet("legend").append(cells))
+    remarks = []
+    sheet = read_sheet(path, lambda problem: pytest.fail(str(problem)), remarks.append)
+    assert len(sheet.rows) == 6
+    assert [remark.what for remark in remarks] == [
+        "the worksheet 'legend' has content that is not read; look at it"
+    ]
 
 
 def test_a_hidden_column_beside_the_table_does_not_count(path):

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from data_pipeline.babypose.frames import Infant
 from data_pipeline.babypose.sheets import COLUMNS, FEWEST_FRAMES, Problem, Report, Sheet
 from jaxpose.body.sides import RIGHT, exchanged_pairs, looks_mirrored
-from jaxpose.body.skeleton import JOINTS
+from jaxpose.body.skeleton import CONNECTIONS, JOINTS
 
 MOST_OUTSIDE = 0.5
 """Largest share of an infant's joints outside the image; beyond it, the image has another size."""
@@ -18,7 +18,17 @@ FEWEST_JOINTS = 6
 LEAST_EXTENT = 1 / 40
 """Least extent of an infant as a share of the image's longer side: 16 px of 640."""
 MOST_TIMES = 2.5
-"""Largest ratio of an infant's extent to the usual one."""
+"""Largest ratio of the length of an infant's segments to the usual one."""
+ENOUGH_FRAMES = 10
+"""Fewer frames can repeat by chance."""
+MOST_REPEATED = 0.05
+"""Largest share of frames with exactly the joints of an earlier frame."""
+MOST_AT_REST = 0.3
+"""Largest share of frames in which a joint is at one position to the last digit."""
+OF_USUAL = 3
+"""... and how many times as often as other joints of the infant are at theirs."""
+LEAST_VISIBLE = 0.5
+"""Least share of joints that are annotated; in the published sheets it is 0.79 and more."""
 MOST_IN_CORNER = 0.5
 """Largest share of joints in the corner 0,0; beyond it, joints have another unit."""
 IN_ONE_PLACE = (3, 5)
@@ -103,14 +113,48 @@ def check_joints(infant: Infant, problem: Report, remark: Report) -> None:
         remark(Problem(path, None, what))
 
 
+def check_repeats(sheet: Sheet, remark: Report) -> None:
+    """Reports joints that do not change: copied rows, a joint that never moves or is never seen."""
+    visible = sheet.visible
+    path, frames = str(sheet.path), len(sheet.rows)
+    if frames < ENOUGH_FRAMES or not visible.any():
+        return
+    rows = sheet.joints[visible.sum(1) >= FEWEST_JOINTS]
+    repeated = len(rows) - len({row.tobytes() for row in rows})
+    if repeated > MOST_REPEATED * frames:
+        what = (
+            f"{repeated} of {frames} frames have exactly the joints of another frame; look whether "
+            "they were copied instead of annotated"
+        )
+        remark(Problem(path, None, what))
+    if visible.mean() < LEAST_VISIBLE:
+        remark(Problem(path, None, f"{1 - visible.mean():.0%} of the joints are missing"))
+    places = [
+        Counter(map(tuple, sheet.joints[visible[:, joint], joint].tolist())).most_common(1)
+        for joint in range(len(COLUMNS))
+    ]
+    usual = np.median([place[0][1] for place in places if place])
+    for name, place in zip(COLUMNS, places, strict=True):
+        if not place:
+            remark(Problem(path, None, f"{name} is missing in every frame; look at the images"))
+            continue
+        (x, y), count = place[0]
+        if count > max(MOST_AT_REST * frames, OF_USUAL * usual):
+            what = (
+                f"{name} is at {x:g},{y:g} in {count} of {frames} frames; expected -1,-1 where a "
+                "joint is missing"
+            )
+            remark(Problem(path, None, what))
+
+
 def check_sizes(infants: list[Infant], remark: Report) -> None:
     """Reports infants that are much larger or smaller in their images than the others."""
-    extents = [_extent(infant.sheet) for infant in infants]
-    for infant, extent, usual in zip(infants, extents, usual_of(extents), strict=True):
-        if max(extent, usual) > MOST_TIMES * min(extent, usual):
+    lengths = [_segment(infant.sheet) for infant in infants]
+    for infant, length, usual in zip(infants, lengths, usual_of(lengths), strict=True):
+        if max(length, usual) > MOST_TIMES * min(length, usual):
             what = (
-                f"the infant is {extent:.0f} px long, usual are {usual:.0f}; look whether its "
-                "joints are pixels of images of another size"
+                f"the segments of its limbs are {length:.2g} px long, usual are {usual:.2g}; look "
+                "whether its joints are pixels of images of another size"
             )
             remark(Problem(str(infant.sheet.path), None, what))
 
@@ -151,6 +195,14 @@ def _extent(sheet: Sheet) -> float:
     if not shown.any():
         return float("nan")
     return float(np.median((np.nanmax(joints, 1) - np.nanmin(joints, 1)).max(-1)))
+
+
+def _segment(sheet: Sheet) -> float:
+    """Returns the median length of the infant's limb segments in px; NaN where none is visible."""
+    ends = np.array(CONNECTIONS)
+    shown = sheet.visible[:, ends].all(-1)
+    lengths = np.linalg.norm(sheet.joints[:, ends[:, 0]] - sheet.joints[:, ends[:, 1]], axis=-1)
+    return float(np.median(lengths[shown])) if shown.any() else float("nan")
 
 
 def _check_size(infant: Infant, problem: Report, remark: Report) -> None:

@@ -1,23 +1,32 @@
 """A babyPose folder -> the places of its sheets and images. Symbolic links are followed.
 
-Only two levels are listed: the folder itself and the folders pz<ID>/ in it. A link to a folder
-above is therefore harmless.
+Only two levels are read: the folder itself and the folders pz<ID>/ in it. A link to a folder above
+is therefore harmless.
 """
 
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_pipeline.babypose.sheets import SHEET_NAME, Problem, Report, Sheet, ignore
+from data_pipeline.babypose.sheets import (
+    SHEET_NAME,
+    Problem,
+    Report,
+    Sheet,
+    ignore,
+    is_header,
+)
 
 SUFFIXES = (".csv", ".xlsx", ".png")
 """Suffixes of the files that frames are read from."""
 
 _FOLDER = re.compile(r"pz([0-9]+)", re.IGNORECASE)
 _IMAGE = re.compile(r".*bit\.(png|tiff?)", re.IGNORECASE)
-_LIKE_SHEET = re.compile(r"[^~.].*pz.*\.(csv|tsv|txt|ods|xlsx?|xlsm|xlsb)", re.IGNORECASE)
-"""Names of tables about an infant; those that begin with "~" or "." are other programs' own."""
+_LIKE_SHEET = re.compile(r".*pz.*\.(csv|tsv|txt|ods|xlsx?|xlsm|xlsb|zip|gz)", re.IGNORECASE)
+"""Names of tables about an infant, and of archives."""
+DEEPEST = 3
+"""Levels of folders in which infants are looked for to say that they are not read."""
 
 
 def source_files(root: Path) -> list[Path]:
@@ -95,20 +104,41 @@ def _infants(folders: Iterable[Path]) -> list[tuple[str, Path]]:
 
 
 def _remark_unread(root: Path, folders: list[Path], remark: Report) -> None:
-    """Remarks upon files named like sheets, and infants in folders that are not looked into."""
+    """Remarks upon tables of annotations under other names, and infants in other folders."""
     for path in (path for folder in (root, *folders) for path in sorted(folder.iterdir())):
-        named = _LIKE_SHEET.fullmatch(path.name) and not SHEET_NAME.fullmatch(path.name)
-        if named and path.is_file():
+        if not SHEET_NAME.fullmatch(path.name) and path.is_file() and _like_sheet(path):
             what = "not read; a sheet's name is result_pz<ID>.csv or result_pz<ID>.xlsx, no more"
             remark(Problem(str(path), None, what))
-    others = (p for p in sorted(root.iterdir()) if p not in folders and p.is_dir())
-    for folder in (p for p in others if not p.name.startswith(".")):
-        names = []
-        with contextlib.suppress(PermissionError):  # it is not the user's data
+    for folder in _other_folders(root, folders):
+        with contextlib.suppress(OSError):  # it is not the user's data
             names = [path.name for path in folder.iterdir()]
-        if any(SHEET_NAME.fullmatch(name) or _FOLDER.fullmatch(name) for name in names):
-            what = f"contains infants that are not read; move them into {root}"
-            remark(Problem(str(folder), None, what))
+            if any(SHEET_NAME.fullmatch(name) or _FOLDER.fullmatch(name) for name in names):
+                what = f"contains infants that are not read; move them into {root}"
+                remark(Problem(str(folder), None, what))
+
+
+def _like_sheet(path: Path) -> bool:
+    """Tells whether a file is named like a table about an infant, or begins like a sheet."""
+    if path.name.startswith(("~", ".")):  # other programs' own
+        return False
+    if _LIKE_SHEET.fullmatch(path.name):
+        return True
+    if path.suffix.lower() != ".csv":
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return is_header([cell.strip() for cell in file.readline(2000).split(";")])
+
+
+def _other_folders(root: Path, folders: list[Path]) -> Iterator[Path]:
+    """Yields the folders below `root`, to a depth of three, that are not read. Links are not."""
+    below = [(root, 0)]
+    while below:
+        folder, depth = below.pop(0)
+        with contextlib.suppress(OSError):
+            inner = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.is_symlink()]
+            inner = [p for p in inner if not p.name.startswith(".")]
+            below += [(path, depth + 1) for path in inner if depth < DEEPEST - 1]
+            yield from (path for path in inner if path not in folders)
 
 
 def _report_folder(folder: Path, subjects: set[str], report: Report, remark: Report) -> None:

@@ -19,17 +19,23 @@ from tqdm import tqdm
 from data_pipeline.babypose.depth_rules import Depths, check_depths
 from data_pipeline.babypose.frames import Infant, read_frames, read_infants
 from data_pipeline.babypose.joint_rules import (
+    ENOUGH_FRAMES,
     check_copies,
     check_joints,
     check_positions,
+    check_repeats,
     check_sizes,
 )
-from data_pipeline.babypose.sheets import Problem, Report
+from data_pipeline.babypose.sheets import FEWEST_FRAMES, Problem, Report
 from data_pipeline.errors import DataError
 from data_pipeline.examples.frames import usual_step
 
 SHOWN = 40
 """Lines of each list that a terminal shows."""
+IN_CLIPS = (0.25, 0.8)
+"""Least share of an infant's frames that must be in clips, and that usually are."""
+OFF_STEP = (0.1, 0.25)
+"""Share of steps that are no multiple of the usual one: deserves a look, and is too much."""
 
 
 class FolderError(DataError):
@@ -88,6 +94,7 @@ def read_folder(
     infants = read_infants(root, problem, remark, row_order=row_order)
     for infant in infants:
         check_positions(infant.sheet, problem, remark)
+        check_repeats(infant.sheet, remark)
     total = sum(len(infant.images) for infant in infants)
     frames = read_frames(infants, problem)
     depths = {infant.sheet.subject: Depths() for infant in infants}
@@ -105,7 +112,7 @@ def read_folder(
     check_sizes(infants, remark)
     check_copies(infants, problem)
     check_depths(infants, list(depths.values()), problem, remark)
-    _check_clips(root, infants, problem)
+    _check_clips(root, infants, problem, remark)
 
 
 def _check_shape(root: Path, infant: Infant, remark: Report) -> None:
@@ -118,8 +125,8 @@ def _check_shape(root: Path, infant: Infant, remark: Report) -> None:
         remark(Problem(str(root), None, what))
 
 
-def _check_clips(root: Path, infants: list[Infant], problem: Report) -> None:
-    """Reports infants without three frames in a row, at the usual step of the folder."""
+def _check_clips(root: Path, infants: list[Infant], problem: Report, remark: Report) -> None:
+    """Reports frames that are in no clip: three in a row, at the usual step of the folder."""
     in_time = [np.sort(infant.sheet.frames) for infant in infants]
     try:
         step = usual_step(np.concatenate(in_time))
@@ -127,10 +134,29 @@ def _check_clips(root: Path, infants: list[Infant], problem: Report) -> None:
         problem(Problem(str(root), None, str(error)))
         return
     for infant, frames in zip(infants, in_time, strict=True):
-        steps = np.diff(frames)
-        if len(steps) and not ((steps[1:] == step) & (steps[:-1] == step)).any():
+        path, follows = str(infant.sheet.path), np.diff(frames) == step
+        starts = np.flatnonzero(follows[1:] & follows[:-1])
+        used = len({k + i for k in starts.tolist() for i in range(FEWEST_FRAMES)})
+        if not used:
             what = (
                 f"no three frames in a row {step} apart, the usual step of this folder, so not one "
                 "clip; number its frames like the others', add frames or remove it"
             )
-            problem(Problem(str(infant.sheet.path), None, what))
+            if len(frames) >= FEWEST_FRAMES:  # fewer were reported already
+                problem(Problem(path, None, what))
+            continue
+        if used < IN_CLIPS[1] * len(frames):
+            what = (
+                f"{len(frames) - used} of {len(frames)} frames are in no clip of three that are "
+                f"{step} apart, the usual step of this folder"
+            )
+            report = problem if used < IN_CLIPS[0] * len(frames) else remark
+            report(Problem(path, None, what))
+        off = np.count_nonzero(np.diff(frames) % step)
+        if len(frames) >= ENOUGH_FRAMES and off > OFF_STEP[0] * len(frames):
+            what = (
+                f"{off} of {len(frames) - 1} steps from frame to frame are no multiple of {step}, "
+                "the usual step of this folder; number all frames by one step, not by time stamps"
+            )
+            report = problem if off > OFF_STEP[1] * len(frames) else remark
+            report(Problem(path, None, what))

@@ -4,7 +4,6 @@ Readers call their argument `report` once per problem. `raise_first` stops at th
 `append` of a list collects all of them, and the reader continues with what can still be used.
 """
 
-import csv
 import re
 from collections.abc import Callable
 from itertools import zip_longest
@@ -14,6 +13,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from data_pipeline.babypose.text_table import read_lines
 from data_pipeline.babypose.workbook import Row, read_table
 from data_pipeline.errors import DataError
 from jaxpose.body.skeleton import JOINTS
@@ -116,10 +116,8 @@ def read_sheet(path: Path, report: Report, remark: Report = ignore) -> Sheet | N
         problem("not a sheet's name; name it result_pz<ID>.csv or result_pz<ID>.xlsx")
         return None
     try:
-        if named[2].lower() == "xlsx":
-            filled = read_table(path, "image", lambda what: remark(Problem(str(path), None, what)))
-        else:
-            filled = _csv_rows(path)
+        read = _workbook_rows if named[2].lower() == "xlsx" else read_lines
+        filled = read(path, lambda what: remark(Problem(str(path), None, what)))
     except DataError as error:
         problem(str(error))
         return None
@@ -235,11 +233,11 @@ def _read_row(
     return image[1], joints
 
 
-def _csv_rows(path: Path) -> list[Row]:
-    try:
-        # utf-8-sig: spreadsheet programs put a byte-order mark before the first header
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = [[c.strip() for c in row] for row in csv.reader(file, delimiter=";")]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"not a text table ({error}); save it as CSV, UTF-8, with ';'") from error
-    return [(row, cells) for row, cells in enumerate(table, start=1) if any(cells)]
+def is_header(cells: list[str]) -> bool:
+    """Tells whether a row names the columns of a sheet: the image, and a joint."""
+    names = {cell.lower() for cell in cells}
+    return "image" in names and not names.isdisjoint(COLUMNS)
+
+
+def _workbook_rows(path: Path, remark: Callable[[str], None]) -> list[Row]:
+    return read_table(path, is_header, IGNORED, remark)

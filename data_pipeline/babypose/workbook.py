@@ -8,10 +8,10 @@ do, or remarked upon.
 import dataclasses
 import itertools
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from data_pipeline.babypose.worksheet import Layout, letters_of, read_layout, rows_of
+from data_pipeline.babypose.worksheet import Layout, letters_of, meets, read_layout
 from data_pipeline.errors import DataError
 
 MOST_BYTES = 2**25
@@ -43,19 +43,23 @@ class Worksheet:
     rows: list[Row]
     layout: Layout
 
-    def is_table(self, first_column: str) -> bool:
-        """Tells whether it has a cell `first_column`, or a row like an image's annotation."""
-        return any(
-            first_column in map(str.lower, cells) or _annotates(cells) for _, cells in self.rows
-        )
+    def is_table(self, is_header: Callable[[list[str]], bool]) -> bool:
+        """Tells whether it has a header, or a row like an image's annotation."""
+        return any(is_header(cells) or _annotates(cells) for _, cells in self.rows)
 
 
-def read_table(path: Path, first_column: str, remark: Callable[[str], None]) -> list[Row]:
+def read_table(
+    path: Path,
+    is_header: Callable[[list[str]], bool],
+    ignored: Collection[str],
+    remark: Callable[[str], None],
+) -> list[Row]:
     """Reads the rows that have any text.
 
-    If several worksheets have content, the table is on the one that has a cell `first_column`. A
-    formula is its stored value, or its own text, which begins with "=", where none is stored.
-    `remark` is called for what is not read: other worksheets with content, and comments.
+    If several worksheets have content, the table is on the one that has a header, as `is_header`
+    tells from a row's cells. A formula is its stored value, or its own text, which begins with "=",
+    where none is stored. Columns `ignored` by name may be hidden. `remark` is called for what is
+    not read: other worksheets with content, and comments.
 
     Raises:
       DataError: a file that is no workbook, several tables, merged cells, or hidden ones.
@@ -65,7 +69,7 @@ def read_table(path: Path, first_column: str, remark: Callable[[str], None]) -> 
         worksheets = list(_worksheets(path))
     except Exception as error:  # openpyxl lets zip, zlib, XML and key errors of any kind through
         raise DataError(_NO_WORKBOOK) from error
-    tables = [worksheet for worksheet in worksheets if worksheet.is_table(first_column)]
+    tables = [worksheet for worksheet in worksheets if worksheet.is_table(is_header)]
     if len(tables) > 1:
         titles = ", ".join(repr(table.title) for table in tables)
         raise DataError(f"the worksheets {titles} are all tables of annotations; keep one of them")
@@ -75,7 +79,7 @@ def read_table(path: Path, first_column: str, remark: Callable[[str], None]) -> 
     for other in worksheets:
         if other is not table:
             remark(f"the worksheet {other.title!r} has content that is not read; look at it")
-    _check_layout(table, remark)
+    _check_layout(table, ignored, remark)
     width = max(len(cells) for _, cells in table.rows)
     return [(row, cells + [""] * (width - len(cells))) for row, cells in table.rows]
 
@@ -154,14 +158,16 @@ def _text_of(formula):
     return formula
 
 
-def _check_layout(table: Worksheet, remark: Callable[[str], None]) -> None:
+def _check_layout(
+    table: Worksheet, ignored: Collection[str], remark: Callable[[str], None]
+) -> None:
     """Raises `DataError` for merged and hidden cells of the table; reports comments."""
     if not table.shown:
         raise DataError(f"the worksheet {table.title!r} with the annotations is hidden; show it")
     layout = table.layout
     first, last = table.rows[0][0], table.rows[-1][0]
     width = max(len(cells) for _, cells in table.rows)
-    merged = [r for r in layout.merged if rows_of(r)[1] >= first and rows_of(r)[0] <= last]
+    merged = [r for r in layout.merged if meets(r, (first, last), (1, width))]
     if merged:
         raise DataError(
             f"the cells {', '.join(merged[:5])} are merged, so all but the first are empty; split "
@@ -173,10 +179,14 @@ def _check_layout(table: Worksheet, remark: Callable[[str], None]) -> None:
             f"{len(hidden)} rows with annotations are hidden, the first is row {hidden[0]}; show "
             "them (clear the filter), or delete them"
         )
-    if columns := [first for first, _ in layout.hidden_columns if first <= width]:
-        raise DataError(
-            f"column {letters_of(min(columns))} is hidden, or the first of several that are; show "
-            "it, or delete it"
-        )
+    header = table.rows[0][1]
+    for first, last in layout.hidden_columns:
+        for column in range(first, min(last, width) + 1):
+            name = header[column - 1].lower() if column <= len(header) else ""
+            if name not in ignored:
+                raise DataError(
+                    f"column {letters_of(column)} is hidden, or the first of several that are; "
+                    "show it, or delete it"
+                )
     if layout.comments:
         remark(f"comments at {', '.join(layout.comments[:5])} are not read; look at them")

@@ -62,10 +62,20 @@ def read_layout(path: Path, part: str) -> Layout:
     return layout
 
 
-def rows_of(reference: str) -> tuple[int, int]:
-    """Returns the first and the last row of "B2:C3" or "B2"."""
-    _, first, _, last = _REFERENCE.fullmatch(reference).groups()
-    return int(first), int(last or first)
+def meets(reference: str, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
+    """Tells whether cells such as "B2:C3" are among these rows and columns, ends included."""
+    left, top, right, bottom = _REFERENCE.fullmatch(reference).groups()
+    first, last = _number_of(left), _number_of(right or left)
+    inside = int(top) <= rows[1] and int(bottom or top) >= rows[0]
+    return inside and first <= columns[1] and last >= columns[0]
+
+
+def _number_of(letters: str) -> int:
+    """Returns the number of a column: "A" is 1, "AA" is 27."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + ord(letter) - ord("A") + 1
+    return number
 
 
 def letters_of(column: int) -> str:

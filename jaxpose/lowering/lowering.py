@@ -119,6 +119,11 @@ def convolve(
     if stride == (1, 1, 1):
         if not all(size % 2 for size in extent):
             raise ValueError(f"kernel {extent}: expected odd extents, which have a centre")
+        if any(k > 2 * size + 1 for k, size in zip(extent, x.shape[1:4], strict=True)):
+            raise ValueError(
+                f"kernel {extent}: expected at most 2 n + 1 along an axis of n, here of "
+                f"{x.shape[1:4]} (t, y, x)"
+            )
     elif extent != stride or stride[0] != 1:
         raise ValueError(f"kernel {extent}, stride {stride}: expected a kernel equal to (1, s, s)")
     if any(size % step for size, step in zip(x.shape[1:4], stride, strict=True)):

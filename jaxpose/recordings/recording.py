@@ -109,6 +109,7 @@ def check_depth(depth: UInt16[np.ndarray, "..."], name: str, remedy: str = "") -
     deepest = depth.max(initial=0)
     if deepest > DEEPEST_MM:
         raise DataError(
-            f"{name}: depth of up to {deepest} mm; expected at most {DEEPEST_MM} mm; store "
-            f"millimetres, and 0 where the sensor had no return{remedy}"
+            f"{name}: depth of up to {deepest} mm; expected at most {DEEPEST_MM} mm; deeper are "
+            f"{np.count_nonzero(depth > DEEPEST_MM)} of {depth.size} pixels: store millimetres, "
+            f"and 0 where the sensor had no return{remedy}"
         )
