@@ -18,7 +18,7 @@ import tyro
 
 import jaxpose
 from jaxpose import demo, label
-from jaxpose.commands import print_table, run_command
+from jaxpose.commands import UNUSABLE, print_result, print_table, run_command
 from jaxpose.errors import UserError
 from jaxpose.label import Label
 from jaxpose.options import parse
@@ -130,7 +130,9 @@ def run(command: Command) -> dict | int:
       OSError: an output cannot be written.
     """
     if isinstance(command, Predict):
-        return run_predict(command)
+        result = run_predict(command)
+        print_result(result)
+        return UNUSABLE if "failed" in result else 0
     if isinstance(command, Demo):
         return run_demo(command)
     if isinstance(command, Export):

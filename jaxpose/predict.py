@@ -1,141 +1,42 @@
 """A model and recordings -> poses of all frames, in files. The work of `jaxpose predict`."""
 
+import contextlib
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxpose import __version__
-from jaxpose.body.space import joints_in_mm
-from jaxpose.errors import DataError
+from jaxpose.errors import DataError, UserError
 from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
 from jaxpose.outputs.anatomy import anatomy, trained_direction
 from jaxpose.outputs.coco import write_coco
-from jaxpose.outputs.doubts import doubts
+from jaxpose.outputs.doubts import about_distance, doubts
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
-from jaxpose.outputs.overlay import Overlay
 from jaxpose.outputs.quality import quality
 from jaxpose.outputs.report import write_report
 from jaxpose.outputs.tables import write_long, write_wide
-from jaxpose.prediction.journal import Journal, record
-from jaxpose.prediction.pose import Pose
-from jaxpose.prediction.stream import Counts
+from jaxpose.prediction.journal import Journal
 from jaxpose.prediction.task import (
     JOB,
     JOURNAL,
     QUALITY,
     Task,
-    check_calibrated_size,
     prepare,
     with_intrinsics,
 )
-from jaxpose.prediction.upright import Upright
-from jaxpose.recordings.ahead import Behind
-from jaxpose.recordings.recording import Frame
+from jaxpose.recorder import VIDEO, Recorder
 
-VIDEO = "overlay.mp4"
 OUTPUTS = (
     "pose.csv", "pose_long.csv", "pose_coco.json", "kinematics.csv", "report.html", QUALITY,
 )  # fmt: skip
 """Files that are written once all poses are there."""
 MOST_PROBLEMS = 1000
 """Largest number of unreadable frames that quality.json names."""
-
-
-class Recorder:
-    """Reads a recording, predicts it, and appends what comes of it to the journal and the video.
-
-    Attributes:
-      problems: number of a frame that could not be read -> why.
-      size: (width, height) px of the images.
-      counts: places of frames in their clips.
-      overlay: the video, None without one.
-      upright: which turn of the images suits the model.
-      warnings: what the user should look at.
-    """
-
-    def __init__(self, estimator: Estimator, task: Task):
-        """Opens the output files of a task, whose folder is prepared."""
-        self.problems: dict[int, str] = {}
-        self.size: tuple[int, int] | None = None
-        self.counts = Counts()
-        self.overlay = Overlay(task.out / VIDEO) if task.video else None
-        self.upright = Upright(estimator, task.view)
-        self.warnings: list[str] = []
-        self._estimator, self._task = estimator, task
-
-    def run(self, journal: Journal, progress: bool) -> None:
-        """Predicts the frames that the journal lacks, and draws all.
-
-        Raises:
-          DataError: the recording cannot be used.
-          OSError: an output cannot be written.
-        """
-        drawing = None if self.overlay is None else Behind(self.overlay.add)
-        try:
-            self._run(journal, progress, drawing)
-        finally:
-            if drawing is not None:
-                drawing.close()
-        if self.overlay is not None:
-            self.overlay.close()
-
-    def _run(self, journal: Journal, progress: bool, drawing: Behind | None) -> None:
-        task, before, stored = self._task, journal.count, journal.records()
-        pairs = self._estimator.with_frames(
-            self._frames(), view=task.view, skip=before, counts=self.counts
-        )
-        total, name = task.source.count, task.source.name
-        with tqdm(pairs, total=total, desc=name, unit="frame", disable=not progress) as bar:
-            for index, (frame, pose) in enumerate(bar):
-                if self.upright.full and not self.upright.confidence:
-                    self._compare_turns()
-                if pose is None:
-                    one = stored[index]
-                else:
-                    one = self._record(frame, pose)
-                    journal.append(one)
-                if drawing is not None:
-                    drawing(frame.depth_mm, one)
-        if not journal.records()["readable"].any():
-            first = next(iter(self.problems.values()))
-            raise DataError(f"no frame can be read; the first: {first}")
-        if not self.upright.confidence:
-            self._compare_turns()
-        if drawing is not None:
-            drawing.finish()
-
-    def warn(self, text: str) -> None:
-        """Prints a warning to stderr, and keeps it for quality.json."""
-        self.warnings.append(text)
-        tqdm.write(f"warning: {self._task.source.path}: {text}", file=sys.stderr)
-
-    def _compare_turns(self) -> None:
-        self.upright.compare()
-        if text := self.upright.warning():
-            self.warn(text)
-
-    def _frames(self) -> Iterator[Frame]:
-        for frame, problem in self._task.source.read():
-            if problem:
-                self.problems[frame.number] = problem
-            elif self.size is None:
-                self.size = (frame.depth_mm.shape[1], frame.depth_mm.shape[0])
-                check_calibrated_size(self._task, self.size)
-            self.upright.add(frame)
-            yield frame
-
-    def _record(self, frame: Frame, pose: Pose) -> np.void:
-        readable, mm = frame.depth_mm is not None, None
-        if readable and self._task.intrinsics is not None:
-            mm = joints_in_mm(pose.xy, frame.depth_mm, self._task.intrinsics)
-        return record(pose, readable, mm)[()]
 
 
 def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
@@ -147,19 +48,24 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
     """
     task = with_intrinsics(task)
     settings = task.settings(estimator)
-    if prepare(task, settings):
+    prepare(task, settings)
+    journal = Journal(task.out / JOURNAL)  # no other process writes from here on
+    if is_complete(task):
+        journal.remove()
         print(f"{task.out}: is complete, nothing was computed", file=sys.stderr)
         return json.loads((task.out / QUALITY).read_text())
     for name in OUTPUTS:
         remove_parts(task.out / name)
-    journal, recorder = Journal(task.out / JOURNAL), Recorder(estimator, task)
+    recorder = Recorder(estimator, task)
     before, began = journal.count, time.perf_counter()
     try:
         recorder.run(journal, progress)
         records = journal.records()
     except DataError as error:  # the recording is unusable: nothing of it is left
-        (task.out / JOURNAL).unlink()
+        journal.remove()
         (task.out / JOB).unlink()
+        with contextlib.suppress(OSError):  # it may have been there, with other files
+            task.out.rmdir()
         raise DataError(f"{task.source.path}: {error}") from error
     finally:
         journal.close()
@@ -167,13 +73,17 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
             recorder.overlay.discard()
     rate = (len(records) - before) / max(time.perf_counter() - began, 1e-9)
     wanted_s = estimator.model.specification.frame_interval_s
-    for text in doubts(records, recorder.counts, wanted_s, task.intrinsics, recorder.size):
+    distance_mm = float(np.median(recorder.distances_mm))
+    found = doubts(records, recorder.counts, wanted_s, task.intrinsics, recorder.size)
+    found += about_distance(distance_mm, estimator.model.specification.provenance.get("dataset"))
+    for text in found:
         recorder.warn(text)
     named = list(recorder.problems.items())[:MOST_PROBLEMS]
     result = {
         **settings,
         "jaxpose": __version__,
         **quality(records, estimator.model.specification.calibration),
+        "distance_mm": round(distance_mm),
         "clips": dataclasses.asdict(recorder.counts),
         "unreadable": [{"frame": number, "why": why} for number, why in named],
         "orientation": orientation(estimator, recorder, records),
@@ -182,8 +92,21 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
     }
     pictures = recorder.overlay.pictures if recorder.overlay is not None else []
     write_outputs(task.out, records, recorder.size, result, pictures)
-    (task.out / JOURNAL).unlink()
+    journal.remove()
     return result
+
+
+def is_complete(task: Task) -> bool:
+    """Tells whether all files of a task's results are there.
+
+    Where only some are, such as after one was deleted, it says so: all are written again.
+    """
+    names = (*OUTPUTS, VIDEO) if task.video else OUTPUTS
+    lacking = [name for name in names if not (task.out / name).exists()]
+    if lacking and (task.out / QUALITY).exists():
+        print(f"{task.out}: lacks {', '.join(lacking)}; all is computed again", file=sys.stderr)
+        (task.out / QUALITY).unlink()
+    return not lacking
 
 
 def orientation(estimator: Estimator, recorder: Recorder, records: np.ndarray) -> dict:
@@ -221,12 +144,21 @@ def write_outputs(
 def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = True) -> dict:
     """Predicts recordings one after the other; returns what the command prints.
 
+    Where there are several, an unusable one does not stop the others: it is under `failed`.
+
     Raises:
-      UserError: a recording cannot be used; those before it are complete.
+      UserError: the only recording cannot be used.
     """
-    rows = []
+    rows, failed = [], []
     for task in tasks:
-        result = predict(estimator, task, progress=progress)
+        try:
+            result = predict(estimator, task, progress=progress)
+        except UserError as error:
+            if len(tasks) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            failed.append({"recording": task.source.path, "why": str(error)})
+            continue
         keys = (
             "recording", "frames", "frames_unreadable", "joints_found_share", "joints_weak_share",
             "frames_per_s", "warnings",
@@ -237,7 +169,8 @@ def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = Tru
     present = sum(row["frames"] * share for row, share in zip(rows, shares, strict=True))
     return {
         "frames": frames,
-        "frames_per_s": min(row["frames_per_s"] for row in rows),
+        "frames_per_s": min((row["frames_per_s"] for row in rows), default=0.0),
         "missing_share": round(1 - present / max(frames, 1), 4),
         "recordings": rows,
+        **({"failed": failed} if failed else {}),
     }

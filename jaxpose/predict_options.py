@@ -58,6 +58,8 @@ class Predict:
 def run_predict(options: Predict) -> dict:
     """Predicts all recordings of a command line; returns what is printed as its last line.
 
+    Recordings that could not be used are in it under `failed`.
+
     Raises:
       UserError: an option, the model or a recording cannot be used.
       OSError: an output cannot be written.
@@ -93,7 +95,11 @@ def run_predict(options: Predict) -> dict:
         Task(
             source=source,
             out=out,
-            view=View(crop or source.crop, options.rotate),
+            view=View(
+                crop or source.crop,
+                options.rotate,
+                stretch=crop is None and source.crop is not None,
+            ),
             format=known,
             intrinsics=intrinsics,
             video=options.video,
@@ -106,6 +112,6 @@ def run_predict(options: Predict) -> dict:
     estimator = Estimator(model, overlap=options.overlap)
     result = predict.predict_all(estimator, tasks, progress=not options.quiet)
     if options.nwb:
-        for out in outs:
-            nwb.write_nwb(out, start)
+        for row in result["recordings"]:
+            nwb.write_nwb(Path(row["out"]), start)
     return result

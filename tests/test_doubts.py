@@ -16,7 +16,7 @@ from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK
 from jaxpose.kinematics.table import rows
 from jaxpose.outputs import overlay
-from jaxpose.outputs.doubts import about_intrinsics, about_poses, about_times
+from jaxpose.outputs.doubts import about_distance, about_intrinsics, about_poses, about_times
 from jaxpose.outputs.quality import coverage, usable
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.stream import Counts
@@ -255,3 +255,14 @@ def test_a_video_keeps_the_recording_s_time(tmp_path, monkeypatch):
     assert len(shown) == 130 and shown.count(39) == 51
     longer = np.concatenate([regular, regular + 100.0])
     assert len(written(longer, tmp_path, monkeypatch)[0]) == 40 + 100 + 40
+
+
+@pytest.mark.parametrize(
+    "distance, dataset, said",
+    [(700.0, "simulated", False), (1500.0, "simulated", True), (350.0, "simulated", True),
+     (3000.0, "utd_mhad", False), (3000.0, None, False)],
+)  # fmt: skip
+def test_depth_that_the_model_does_not_know_is_a_warning(distance, dataset, said):
+    warnings = about_distance(distance, dataset)
+    assert bool(warnings) == said
+    assert all(f"the median depth is {distance:.0f} mm" in text for text in warnings)

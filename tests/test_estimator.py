@@ -159,6 +159,23 @@ def test_images_of_other_proportions_get_margins_and_a_crop_is_taken_as_it_is(mo
     same(shifted, Estimator(model)(tall, rate_hz=6.0), atol=0.05)  # depth is rounded to 0.1 mm
 
 
+@pytest.mark.parametrize(
+    "crop, degrees",
+    [((20, 0, 40, 64), 0), ((0, 10, 96, 30), 0), ((-10, 5, 60, 50), 0), ((0, 10, 96, 30), 90)],
+)
+def test_a_crop_of_other_proportions_is_an_image_cut_by_hand_and_not_stretched(
+    model, crop, degrees
+):
+    depth = frames(4, size=(64, 96))
+    x, y, width, height = crop
+    alone = np.zeros((4, height, width), np.uint16)
+    left = max(-x, 0)
+    alone[:, :, left:] = depth[:, y : y + height, max(x, 0) : x + width]
+    expected = Estimator(model)(alone, rate_hz=6.0, view=View(turn=degrees))
+    pose = Estimator(model)(depth, rate_hz=6.0, view=View(crop=crop, turn=degrees))
+    same(dataclasses.replace(pose, xy=pose.xy - np.float32([x, y])), expected, atol=1e-3)
+
+
 def test_threads_share_an_estimator(model):
     estimate = Estimator(Model(model.specification, model.weights, lowering=FOLDED))
     recordings = [frames(8, seed) for seed in range(6)]

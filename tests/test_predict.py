@@ -278,14 +278,24 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def test_a_killed_prediction_goes_on_to_the_same_files(place, done, tmp_path):
-    out = tmp_path / "out"
+def begun(place, out):
+    """A process that stands still in the middle of a prediction."""
     command = ["predict", str(place / "ward1"), f"--out={out}", "--quiet"]
     command.append(f"--model={place / 'model.safetensors'}")
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, *command], stdin=-1, stdout=-1, text=True, env=os.environ
     )
     assert process.stdout.readline() == "now\n"
+    return process
+
+
+def test_a_killed_prediction_goes_on_to_the_same_files(place, done, tmp_path, capsys):
+    out = tmp_path / "out"
+    process = begun(place, out)
+    before = (out / "poses.part").read_bytes()
+    assert run(place, out) == 2  # while it still writes
+    assert f"{out}: another process writes into this folder" in capsys.readouterr().err
+    assert (out / "poses.part").read_bytes() == before
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / "pose.csv").exists()
@@ -293,6 +303,33 @@ def test_a_killed_prediction_goes_on_to_the_same_files(place, done, tmp_path):
     for name in ("pose.csv", "pose_long.csv", "pose_coco.json"):
         assert (out / name).read_bytes() == (done[0] / name).read_bytes(), name
     assert not list(out.glob("*.part"))
+
+
+def test_results_of_which_a_file_is_missing_are_written_again(place, done, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    (out / "pose.csv").unlink()
+    assert run(place, out) == 0
+    assert "lacks pose.csv; all is computed again" in capsys.readouterr().err
+    assert (out / "pose.csv").read_bytes() == (done[0] / "pose.csv").read_bytes()
+    assert run(place, out) == 0
+    assert "is complete, nothing was computed" in capsys.readouterr().err
+    assert not list(out.glob("*.part"))
+
+
+def test_a_recording_that_cannot_be_used_does_not_stop_the_others(place, tmp_path, capsys):
+    np.save(tmp_path / "empty.npy", DEPTH[:5] * 0)
+    np.save(tmp_path / "last.npy", DEPTH[:5])
+    names = [place / "ward1", tmp_path / "empty.npy", tmp_path / "last.npy"]
+    arguments = ["predict", *map(str, names), "--quiet", f"--out={tmp_path / 'out'}"]
+    assert cli.main([*arguments, f"--model={place / 'model.safetensors'}"]) == 2
+    printed = capsys.readouterr()
+    line = json.loads(printed.out.splitlines()[-1])
+    assert [row["frames"] for row in line["recordings"]] == [24, 5]
+    (failed,) = line["failed"]
+    assert failed["recording"] == str(tmp_path / "empty.npy") and "no frame can" in failed["why"]
+    assert "empty.npy: no frame can be read" in printed.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last", "ward1"]
 
 
 def test_several_recordings_get_a_folder_each(place, tmp_path, capsys):
@@ -400,7 +437,7 @@ def test_every_command_of_the_guide_runs(place, tmp_path, monkeypatch, command):
 
 
 def test_with_the_spacing_and_stride_of_the_evaluation_the_errors_are_the_evaluations(tmp_path):
-    root = write_folder(tmp_path / "in", {"1": 11, "2": 6, "3": 6}, size=(64, 96))
+    root = write_folder(tmp_path / "in", {"1": 11, "2": 6, "3": 6}, size=(64, 96), deepest_mm=2000)
     for k, image in enumerate(sorted(root.glob("pz1/*.png"))):
         assert cv2.imwrite(str(image), DEPTH[k])
     make_model(dataclasses.replace(SPECIFICATION, depth_scale_mm=20.0)).save(
@@ -443,11 +480,14 @@ def test_so_they_are_on_real_depth_of_adults(real_data, tmp_path):
             (tmp_path / "in" / kind / name).symlink_to(real_data / "utd_mhad" / kind / name)
     utd = DATASETS["utd_mhad"]
     specification = dataclasses.replace(
-        SPECIFICATION, depth_scale_mm=utd.scale_mm, background_mm=utd.background_mm
+        SPECIFICATION,
+        grid=(48, 64),  # 4:3, as the data set's own crops
+        depth_scale_mm=utd.scale_mm,
+        background_mm=utd.background_mm,
     )
     make_model(specification).save(tmp_path / "model.safetensors")
     model = jaxpose.Model.load(tmp_path / "model.safetensors")
-    data = load_frames("utd_mhad", tmp_path / "in", SPECIFICATION.grid, tmp_path / "cache")
+    data = load_frames("utd_mhad", tmp_path / "in", specification.grid, tmp_path / "cache")
     split = split_frames(data, "by_infant", {"train": ("3",), "val": ("2",), "test": ("1",)})
     tested = evaluation.test_model(model, data, split)
     expected = evaluation.limb_errors(model, data, split, tested)

@@ -167,7 +167,7 @@ def _task(
     return Task(
         source=part,
         out=Path(job.out) / name,
-        view=View(source.crop),
+        view=View(source.crop, stretch=source.crop is not None),
         format=known,
         video=job.video,
     )

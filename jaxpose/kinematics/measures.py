@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from jaxpose.kinematics.series import derivative, speed_noise_floor
+from jaxpose.kinematics.series import Series, derivative, speed_noise_floor
 
 MOVING = 0.25
 """Speed above which a joint moves, torso lengths per second."""
@@ -22,32 +22,36 @@ def entropy(values: np.ndarray, step: float) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def movement(
-    positions: Float[np.ndarray, "n axes"], rate_hz: float, torso: float
-) -> dict[str, float]:
+def speed(series: Series) -> Float[np.ndarray, " n"]:
+    """Returns the size of the velocity of positions [n axes], in their unit per second."""
+    return np.linalg.norm(derivative(series, 1), axis=1)
+
+
+def movement(series: Series, torso: float) -> dict[str, float]:
     """Returns measures in units of the positions: path, speed, acceleration, time moving.
 
-    The path is the sum of speed over time, so that gaps add nothing. `torso` is the length of the
-    torso; where it is NaN, so is the time moving.
+    The path is the sum of speed over time, so that times without a speed add nothing. `torso` is
+    the length of the torso; where it is NaN, so is the time moving.
     """
-    speed = np.linalg.norm(derivative(positions, rate_hz, 1), axis=1)
-    acceleration = np.linalg.norm(derivative(positions, rate_hz, 2), axis=1)
-    median, p95 = np.nanpercentile(speed, [50, 95])
-    known = np.isfinite(speed)
+    speeds = speed(series)
+    acceleration = np.linalg.norm(derivative(series, 2), axis=1)
+    median, p95 = np.nanpercentile(speeds, [50, 95])
+    known = np.isfinite(speeds)
     return {
-        "path_length": float(np.nansum(speed) / rate_hz),
+        "path_length": float(np.nansum(speeds) / series.rate_hz),
         "speed_median": float(median),
-        "speed_IQR": iqr(speed),
+        "speed_IQR": iqr(speeds),
         "speed_p95": float(p95),
-        "speed_noise_floor": speed_noise_floor(positions, rate_hz),
+        "speed_noise_floor": speed_noise_floor(series),
         "acceleration_IQR": iqr(acceleration),
-        "time_moving": float((speed[known] > MOVING * torso).mean() if torso > 0 else np.nan),
+        "time_moving": float((speeds[known] > MOVING * torso).mean() if torso > 0 else np.nan),
     }
 
 
-def position(relative: Float[np.ndarray, "n 2"], rate_hz: float) -> dict[str, float]:
-    """Returns Chambers' measures of a joint's position relative to the trunk, in torso lengths."""
-    velocity, acceleration = (derivative(relative, rate_hz, order) for order in (1, 2))
+def position(series: Series) -> dict[str, float]:
+    """Returns Chambers' measures of a joint's position [n 2] relative to the trunk, in torsos."""
+    velocity, acceleration = (derivative(series, order) for order in (1, 2))
+    relative = series.values
     values = {}
     for axis, name in enumerate("xy"):
         values[f"median{name}"] = float(np.nanmedian(relative[:, axis]))
@@ -59,12 +63,13 @@ def position(relative: Float[np.ndarray, "n 2"], rate_hz: float) -> dict[str, fl
     return values
 
 
-def of_angle(degrees: Float[np.ndarray, " n"], rate_hz: float) -> dict[str, float]:
-    """Returns Chambers' measures of an angle, and its range of motion (5th to 95th percentile).
+def of_angle(series: Series) -> dict[str, float]:
+    """Returns Chambers' measures of an angle [n] in degrees, and its range of motion.
 
-    Mean and standard deviation are circular.
+    The range is from the 5th to the 95th percentile. Mean and standard deviation are circular.
     """
-    velocity, acceleration = (derivative(degrees, rate_hz, order) for order in (1, 2))
+    velocity, acceleration = (derivative(series, order) for order in (1, 2))
+    degrees = series.values
     mean = np.nanmean(np.exp(1j * np.radians(degrees)))
     length = min(max(abs(mean), 1e-12), 1.0)
     return {

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 LONGEST_LAG_S = 1.0
 FEWEST = 10
-"""Smallest number of samples that a correlation is computed from."""
+"""Smallest number of samples that a correlation or an asymmetry is computed from."""
 
 
 def correlation(right: Float[np.ndarray, " n"], left: Float[np.ndarray, " n"]) -> float:
@@ -35,7 +35,14 @@ def lagged_correlation(
     return best, best_lag
 
 
-def asymmetry(right: float, left: float) -> float:
-    """Returns (right - left) / (right + left): 1 if only the right side moves; NaN if neither."""
-    total = right + left
-    return (right - left) / total if total > 0 else float("nan")
+def asymmetry(right: Float[np.ndarray, " n"], left: Float[np.ndarray, " n"]) -> float:
+    """Returns (right - left) / (right + left) of the paths, given both sides' speeds.
+
+    1 if only the right side moves; NaN if neither does. A path is the sum over the samples at which
+    both sides have a speed, so that a side that is seen less does not seem to move less.
+    """
+    both = np.isfinite(right) & np.isfinite(left)
+    total = float((right + left)[both].sum())
+    if both.sum() < FEWEST or total <= 0:
+        return float("nan")
+    return float((right - left)[both].sum()) / total

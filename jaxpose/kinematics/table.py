@@ -1,20 +1,21 @@
 """Positions of a recording -> rows of kinematics.csv: the whole recording, then its windows."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from jaxpose.body.skeleton import JOINTS
+from jaxpose.body.skeleton import HIPS, JOINTS, SHOULDERS
 from jaxpose.kinematics import measures, symmetry
 from jaxpose.kinematics.body_frame import ANGLES, angle, to_trunk, torso_length
-from jaxpose.kinematics.series import derivative, regular, window_samples
+from jaxpose.kinematics.series import Grid, Series, derivative, regular, window_samples
 
 WINDOW_S = 60.0
 LEAST_COVERAGE = 0.7
 """Smallest share of a window's samples, or of a recording's frames, in which a joint must be found
-to be measured."""
+to be measured. Samples that were filled, and those of gaps in time, count as not found."""
 NEEDS_TORSO = "time_moving"
 """Measure of a joint that needs the torso's length."""
 PAIRS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -33,89 +34,123 @@ class Row(NamedTuple):
     coverage: float
 
 
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """The whole recording, or a part of it.
+
+    Attributes:
+      start_s, end_s: times of the first and the last sample that it would have without gaps.
+      samples: their number; the grid lacks those of long gaps.
+      unit: of the positions.
+    """
+
+    name: str
+    grid: Grid
+    start_s: float
+    end_s: float
+    samples: int
+    unit: str
+
+    def share(self, *found: Bool[np.ndarray, " m"]) -> float:
+        """Returns the share of the samples at which everything was found."""
+        return float(np.logical_and.reduce(found).sum()) / self.samples
+
+    def row(self, part: str, measure: str, value: float, coverage: float) -> Row:
+        """Returns a row whose value is NaN if the coverage is too low."""
+        value = value if coverage >= LEAST_COVERAGE else float("nan")
+        unit = _units(self.unit)[measure]
+        coverage = round(coverage, 4)
+        return Row(self.name, self.start_s, self.end_s, part, measure, value, unit, coverage)
+
+
 def rows(
     time_s: Float[np.ndarray, " n"], positions: Float[np.ndarray, "n 12 axes"], unit: str
 ) -> Iterator[Row]:
-    """Yields all numbers of a recording; `positions` are in `unit`, "mm" (3 axes) or "px" (2)."""
-    times, positions = regular(time_s, positions)
-    rate_hz = 1 / float(np.median(np.diff(times)))
-    if len(times) < window_samples(rate_hz):
+    """Yields all numbers of a recording; `positions` are in `unit`, "mm" (3 axes) or "px" (2).
+
+    Windows without any frame have no rows.
+    """
+    grid = regular(time_s, positions)
+    step, total = grid.step_s, int(grid.number[-1]) + 1
+    shortest = window_samples(1 / step)
+
+    def window(name: str, first: int, samples: int) -> _Window:
+        part = slice(*np.searchsorted(grid.number, [first, first + samples]))
+        inside = Grid(grid.number[part], grid.positions[part], grid.found[part], step)
+        start_s, end_s = (
+            float(time_s[0]) + step * number for number in (first, first + samples - 1)
+        )
+        return _Window(name, inside, start_s, end_s, samples, unit)
+
+    if len(grid.number) < shortest:
         return
-    yield from _window("whole", times, positions, rate_hz, unit)
-    size = round(WINDOW_S * rate_hz)
-    if size < window_samples(rate_hz):
+    yield from _rows(window("whole", 0, total))
+    size = round(WINDOW_S / step)
+    if size < shortest:
         return
-    for number, first in enumerate(range(0, len(times) - size + 1, size)):
-        part = slice(first, first + size)
-        yield from _window(str(number), times[part], positions[part], rate_hz, unit)
+    nearest = np.round((time_s - time_s[0]) / step).astype(np.int64)
+    for number in np.unique(nearest // size).tolist():
+        if (number + 1) * size <= total:
+            yield from _rows(window(str(number), number * size, size))
 
 
-def _window(name: str, times, positions, rate_hz: float, unit: str) -> Iterator[Row]:
+def _rows(window: _Window) -> Iterator[Row]:
     """Yields the numbers of one window."""
-    torso = torso_length(positions)
-    relative = to_trunk(positions)
-    start_s, end_s = float(times[0]), float(times[-1])
-    units = _units(unit)
-
-    def row(part: str, measure: str, value: float, coverage: float) -> Row:
-        value = value if coverage >= LEAST_COVERAGE else float("nan")
-        return Row(name, start_s, end_s, part, measure, value, units[measure], round(coverage, 4))
-
-    trunk = float(np.isfinite(relative).all(-1).any(-1).mean())
-    yield row("torso", "torso_length", torso, trunk)
+    positions, found, rate_hz = window.grid.positions, window.grid.found, 1 / window.grid.step_s
+    trunk_found = found[:, SHOULDERS + HIPS].all(axis=1)
+    torso, trunk = torso_length(positions), window.share(trunk_found)
+    yield window.row("torso", "torso_length", torso, trunk)
     scale = torso if trunk >= LEAST_COVERAGE else float("nan")
-    path = {}
+    relative = to_trunk(positions)
+    joints, to_body = {}, {}
     for joint, part in enumerate(JOINTS):
-        enough = _share(positions[:, joint])
-        values = _measured(measures.movement, enough, positions[:, joint], rate_hz, scale)
-        path[part] = values.get("path_length", float("nan"))
-        for measure, value in values.items():
-            yield row(
-                part, measure, value, min(enough, trunk) if measure == NEEDS_TORSO else enough
-            )
-        enough = _share(relative[:, joint])
-        for measure, value in _measured(
-            measures.position, enough, relative[:, joint], rate_hz
-        ).items():
-            yield row(part, measure, value, enough)
-    angles = {part: angle(positions, joints) for part, joints in ANGLES.items()}
-    for part, degrees in angles.items():
-        enough = _share(degrees[:, None])
-        for measure, value in _measured(measures.of_angle, enough, degrees, rate_hz).items():
-            yield row(part, measure, value, enough)
-    distance = np.linalg.norm(relative, axis=-1)
+        joints[part] = Series(positions[:, joint], found[:, joint], rate_hz)
+        to_body[part] = Series(relative[:, joint], found[:, joint] & trunk_found, rate_hz)
+        enough = window.share(joints[part].found)
+        for measure, value in _measured(measures.movement, enough, joints[part], scale).items():
+            coverage = min(enough, trunk) if measure == NEEDS_TORSO else enough
+            yield window.row(part, measure, value, coverage)
+        enough = window.share(to_body[part].found)
+        for measure, value in _measured(measures.position, enough, to_body[part]).items():
+            yield window.row(part, measure, value, enough)
+    angles = {
+        part: Series(angle(positions, three), found[:, three].all(axis=1), rate_hz)
+        for part, three in ANGLES.items()
+    }
+    for part, series in angles.items():
+        enough = window.share(series.found)
+        for measure, value in _measured(measures.of_angle, enough, series).items():
+            yield window.row(part, measure, value, enough)
     for pair in PAIRS:
-        sides = [distance[:, JOINTS.index(f"{side}_{pair}")] for side in ("right", "left")]
-        yield from _pair(row, pair, "lrCorr_x", sides, rate_hz)
+        yield from _correlations(window, pair, "lrCorr_x", to_body)
         if f"right_{pair}" in angles:
-            sides = [angles[f"{side}_{pair}"] for side in ("right", "left")]
-            yield from _pair(row, pair, "lrCorr_angle", sides, rate_hz)
-        both = [_share(positions[:, JOINTS.index(f"{side}_{pair}")]) for side in ("right", "left")]
-        index = symmetry.asymmetry(path[f"right_{pair}"], path[f"left_{pair}"])
-        yield row(pair, "asymmetry_index", index, min(both))
+            yield from _correlations(window, pair, "lrCorr_angle", angles)
+        right, left = joints[f"right_{pair}"], joints[f"left_{pair}"]
+        index = symmetry.asymmetry(measures.speed(right), measures.speed(left))
+        yield window.row(pair, "asymmetry_index", index, window.share(right.found, left.found))
 
 
-def _pair(row, pair: str, measure: str, sides: list, rate_hz: float) -> Iterator[Row]:
-    """Yields the correlations of both sides."""
-    right, left = sides
-    enough = float((np.isfinite(right) & np.isfinite(left)).mean())
-    value, lag_s = symmetry.lagged_correlation(right, left, rate_hz)
-    yield row(pair, measure, symmetry.correlation(right, left), enough)
-    yield row(pair, f"{measure}_lagged", value, enough)
-    yield row(pair, f"{measure}_lag", lag_s, enough)
+def _correlations(
+    window: _Window, pair: str, measure: str, series: dict[str, Series]
+) -> Iterator[Row]:
+    """Yields the correlations of both sides' angles, or of their distances from the trunk."""
+    right, left = series[f"right_{pair}"], series[f"left_{pair}"]
+    sides = [
+        side.values if side.values.ndim == 1 else np.linalg.norm(side.values, axis=1)
+        for side in (right, left)
+    ]
+    enough = window.share(right.found, left.found)
+    value, lag_s = symmetry.lagged_correlation(*sides, right.rate_hz)
+    yield window.row(pair, measure, symmetry.correlation(*sides), enough)
+    yield window.row(pair, f"{measure}_lagged", value, enough)
+    yield window.row(pair, f"{measure}_lag", lag_s, enough)
 
 
-def _share(values: np.ndarray) -> float:
-    """Returns the share of samples [n axes] that are known."""
-    return float(np.isfinite(values).all(axis=-1).mean())
-
-
-def _measured(function, coverage: float, values, rate_hz: float, *rest) -> dict[str, float]:
+def _measured(function, coverage: float, series: Series, *rest) -> dict[str, float]:
     """Returns what a function measures; NaN throughout where too little is known."""
-    names = NAMES[function]
-    if coverage < LEAST_COVERAGE or not np.isfinite(derivative(values, rate_hz, 1)).any():
-        return dict.fromkeys(names, float("nan"))
-    return function(values, rate_hz, *rest)
+    if coverage < LEAST_COVERAGE or not np.isfinite(derivative(series, 1)).any():
+        return dict.fromkeys(NAMES[function], float("nan"))
+    return function(series, *rest)
 
 
 def _units(unit: str) -> dict[str, str]:

@@ -12,6 +12,10 @@ MOST_INCOMPLETE = 0.05
 LEAST_PRESENT = 0.1
 """Share of joints with a position below which there is a warning."""
 
+DISTANCES_MM = {"simulated": (450, 1150)}
+"""Data set that a model was trained on -> median depth of images that it knows. The simulated
+camera is 0.6 to 0.9 m above the bed."""
+
 
 def doubts(
     records: np.ndarray,
@@ -64,4 +68,16 @@ def about_intrinsics(intrinsics: Intrinsics, size: tuple[int, int]) -> list[str]
         f"the camera's principal point ({cx:g}, {cy:g}) is far from the middle of images of "
         f"{size[0]}x{size[1]} pixels; are the intrinsics of another resolution? positions in mm "
         "would be wrong"
+    ]
+
+
+def about_distance(distance_mm: float, dataset: str | None) -> list[str]:
+    """Returns a warning if a median depth is not among those of the model's training images."""
+    low, high = DISTANCES_MM.get(dataset, (0, float("inf")))
+    if low <= distance_mm <= high:
+        return []
+    return [
+        f"the median depth is {distance_mm:.0f} mm; the model was trained on {low} to {high} mm: "
+        "if one unit of the depth is not 1 mm, pass --mm_per_unit; else expect more errors, or "
+        "train the model on (docs/label.md)"
     ]

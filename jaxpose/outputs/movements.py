@@ -8,14 +8,14 @@ import numpy as np
 from jaxpose.decoding.confidence import FOUND, STATES
 from jaxpose.files import written_whole
 from jaxpose.kinematics.measures import MOVING
-from jaxpose.kinematics.series import LONGEST_FILLED, WINDOW_S
+from jaxpose.kinematics.series import LONGEST_FILLED_S, WINDOW_S
 from jaxpose.kinematics.table import LEAST_COVERAGE, Row, rows
 
 LEAST_IN_MM = 0.5
 """Smallest share of found joints with a position in mm, for movements to be measured in mm."""
 SETTINGS = {
     "states": [FOUND],
-    "gaps_filled_samples": LONGEST_FILLED,
+    "gaps_filled_s": LONGEST_FILLED_S,
     "derivative_window_s": WINDOW_S,
     "derivative_degree": 3,
     "least_coverage": LEAST_COVERAGE,

@@ -6,11 +6,18 @@ longer than memory.
 
 import os
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from jaxpose.decoding.confidence import STATES
+from jaxpose.errors import DataError
 from jaxpose.prediction.pose import Pose
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # not Unix
+    fcntl = None
 
 RECORD = np.dtype(
     [
@@ -36,16 +43,37 @@ def record(pose: Pose, readable: bool, mm: np.ndarray | None) -> np.ndarray:
     return one
 
 
+def lock(file: IO) -> None:
+    """Locks a file until it is closed, or its process ends; does nothing where there is no flock.
+
+    Raises:
+      BlockingIOError: another process has locked it.
+    """
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 class Journal:
     """A file of records that is appended to."""
 
     def __init__(self, path: Path):
-        """Opens the file; half a record at its end, of a killed process, is cut off."""
+        """Opens the file; half a record at its end, of a killed process, is cut off.
+
+        Raises:
+          DataError: another process writes it.
+        """
         self.path = path
-        path.touch()
+        self._file = open(path, "ab")  # noqa: SIM115
+        try:
+            lock(self._file)
+        except BlockingIOError:
+            self._file.close()
+            raise DataError(
+                f"{path.parent}: another process writes into this folder; wait for it, or choose "
+                "another --out"
+            ) from None
         self.count = path.stat().st_size // RECORD.itemsize
         os.truncate(path, self.count * RECORD.itemsize)
-        self._file = open(path, "ab")  # noqa: SIM115
 
     def append(self, record: np.void) -> None:
         """Appends one record."""
@@ -56,6 +84,11 @@ class Journal:
         """Returns all records [n], mapped from the file."""
         self._file.flush()
         return read(self.path)
+
+    def remove(self) -> None:
+        """Closes the file and deletes it."""
+        self.close()
+        self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Writes what is left and closes the file."""

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import UInt16
 
 from jaxpose.body import geometry
 from jaxpose.decoding.evidence import evidence
@@ -24,14 +25,17 @@ class View:
     """What the nets see of a recording's images.
 
     Attributes:
-      crop: (x, y, width, height) px of the camera's image; None: all of it, with empty margins if
-        the proportions of the nets' grid are others.
+      crop: (x, y, width, height) px of the camera's image; None: all of it. It gets empty margins
+        where its proportions are not those of the nets' grid.
       turn: degrees clockwise by which images are turned first, one of 0, 90, 180, 270. The infant's
         head must point to the same side as in the model's training.
+      stretch: stretch the crop to the grid's proportions instead, as in the training on recordings
+        that have a crop of their own.
     """
 
     crop: Box | None = None
     turn: int = 0
+    stretch: bool = False
 
     def __post_init__(self):
         if self.crop is not None:
@@ -83,6 +87,18 @@ def check_overlap(crop: Box, size: tuple[int, int]) -> None:
         )
 
 
+def cut(depth_mm: UInt16[np.ndarray, "h w"], crop: Box | None) -> UInt16[np.ndarray, "h w"]:
+    """Returns an image without depth outside of the crop (x, y, width, height)."""
+    if crop is None:
+        return depth_mm
+    x, y, width, height = crop
+    rows = slice(max(y, 0), max(y + height, 0))
+    columns = slice(max(x, 0), max(x + width, 0))
+    inside = np.zeros_like(depth_mm)
+    inside[rows, columns] = depth_mm[rows, columns]
+    return inside
+
+
 class Stream:
     """The frames of one recording that were read and whose poses were not yielded yet."""
 
@@ -119,9 +135,10 @@ class Stream:
         usable = frame.depth_mm is not None
         if usable:
             self._check(frame)
-            usable = bool(frame.depth_mm.any())
+            seen = cut(frame.depth_mm, self._view.crop)
+            usable = bool(seen.any())
         if usable:
-            image = turn(frame.depth_mm, self._view.turn)
+            image = turn(seen, self._view.turn)
             self._grids[self._count] = self._model.to_grid(image[None], self._crop)[0]
         self._frames[self._count] = frame
         self._count += 1
@@ -173,7 +190,7 @@ class Stream:
                 check_overlap(self._view.crop, size)
             box = turn_box(self._view.crop or (0, 0, *size), size, self._view.turn)
             rows, columns = self._model.specification.grid
-            self._crop = box if self._view.crop else widened(box, columns / rows)
+            self._crop = box if self._view.stretch else widened(box, columns / rows)
         elif size != self._size:
             raise DataError(
                 f"frame {frame.number}: {size[0]}x{size[1]} pixels; expected {self._size[0]}x"

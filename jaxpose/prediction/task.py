@@ -83,8 +83,8 @@ def check_calibrated_size(task: Task, size: tuple[int, int]) -> None:
         )
 
 
-def prepare(task: Task, settings: dict) -> bool:
-    """Creates the output folder, or finds out that it belongs to this task; tells if it is done.
+def prepare(task: Task, settings: dict) -> None:
+    """Creates the output folder, or finds out that it belongs to this task.
 
     Raises:
       DataError: the folder cannot be written, or holds something else.
@@ -118,7 +118,6 @@ def prepare(task: Task, settings: dict) -> bool:
             f"{task.out}: holds a prediction with another {' and '.join(other)}; choose another "
             "--out, or remove the folder"
         )
-    return (task.out / QUALITY).exists()
 
 
 def folders(sources: Sequence[Source], out: Path) -> list[Path]:

@@ -4,6 +4,7 @@ A model that has only seen heads at one side of the image is silently wrong on o
 confidence is lower there. See LOG.md for how much.
 """
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,7 @@ class Upright:
         if not frames:
             return
         for turn in TURNS:
-            poses = self._estimator.stream(frames, view=View(self._view.crop, turn))
+            poses = self._estimator.stream(frames, view=dataclasses.replace(self._view, turn=turn))
             confidence = [pose.confidence for pose in poses]
             self.confidence[turn] = float(np.mean(confidence))
 
