@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError
-from jaxpose.recordings.images import open_images
+from jaxpose.recordings.images import TIMES, image_files, open_images
 from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
 from jaxpose.recordings.source import MILLIMETRES, Source, Units
 from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
@@ -57,7 +57,8 @@ def open_source(place: str, how: Format) -> Source:
         return open_stream(sys.stdin.buffer, how.size, **scale)
     path = Path(place)
     if path.is_dir():
-        return dataclasses.replace(open_images(path, **scale), state=state_of(path))
+        files = sorted([*image_files(path), path / TIMES, path / CAMERA])
+        return dataclasses.replace(open_images(path, **scale), state=state_of(files))
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {KINDS}")
     suffix = path.suffix.lower()
@@ -78,7 +79,7 @@ def open_source(place: str, how: Format) -> Source:
     return dataclasses.replace(
         source,
         intrinsics_file=camera if camera.is_file() else None,
-        state=state_of(path, camera),
+        state=state_of([path, camera]),
     )
 
 
