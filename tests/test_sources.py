@@ -81,6 +81,42 @@ def test_stacks(tmp_path):
     assert marks(open_source(str(tmp_path / "b.npz"), Format()))[2] == (2, 0.6, 102)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_any_byte_order(tmp_path, order):
+    np.save(tmp_path / "a.npy", depth(3).astype(f"{order}u2"))
+    (_, _, last) = readings(open_source(str(tmp_path / "a.npy"), Format()))
+    np.testing.assert_array_equal(last.frame.depth_mm, depth(3)[2])
+    assert last.frame.depth_mm.dtype.isnative
+    metres = (depth(3) / 1000).astype(f"{order}f4")
+    np.save(tmp_path / "b.npy", metres)
+    (_, _, last) = readings(open_source(str(tmp_path / "b.npy"), Format(mm_per_unit=1000.0)))
+    np.testing.assert_array_equal(last.frame.depth_mm, depth(3)[2])
+
+
+@pytest.mark.parametrize(
+    "times, words",
+    [
+        ([0.0, 0.5, np.inf], "time_s of frame 2 is inf; expected a finite number"),
+        ([np.nan, 0.5, 0.6], "time_s of frame 0 is nan"),
+        (["0.0", "0.5", "0.6"], r"time_s is <U3 \[3\]; expected \[n\] numbers, seconds"),
+        ([[0.0], [0.5], [0.6]], r"time_s is float64 \[3, 1\]"),
+        (np.array([5, 4, 3], np.uint64), "time_s must have 3 increasing times"),
+        ([0.0, 0.5], "time_s must have 3 increasing times"),
+    ],
+)
+def test_times_of_a_stack_that_cannot_be_used(tmp_path, times, words):
+    np.savez(tmp_path / "a.npz", depth=depth(3), time_s=times)
+    with pytest.raises(DataError, match=f"a.npz: {words}"):
+        open_source(str(tmp_path / "a.npz"), Format())
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.0, float("nan"), float("inf")])
+def test_a_scale_that_is_no_number_above_0_is_refused_by_name(tmp_path, scale):
+    np.save(tmp_path / "a.npy", depth(3))
+    with pytest.raises(DataError, match=f"--mm_per_unit={scale:g}: expected the millimetres"):
+        open_source(str(tmp_path / "a.npy"), Format(mm_per_unit=scale))
+
+
 def test_metres_need_a_scale(tmp_path):
     metres = depth(3).astype(np.float32) / 1000
     metres[1, 2, 2] = np.nan

@@ -50,6 +50,11 @@ def open_source(place: str, how: Format) -> Source:
         raise DataError(
             f"--farthest={how.farthest_mm:g}: expected mm, above 0 and at most {DEEPEST_MM}"
         )
+    if how.mm_per_unit is not None and not 0 < how.mm_per_unit < math.inf:
+        raise DataError(
+            f"--mm_per_unit={how.mm_per_unit:g}: expected the millimetres of one unit, above 0, "
+            "such as 1000 for metres"
+        )
     scale = {"rate_hz": how.rate_hz, "units": how.units}
     if place == "-":
         if how.size is None:
