@@ -5,6 +5,7 @@ apart as those that the model was trained on. See docs/predict.md.
 """
 
 import importlib.resources
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,13 +14,20 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxpose.body.geometry import check_frames
-from jaxpose.errors import ModelError
+from jaxpose.errors import DataError, ModelError
 from jaxpose.lowering import Lowering
 from jaxpose.model import Model
 from jaxpose.nets.compute import check_batch_size
 from jaxpose.prediction.pose import Pose, stack
 from jaxpose.prediction.stream import Counts, Stream, View
-from jaxpose.recordings.recording import RATE_HZ, Frame, check_rate
+from jaxpose.recordings.recording import (
+    DEEPEST_MM,
+    RATE_HZ,
+    Frame,
+    as_seconds,
+    check_depth,
+    check_rate,
+)
 from jaxpose.runtime import load_model
 
 SHIPPED = "models"
@@ -107,12 +115,14 @@ class Estimator:
           view: what the nets see of an image.
 
         Raises:
-          ValueError: `frames_mm` has another type or shape, times do not increase, or there are
-            fewer frames than a clip has.
+          ValueError: `frames_mm` has another type or shape or is deeper than 6553 mm, times are
+            not finite or do not increase, or there are fewer frames than a clip has.
         """
         check_frames(frames_mm)
         check_rate(rate_hz)
-        times = np.arange(len(frames_mm)) / rate_hz if time_s is None else time_s
+        if time_s is None:
+            time_s = np.arange(len(frames_mm)) / rate_hz
+        times = as_seconds(time_s, "time_s")
         if len(times) != len(frames_mm):
             raise ValueError(f"time_s has {len(times)} times; expected {len(frames_mm)}, one each")
         frames = (Frame(k, float(times[k]), depth) for k, depth in enumerate(frames_mm))
@@ -163,7 +173,21 @@ class Estimator:
         for index, frame in enumerate(frames):
             if not isinstance(frame, Frame):
                 frame = Frame(index, index / rate_hz, frame)
+            _check(frame)
             stream.add(frame)
             yield from stream.poses(self._lock)
         stream.finish()
         yield from stream.poses(self._lock)
+
+
+def _check(frame: Frame) -> None:
+    """Checks what `Stream.add` does not: that the time is finite, and depth at most `DEEPEST_MM`.
+
+    Raises:
+      DataError: one of them is not.
+    """
+    if not math.isfinite(frame.time_s):
+        raise DataError(f"frame {frame.number}: time {frame.time_s} s; expected a finite number")
+    if isinstance(frame.depth_mm, np.ndarray) and frame.depth_mm.dtype == np.uint16:
+        remedy = f", such as by frames_mm[frames_mm > {DEEPEST_MM}] = 0"
+        check_depth(frame.depth_mm, f"frame {frame.number}", remedy)

@@ -77,6 +77,32 @@ def test_time_stamps_replace_the_rate(model):
         estimate(depth, time_s=np.zeros(12))
 
 
+def test_times_that_are_no_finite_numbers_are_refused_before_anything_is_computed(model):
+    depth, estimate = frames(12), Estimator(model)
+    estimate.stream = None  # would raise TypeError
+    times = np.arange(12) / 6
+    times[11] = np.inf
+    with pytest.raises(ValueError, match="time_s of frame 11 is inf; expected a finite number"):
+        estimate(depth, time_s=times)
+    items = [Frame(k, np.inf if k == 2 else k / 6, image) for k, image in enumerate(depth)]
+    with pytest.raises(ValueError, match="frame 2: time inf s; expected a finite number"):
+        list(Estimator(model).stream(items))
+
+
+def test_depth_that_no_recording_may_have_is_refused(model):
+    depth = frames(6)
+    depth[3, 5, 5] = 6553
+    Estimator(model)(depth)
+    depth[3, 5, 5] = 65535
+    words = (
+        r"frame 3: depth of up to 65535 mm; expected at most 6553 mm; .*\[frames_mm > 6553\] = 0"
+    )
+    estimate = Estimator(model)
+    for use in (estimate, lambda d: [*estimate.stream(d)], lambda d: [*estimate.with_frames(d)]):
+        with pytest.raises(ValueError, match=words):
+            use(depth)
+
+
 def test_a_stream_yields_the_same_poses_one_by_one_and_reads_only_as_far_as_it_must(model):
     depth, read = frames(60), []
 

@@ -226,9 +226,14 @@ def test_kinematics_csv_is_about_the_joints_that_were_found(done, expected):
             assert float(row["coverage"]) == 1
 
 
-def test_done_work_is_not_done_again_and_other_options_are_refused(place, done, capsys):
+def test_done_work_is_not_done_again_and_other_options_are_refused(
+    place, done, capsys, monkeypatch
+):
     before = (done[0] / "pose.csv").stat().st_mtime_ns
     assert run(place, done[0]) == 0
+    assert (done[0] / "pose.csv").stat().st_mtime_ns == before
+    monkeypatch.chdir(place)
+    assert run(Path(), done[0]) == 0
     assert (done[0] / "pose.csv").stat().st_mtime_ns == before
     assert run(place, done[0], "--rotate=180") == 2
     assert "holds a prediction with another view; choose another --out" in capsys.readouterr().err

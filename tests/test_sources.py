@@ -81,6 +81,42 @@ def test_stacks(tmp_path):
     assert marks(open_source(str(tmp_path / "b.npz"), Format()))[2] == (2, 0.6, 102)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_any_byte_order(tmp_path, order):
+    np.save(tmp_path / "a.npy", depth(3).astype(f"{order}u2"))
+    (_, _, last) = readings(open_source(str(tmp_path / "a.npy"), Format()))
+    np.testing.assert_array_equal(last.frame.depth_mm, depth(3)[2])
+    assert last.frame.depth_mm.dtype.isnative
+    metres = (depth(3) / 1000).astype(f"{order}f4")
+    np.save(tmp_path / "b.npy", metres)
+    (_, _, last) = readings(open_source(str(tmp_path / "b.npy"), Format(mm_per_unit=1000.0)))
+    np.testing.assert_array_equal(last.frame.depth_mm, depth(3)[2])
+
+
+@pytest.mark.parametrize(
+    "times, words",
+    [
+        ([0.0, 0.5, np.inf], "time_s of frame 2 is inf; expected a finite number"),
+        ([np.nan, 0.5, 0.6], "time_s of frame 0 is nan"),
+        (["0.0", "0.5", "0.6"], r"time_s is <U3 \[3\]; expected \[n\] numbers, seconds"),
+        ([[0.0], [0.5], [0.6]], r"time_s is float64 \[3, 1\]"),
+        (np.array([5, 4, 3], np.uint64), "time_s must have 3 increasing times"),
+        ([0.0, 0.5], "time_s must have 3 increasing times"),
+    ],
+)
+def test_times_of_a_stack_that_cannot_be_used(tmp_path, times, words):
+    np.savez(tmp_path / "a.npz", depth=depth(3), time_s=times)
+    with pytest.raises(DataError, match=f"a.npz: {words}"):
+        open_source(str(tmp_path / "a.npz"), Format())
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.0, float("nan"), float("inf")])
+def test_a_scale_that_is_no_number_above_0_is_refused_by_name(tmp_path, scale):
+    np.save(tmp_path / "a.npy", depth(3))
+    with pytest.raises(DataError, match=f"--mm_per_unit={scale:g}: expected the millimetres"):
+        open_source(str(tmp_path / "a.npy"), Format(mm_per_unit=scale))
+
+
 def test_metres_need_a_scale(tmp_path):
     metres = depth(3).astype(np.float32) / 1000
     metres[1, 2, 2] = np.nan
@@ -179,6 +215,9 @@ def test_damaged_and_empty_images_are_readings_with_a_reason(tmp_path):
         (["a1.png", "b01.png"], [(6, 8)] * 2, "b01.png: a1.png has the same number"),
         (["left.png"], [(6, 8)], "left.png: no number in the name"),
         (["1.png", "2.png"], [(6, 8), (8, 6)], "2.png: 6x8 pixels; 1.png has 8x6"),
+        (["1341846313.553992.png"], [(6, 8)], "1341846313.553992 is no number of a frame"),
+        (["depth_13.5.tif"], [(6, 8)], "13.5 is no number of a frame; name the images 1, 2, 3"),
+        (["13.5_16bit.png"], [(6, 8)], "write the times into timestamps.csv (frame,time_s)"),
         ([], [], "no depth images; expected 16-bit PNG or TIFF"),
     ],
 )
@@ -186,6 +225,37 @@ def test_folders_that_are_no_recording(tmp_path, names, sizes, words):
     folder = write(tmp_path / "a", names, [np.full(size, 900, np.uint16) for size in sizes])
     with pytest.raises(DataError, match=re.escape(words)):
         open_source(str(folder), Format())
+
+
+def test_a_point_before_the_number_is_no_decimal_number(tmp_path):
+    folder = write(tmp_path / "a", ["v1.2_ward.10.png", "v1.2_ward.9.png"], depth(2)[::-1])
+    assert [m[::2] for m in marks(open_source(str(folder), Format()))] == [(9, 100), (10, 101)]
+
+
+def test_a_tiff_of_several_pages_is_refused(tmp_path):
+    folder = write(tmp_path / "a", ["1.tif"], depth(1))
+    assert cv2.imwritemulti(str(folder / "2.tif"), [*depth(10)])
+    with pytest.raises(DataError, match=r"2.tif: 10 pages; expected one .* export single images"):
+        open_source(str(folder), Format())
+
+
+def test_files_that_are_not_read_change_neither_a_folder_nor_its_state(tmp_path):
+    folder = write(tmp_path / "a", ["1.png", "2.png"], depth(2))
+    before = open_source(str(folder), Format()).state
+    for name in ("Thumbs.db", ".DS_Store", "._1.png"):
+        (folder / name).write_bytes(b"of the system")
+    source = open_source(str(folder), Format())
+    assert source.state == before and len(readings(source)) == 2
+    states = {before}
+    for name, text in (
+        ("timestamps.csv", "frame,time_s\n1,5.0\n2,5.1\n3,5.2\n"),
+        ("camera.json", "{}"),
+    ):
+        (folder / name).write_text(text)
+        states.add(open_source(str(folder), Format()).state)
+    write(folder, ["3.png"], depth(1))
+    states.add(open_source(str(folder), Format()).state)
+    assert len(states) == 4
 
 
 def test_colour_images_are_refused(tmp_path):

@@ -47,8 +47,10 @@ class Task:
     def settings(self, estimator: "Estimator") -> dict:
         """Returns all that the results depend on; a killed prediction goes on with the same
         alone."""
+        path = self.source.path
+        place = path if path == "-" else str(Path(path).resolve())  # from any working directory
         return {
-            "recording": self.source.path,
+            "recording": place,
             "state": self.source.state,
             "frames": self.source.count,
             "model": estimator.model.digest,

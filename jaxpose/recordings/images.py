@@ -1,7 +1,8 @@
 """Any folder of depth images, PNG or TIFF, whose names hold numbers -> a source.
 
-The last number in a name is the frame's; a gap in the numbers is a gap in time. timestamps.csv,
-with the columns `frame` and `time_s`, replaces the times that follow from the rate.
+The last number in a name is the frame's; a decimal number, such as a time, is refused. A gap in the
+numbers is a gap in time. timestamps.csv, with the columns `frame` and `time_s`, replaces the times
+that follow from the rate.
 """
 
 import csv
@@ -23,6 +24,8 @@ from jaxpose.recordings.source import MILLIMETRES, Reading, Source, Units, in_mm
 
 SUFFIXES = (".png", ".tif", ".tiff")
 TIMES = "timestamps.csv"
+DECIMAL = re.compile(r"([0-9]+\.[0-9]+)[^0-9]*$")
+"""A decimal number, such as a time in seconds, at the end of a name."""
 LARGEST = 2**53
 """Largest number in a name; of larger ones, neighbours have the same time."""
 
@@ -31,8 +34,9 @@ def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIM
     """Opens a folder: all its `<n>_16bit.png`, or else all its PNGs or TIFFs.
 
     Raises:
-      DataError: no images, a name without a number, two with one number, images of several sizes,
-        an image of another kind without a scale, or an unusable timestamps.csv.
+      DataError: no images, a name without a number or with a decimal one, two with one number,
+        images of several sizes, a file of several pages, an image of another kind without a scale,
+        or an unusable timestamps.csv.
     """
     images = _numbered(folder)
     numbers = sorted(images)
@@ -44,6 +48,8 @@ def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIM
                 f"{images[number]}: {size[0]}x{size[1]} pixels; {images[first].name} has "
                 f"{sizes[first][0]}x{sizes[first][1]}; use one size for all frames of a recording"
             )
+    for path in images.values():
+        _check_pages(path)
     files, bits = [images[n] for n in numbers], _bits(images[first], units)
     width, height = sizes.get(first, (0, 0))
     recording = Recording(
@@ -69,9 +75,18 @@ def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIM
     return dataclasses.replace(source, read=read)
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Returns the images in a folder by name, without hidden files."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
+
+
 def _numbered(folder: Path) -> dict[int, Path]:
     """Returns the images by number."""
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    files = image_files(folder)
     chosen = [f for f in files if IMAGE_NAME.fullmatch(f.name)] or files
     if not chosen:
         raise DataError(
@@ -80,7 +95,12 @@ def _numbered(folder: Path) -> dict[int, Path]:
         )
     images: dict[int, Path] = {}
     for path in chosen:
-        name = path.name.removesuffix("_16bit.png") if chosen is not files else path.stem
+        name = path.stem.removesuffix("_16bit")
+        if decimal := DECIMAL.search(name):
+            raise DataError(
+                f"{path}: {decimal[1]} is no number of a frame; name the images 1, 2, 3 ... in the "
+                f"order of their times, and write the times into {TIMES} (frame,time_s)"
+            )
         found = re.findall(r"[0-9]+", name)
         if not found:
             raise DataError(f"{path}: no number in the name; expected one, such as depth_0017.png")
@@ -93,6 +113,15 @@ def _numbered(folder: Path) -> dict[int, Path]:
             raise DataError(f"{path}: {images[number].name} has the same number; remove one")
         images[number] = path
     return images
+
+
+def _check_pages(path: Path) -> None:
+    """Raises `DataError` for a TIFF of several pages, of which only the first would be read."""
+    if path.suffix.lower() != ".png" and (pages := cv2.imcount(str(path))) > 1:
+        raise DataError(
+            f"{path}: {pages} pages; expected one image per file; export single images, or all "
+            "frames as one .npy [frames rows columns]"
+        )
 
 
 def _bits(path: Path, units: Units) -> int:

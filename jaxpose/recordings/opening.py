@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError
-from jaxpose.recordings.images import open_images
+from jaxpose.recordings.images import TIMES, image_files, open_images
 from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
 from jaxpose.recordings.source import MILLIMETRES, Source, Units
 from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
@@ -50,6 +50,11 @@ def open_source(place: str, how: Format) -> Source:
         raise DataError(
             f"--farthest={how.farthest_mm:g}: expected mm, above 0 and at most {DEEPEST_MM}"
         )
+    if how.mm_per_unit is not None and not 0 < how.mm_per_unit < math.inf:
+        raise DataError(
+            f"--mm_per_unit={how.mm_per_unit:g}: expected the millimetres of one unit, above 0, "
+            "such as 1000 for metres"
+        )
     scale = {"rate_hz": how.rate_hz, "units": how.units}
     if place == "-":
         if how.size is None:
@@ -57,7 +62,8 @@ def open_source(place: str, how: Format) -> Source:
         return open_stream(sys.stdin.buffer, how.size, **scale)
     path = Path(place)
     if path.is_dir():
-        return dataclasses.replace(open_images(path, **scale), state=state_of(path))
+        files = sorted([*image_files(path), path / TIMES, path / CAMERA])
+        return dataclasses.replace(open_images(path, **scale), state=state_of(files))
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {KINDS}")
     suffix = path.suffix.lower()
@@ -78,7 +84,7 @@ def open_source(place: str, how: Format) -> Source:
     return dataclasses.replace(
         source,
         intrinsics_file=camera if camera.is_file() else None,
-        state=state_of(path, camera),
+        state=state_of([path, camera]),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped, UInt16
+from jaxtyping import Float, Shaped, UInt16
 
 from jaxpose.errors import DataError
 from jaxpose.recordings.ahead import map_ahead
@@ -82,6 +82,23 @@ def check_rate(rate_hz: float) -> None:
     """Raises `ValueError` for a number of frames per second that is not above 0."""
     if not 0 < rate_hz < math.inf:
         raise ValueError(f"rate_hz={rate_hz:g}: expected a number of frames per second above 0")
+
+
+def as_seconds(times, name: str) -> Float[np.ndarray, " n"]:
+    """Returns times in seconds as float64; `name` is their name.
+
+    Raises:
+      DataError: they are not [n] numbers, or one of them is not finite.
+    """
+    times = np.asarray(times)
+    if times.ndim != 1 or times.dtype.kind not in "uif":
+        raise DataError(f"{name} is {times.dtype} {[*times.shape]}; expected [n] numbers, seconds")
+    times = times.astype(np.float64)
+    infinite = np.flatnonzero(~np.isfinite(times))
+    if infinite.size:
+        index = infinite[0]
+        raise DataError(f"{name} of frame {index} is {times[index]}; expected a finite number")
+    return times
 
 
 def check_size(depth: Shaped[np.ndarray, "h w"], size: tuple[int, int], name: str) -> None:

@@ -106,11 +106,12 @@ def in_mm(
 ) -> UInt16[np.ndarray, "*n h w"]:
     """Converts an image to whole millimetres, 0 where there is no depth.
 
-    What is not finite or negative is no depth.
+    Any byte order is accepted. What is not finite or negative is no depth.
 
     Raises:
       DataError: another type than uint16 without a scale, or depth above `DEEPEST_MM`.
     """
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if units.mm_per_unit is None:
         if image.dtype != np.uint16:
             raise DataError(

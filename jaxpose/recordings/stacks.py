@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxpose.errors import DataError
 from jaxpose.recordings import utd_mhad
-from jaxpose.recordings.recording import RATE_HZ
+from jaxpose.recordings.recording import RATE_HZ, as_seconds
 from jaxpose.recordings.source import (
     MILLIMETRES,
     Reading,
@@ -46,8 +46,10 @@ def open_array(path: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIMETR
     in_mm(np.zeros((1, 1), depth.dtype), units, str(path))
     if times is None:
         times = np.arange(len(depth)) / rate_hz
-    elif times.shape != (len(depth),) or not (np.diff(times) > 0).all():
-        raise DataError(f"{path}: time_s must have {len(depth)} increasing times in seconds")
+    else:
+        times = as_seconds(times, f"{path}: time_s")
+        if len(times) != len(depth) or not (np.diff(times) > 0).all():
+            raise DataError(f"{path}: time_s must have {len(depth)} increasing times in seconds")
 
     def read() -> Iterator[Reading]:
         for number, image in enumerate(depth):
