@@ -28,8 +28,8 @@ WHATS = {"forward": "forward", "train_step": "training step"}
 def costs(sources: Sequence[Source], *, sentences: str = "yes") -> str:
     """Returns a table of median times, with our speed-up over the best of the other frameworks.
 
-    Ours is the fastest lowering. PyTorch's is the better of eager and compiled. Unless `sentences=no`, sentences describe the machine and the
-    ratios of asy over full.
+    Ours is the fastest lowering, PyTorch's time the better of eager and compiled. Unless
+    `sentences=no`, sentences describe the machine and the ratios of asy over full.
 
     Raises:
       ConfigError: there is no file, or one is damaged.
