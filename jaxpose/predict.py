@@ -49,40 +49,57 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
     task = with_intrinsics(task)
     settings = task.settings(estimator)
     prepare(task, settings)
-    journal = Journal(task.out / JOURNAL)  # no other process writes from here on
-    if is_complete(task):
+    # No other process writes into the folder until the journal is closed.
+    with contextlib.closing(Journal(task.out / JOURNAL)) as journal:
+        if is_complete(task):
+            journal.remove()
+            print(f"{task.out}: is complete, nothing was computed", file=sys.stderr)
+            return json.loads((task.out / QUALITY).read_text())
+        for name in OUTPUTS:
+            remove_parts(task.out / name)
+        recorder = Recorder(estimator, task)
+        before, began = journal.count, time.perf_counter()
+        try:
+            recorder.run(journal, progress)
+        except DataError as error:
+            remove_all(task, journal)
+            raise DataError(f"{task.source.path}: {error}") from error
+        rate = (journal.count - before) / max(time.perf_counter() - began, 1e-9)
+        result = write_all(estimator, task, recorder, journal.records(), settings, rate)
         journal.remove()
-        print(f"{task.out}: is complete, nothing was computed", file=sys.stderr)
-        return json.loads((task.out / QUALITY).read_text())
-    for name in OUTPUTS:
-        remove_parts(task.out / name)
-    recorder = Recorder(estimator, task)
-    before, began = journal.count, time.perf_counter()
-    try:
-        recorder.run(journal, progress)
-        records = journal.records()
-    except DataError as error:  # the recording is unusable: nothing of it is left
-        journal.remove()
-        (task.out / JOB).unlink()
-        with contextlib.suppress(OSError):  # it may have been there, with other files
-            task.out.rmdir()
-        raise DataError(f"{task.source.path}: {error}") from error
-    finally:
-        journal.close()
-        if recorder.overlay is not None:
-            recorder.overlay.discard()
-    rate = (len(records) - before) / max(time.perf_counter() - began, 1e-9)
-    wanted_s = estimator.model.specification.frame_interval_s
+    return result
+
+
+def remove_all(task: Task, journal: Journal) -> None:
+    """Removes what there is of a recording that turned out to be unusable."""
+    journal.remove()
+    (task.out / JOB).unlink()
+    with contextlib.suppress(OSError):  # there may be other files
+        task.out.rmdir()
+
+
+def write_all(
+    estimator: Estimator,
+    task: Task,
+    recorder: Recorder,
+    records: np.ndarray,
+    settings: dict,
+    rate: float,
+) -> dict:
+    """Writes all files of a recording whose poses are there; returns quality.json."""
+    specification = estimator.model.specification
     distance_mm = float(np.median(recorder.distances_mm))
-    found = doubts(records, recorder.counts, wanted_s, task.intrinsics, recorder.size)
-    found += about_distance(distance_mm, estimator.model.specification.provenance.get("dataset"))
+    found = doubts(
+        records, recorder.counts, specification.frame_interval_s, task.intrinsics, recorder.size
+    )
+    found += about_distance(distance_mm, specification.provenance.get("dataset"))
     for text in found:
         recorder.warn(text)
     named = list(recorder.problems.items())[:MOST_PROBLEMS]
     result = {
         **settings,
         "jaxpose": __version__,
-        **quality(records, estimator.model.specification.calibration),
+        **quality(records, specification.calibration),
         "distance_mm": round(distance_mm),
         "clips": dataclasses.asdict(recorder.counts),
         "unreadable": [{"frame": number, "why": why} for number, why in named],
@@ -92,7 +109,6 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
     }
     pictures = recorder.overlay.pictures if recorder.overlay is not None else []
     write_outputs(task.out, records, recorder.size, result, pictures)
-    journal.remove()
     return result
 
 

@@ -54,14 +54,18 @@ class Recorder:
           DataError: the recording cannot be used.
           OSError: an output cannot be written.
         """
-        drawing = None if self.overlay is None else Behind(self.overlay.add)
+        if self.overlay is None:
+            self._run(journal, progress, None)
+            return
         try:
-            self._run(journal, progress, drawing)
-        finally:
-            if drawing is not None:
+            drawing = Behind(self.overlay.add)
+            try:
+                self._run(journal, progress, drawing)
+            finally:
                 drawing.close()
-        if self.overlay is not None:
             self.overlay.close()
+        finally:
+            self.overlay.discard()  # of a finished video, nothing
 
     def _run(self, journal: Journal, progress: bool, drawing: Behind | None) -> None:
         task, before, stored = self._task, journal.count, journal.records()

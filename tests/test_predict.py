@@ -337,6 +337,16 @@ def test_a_recording_that_cannot_be_used_does_not_stop_the_others(place, tmp_pat
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last", "ward1"]
 
 
+def test_a_recording_that_turns_out_to_be_unusable_leaves_nothing(place, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k, image in enumerate(DEPTH):  # sizes of TIFFs are known when they are read
+        cv2.imwrite(str(folder / f"{k:02d}.tiff"), image[:, :-1] if k == 20 else image)
+    assert run(place, tmp_path / "out", recording=folder) == 2
+    assert "use one size" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_several_recordings_get_a_folder_each(place, tmp_path, capsys):
     np.save(tmp_path / "b.npy", DEPTH[:5])
     arguments = ["predict", str(place / "ward1"), str(tmp_path / "b.npy"), "--quiet"]
