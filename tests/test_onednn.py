@@ -456,11 +456,18 @@ def test_a_layer_trains_alike_by_onednn_and_by_flax(relu, transposed):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * size)
 
 
+SIZES = ((2, 3, 4, 5), (1, 1, 2, 3), (2, 3, 1, 1), (1, 2, 7, 2), (1, 1, 1, 4))
+EXTENTS = ((3, 1, 1), (1, 3, 1), (1, 1, 3), (1, 1, 5), (5, 1, 1))
+ALLOWED = [
+    (extent, size)
+    for extent in EXTENTS
+    for size in SIZES
+    if all(taps <= 2 * n + 1 for taps, n in zip(extent, size[1:], strict=True))
+]
+
+
 @NEEDS_ONEDNN
-@pytest.mark.parametrize(
-    "size", [(2, 3, 4, 5), (1, 1, 2, 3), (2, 3, 1, 1), (1, 2, 7, 2), (1, 1, 1, 4)], ids=str
-)
-@pytest.mark.parametrize("extent", [(3, 1, 1), (1, 3, 1), (1, 1, 3), (1, 1, 5), (5, 1, 1)], ids=str)
+@pytest.mark.parametrize("extent, size", ALLOWED, ids=str)
 def test_weight_gradients_by_products_leave_out_every_pair_that_padding_would_make(
     extent, size, monkeypatch
 ):

@@ -53,11 +53,12 @@ class Depths:
 
     def add(self, index: int, depth: UInt16[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"]) -> None:
         """Collects the properties of one image that has depth."""
-        digest = hashlib.blake2b(depth.tobytes(), digest_size=16).digest()
-        self.copies += self.digests.setdefault(digest, index) != index
         counts = np.bincount(depth.ravel())
         counts[0] = 0
         valid = int(counts.sum())
+        if np.count_nonzero(counts) > 1:  # an image of one value is nobody's copy
+            digest = hashlib.blake2b(depth.tobytes(), digest_size=16).digest()
+            self.copies += self.digests.setdefault(digest, index) != index
         self.constants.update(_alone(counts, depth.size))
         self.medians[index] = float(np.searchsorted(np.cumsum(counts), valid / 2))
         self.largest = max(self.largest, len(counts) - 1)

@@ -17,7 +17,7 @@ from unittest import mock
 
 import psutil
 
-from jaxpose import predict
+from jaxpose import predict, recorder
 from jaxpose.estimator import Estimator
 from jaxpose.model import Model
 from jaxpose.outputs.overlay import Overlay
@@ -32,7 +32,7 @@ STAGES: tuple[tuple[str, object, str], ...] = (
     ("nets", Model, "maps"),
     ("decoding", Model, "decoded_maps"),
     ("decoding", Model, "decode"),
-    ("mm", predict, "joints_in_mm"),
+    ("mm", recorder, "joints_in_mm"),
     ("video", Overlay, "add"),
     ("video", Overlay, "close"),
     ("files", predict, "write_outputs"),
