@@ -98,7 +98,7 @@ def compared(
     spreads = {name: control_spread(values) for name, values in visits.items()}
     ratios = [ratio(comparison, visits) for comparison in comparisons(cases, median_ms)]
     return {
-        "control_spread": {name: s for name, s in spreads.items() if s is not None},
+        "control_spread": {name: round(s, 6) for name, s in spreads.items() if s is not None},
         "ratios": [r for r in ratios if r is not None],
         "bars": bars(cases, median_ms, visits, size),
         "predictions": predictions(cases, visits, size, platform),
