@@ -5,6 +5,8 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.ticker import LogLocator, NullFormatter
+
 from data_pipeline.examples.clips import CLIP
 from experiments.pictures import plt, save
 from experiments.study import comparisons, statistics
@@ -53,15 +55,14 @@ def draw(evidence: Evidence, key: tuple[str, str], folder: Path) -> Path:
     """Draws the errors of one data set and setting against products and against measured times."""
     group = evidence.groups[key]
     errors = {arm: comparisons.arm_errors(group, arm)[COLUMNS[0]] for arm in group.arms}
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained", sharey=True)
-    _scatter(left, errors, gmacs(group))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.8), layout="constrained", sharey=True)
+    _draw_products(left, errors, gmacs(group))
     left.set(xlabel="useful GMAC of the regression net per clip", ylabel="RMSD, px of 128x96")
     series = times(evidence, group)
-    for number, (name, costs) in enumerate(series.items()):
-        _scatter(right, errors, costs, colour=f"C{number}", label=name)
+    _draw_times(right, errors, series)
     right.set(xlabel="forward pass of the regression net, 1 clip, ms (median, IQR)")
     if series:
-        right.legend(frameon=False, fontsize=8)
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=3)
     else:
         right.text(0.5, 0.5, "not measured at this size", transform=right.transAxes, ha="center")
     title = " ".join(part for part in key if part)
@@ -73,30 +74,67 @@ def draw(evidence: Evidence, key: tuple[str, str], folder: Path) -> Path:
     return path
 
 
-def _scatter(
-    axes,
-    errors: Mapping[str, Estimate],
-    costs: Mapping[str, tuple[float, float]],
-    colour: str = "C0",
-    label: str | None = None,
+def _draw_products(
+    axes, errors: Mapping[str, Estimate], costs: Mapping[str, tuple[float, float]]
 ) -> None:
-    """Draws one point per arm, at (cost, half of the cost's spread), and the Pareto front."""
+    """Draws one point per arm at its products and its error, and the Pareto front."""
     points = {arm: (costs[arm][0], errors[arm].mean) for arm in errors if arm in costs}
     for rank, (arm, (cost, mean)) in enumerate(sorted(points.items(), key=lambda p: p[1])):
         error = errors[arm]
         spread = [[mean - error.low], [error.high - mean]] if error.infants > 1 else None
-        axes.errorbar(
-            cost, mean, xerr=costs[arm][1] or None, yerr=spread, fmt="o", ms=5, color=colour,
-            elinewidth=0.7, capsize=2,
-        )  # fmt: skip
+        axes.errorbar(cost, mean, yerr=spread, fmt="o", ms=5, color="C0", elinewidth=0.7, capsize=2)
         # Neighbours along the axis have their names on different sides of their points.
         axes.annotate(
             arm, (cost, mean), xytext=(6, 6 if rank % 2 else -12), textcoords="offset points",
             fontsize=8,
         )  # fmt: skip
+    _draw_front(axes, points, "C0", None)
+    axes.grid(alpha=0.3)
+
+
+def _draw_times(
+    axes, errors: Mapping[str, Estimate], series: Mapping[str, Mapping[str, tuple[float, float]]]
+) -> None:
+    """Draws a Pareto front per runtime; an arm's points are on one line, named at its end."""
+    for number, (name, costs) in enumerate(series.items()):
+        points = {arm: (costs[arm][0], errors[arm].mean) for arm in errors if arm in costs}
+        for arm, (cost, mean) in points.items():
+            axes.errorbar(
+                cost, mean, xerr=costs[arm][1], fmt="o", ms=5, color=f"C{number}", elinewidth=0.7
+            )
+        _draw_front(axes, points, f"C{number}", name)
+    shown = {
+        arm: errors[arm].mean for arm in errors if any(arm in costs for costs in series.values())
+    }
+    low, high = axes.get_ylim()
+    for arm, place in zip(
+        sorted(shown, key=shown.get), _apart(sorted(shown.values()), (high - low) / 25), strict=True
+    ):
+        axes.axhline(shown[arm], color="0.8", lw=0.7, zorder=0)
+        axes.annotate(
+            arm, (1, place), xycoords=("axes fraction", "data"), xytext=(4, 0), va="center",
+            textcoords="offset points", fontsize=8, annotation_clip=False,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _draw_front(
+    axes, points: Mapping[str, tuple[float, float]], colour: str, label: str | None
+) -> None:
     if front := [points[arm] for arm in statistics.pareto(points)]:
         axes.plot(*zip(*front, strict=True), "-", color=colour, lw=1, label=label)
-    axes.grid(alpha=0.3)
+
+
+def _apart(places: list[float], least: float) -> list[float]:
+    """Returns sorted places of which none is nearer to the one before than `least`."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + least) if moved else place)
+    return moved
 
 
 def gmacs(group: Group) -> dict[str, tuple[float, float]]:
