@@ -19,6 +19,7 @@ from experiments.numerics import NUMERICS
 from experiments.options import parse
 from experiments.run import make_split
 from experiments.trainings import train_detection, train_regression
+from jaxpose.lowering.onednn import norm
 
 GOLDEN = Path(__file__).parent / "golden" / f"numerics-{NUMERICS}.npz"
 MOVED = 1e-4
@@ -33,6 +34,7 @@ TWENTY_STEPS = [
 
 def train(folder: Path, *more: str) -> dict[str, np.ndarray]:
     """Weights of both nets after 20 steps each on made-up infants."""
+    folder.mkdir(exist_ok=True)
     save(made_up(), folder / "frames.npz")
     options = [f"--data_dir={folder / 'frames.npz'}", f"--runs_dir={folder / 'runs'}"]
     config = parse([*options, "--feed=numpy", *SMALL, *TWENTY_STEPS, *more])
@@ -74,6 +76,21 @@ def test_twenty_steps_of_both_nets_give_the_golden_weights(lowering, tmp_path):
         f"{name} moved by {moved[name]:.1e}: training computes something else than under NUMERICS "
         f"{NUMERICS}; raise NUMERICS (experiments/numerics.py), and say in LOG.md what changed"
     )
+
+
+@NEEDS_ONEDNN
+@pytest.mark.slow
+@pytest.mark.parametrize("vector", [1, 16])
+def test_batch_norm_by_either_library_leaves_the_weights_of_thin_where_they_were(
+    vector, tmp_path, monkeypatch
+):
+    """thin's numbers of channels were normalised by oneDNN once, and are by XLA now."""
+    monkeypatch.setattr(norm, "VECTOR", vector)
+    ours, expected = (
+        train(tmp_path / name, "--variant=thin", f"--lowering={name}")
+        for name in ("onednn", "folded")
+    )
+    assert max(float(np.abs(ours[name] - expected[name]).max()) for name in ours) < MOVED
 
 
 if __name__ == "__main__":
