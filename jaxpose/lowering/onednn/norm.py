@@ -46,17 +46,11 @@ def norm_relu(
     gradient. `scale` and `shift` are float32. ReLU may turn NaN into 0; in mean and variance it
     remains.
     """
-    compute = by_xla if x.shape[4] % VECTOR else by_onednn
+    compute = _by_xla if x.shape[4] % VECTOR else _by_onednn
     return compute(x, scale, shift, epsilon, relu)
 
 
-def by_xla(
-    x: Float[Array, "b t h w c"],
-    scale: Float[Array, "c"],
-    shift: Float[Array, "c"],
-    epsilon: float,
-    relu: bool,
-) -> tuple[Float[Array, "b t h w c"], Float[Array, "c"], Float[Array, "c"]]:
+def _by_xla(x, scale, shift, epsilon, relu):
     """Computes `norm_relu` by XLA, in float32."""
     _check(x, scale, shift)
     pixels = (0, 1, 2, 3)
@@ -73,13 +67,7 @@ def by_xla(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def by_onednn(
-    x: Float[Array, "b t h w c"],
-    scale: Float[Array, "c"],
-    shift: Float[Array, "c"],
-    epsilon: float,
-    relu: bool,
-) -> tuple[Float[Array, "b t h w c"], Float[Array, "c"], Float[Array, "c"]]:
+def _by_onednn(x, scale, shift, epsilon, relu):
     """Computes `norm_relu` by oneDNN."""
     return _forward(x, scale, shift, epsilon, relu)[0]
 
@@ -115,7 +103,7 @@ def _backward(epsilon, relu, residuals, gradients):
     return tuple(backward(dy, x, scale, mean, variance, *signs, epsilon=np.float32(epsilon)))
 
 
-by_onednn.defvjp(_forward, _backward)
+_by_onednn.defvjp(_forward, _backward)
 
 
 # ---- called by XLA: addresses instead of arrays ----
