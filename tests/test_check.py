@@ -368,13 +368,13 @@ def test_an_infant_in_another_unit_is_a_problem(tmp_path, factor):
     assert "expected millimetres in all images" in problem.what
 
 
-def moving(folder, subject, change, frames=40):
+def moving(folder, subject, change, frames=120):
     """Writes a sheet of an infant that moves; `change` edits the joints [frames 12 2]."""
     (folder / f"pz{subject}").mkdir()
     header = HEADER.split(";")
     rng = np.random.default_rng(7)
     start = rng.uniform((8, 8), (56, 40), (12, 2))
-    joints = (start + np.cumsum(rng.normal(0, 1, (frames, 12, 2)), 0)).clip(3, 44)
+    joints = (start + np.cumsum(rng.normal(0, 0.3, (frames, 12, 2)), 0)).clip(3, 44)
     joints = change(joints.round(1))
     rows = [header]
     for n, frame in zip(numbers(frames), joints, strict=True):
@@ -393,10 +393,10 @@ def put_at(joints, index, joint, place):
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda joints: joints[[0] * 8 + [*range(8, 40)]], "7 of 40 frames have exactly the"),
-        (lambda joints: put_at(joints, slice(0, 40, 2), 5, (5, 6)), "left_hand is at 5,6 in 20"),
+        (lambda joints: joints[[0] * 8 + [*range(8, 120)]], "7 of 120 frames have exactly the"),
+        (lambda joints: put_at(joints, slice(0, 120, 2), 5, (5, 6)), "left_hand is at 5,6 in 60"),
         (lambda joints: put_at(joints, slice(None), 8, (-1, -1)), "right_foot is missing in every"),
-        (lambda joints: put_at(joints, slice(0, 25), slice(None), (-1, -1)), "62% of the joints"),
+        (lambda joints: put_at(joints, slice(0, 75), slice(None), (-1, -1)), "62% of the joints"),
     ],
     ids=["copied rows", "one position", "never seen", "hardly seen"],
 )
@@ -409,11 +409,29 @@ def test_joints_that_were_not_annotated_are_a_remark(folder, change, words):
     )
 
 
+def test_a_column_that_every_sheet_lacks_is_a_remark_and_a_covered_joint_of_a_few_frames_is_not(
+    folder,
+):
+    def hide(subject):
+        def change(rows):
+            for row in rows[1:]:
+                row[COLUMN["left_foot"]] = "-1,-1"
+
+        edit(folder / f"result_pz{subject}.csv", change)
+
+    hide("2")
+    assert check(folder).remarks == []
+    hide("10")
+    (remark,) = check(folder).remarks
+    assert remark.file == str(folder)
+    assert remark.what.startswith("missing in every frame of every infant: left_foot; look")
+
+
 def test_joints_that_move_are_not_taken_for_copies(folder):
     moving(folder, "5", lambda joints: joints)
     report = check(folder)
     assert not report.problems
-    assert not [r for r in report.remarks if "of 40 frames" in r.what or "missing" in r.what]
+    assert not [r for r in report.remarks if "of 120 frames" in r.what or "missing" in r.what]
 
 
 def test_numbers_that_are_time_stamps_are_a_problem(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,6 +22,8 @@ MOST_TIMES = 2.5
 """Largest ratio of the length of an infant's segments to the usual one."""
 ENOUGH_FRAMES = 10
 """Fewer frames can repeat by chance."""
+MANY_FRAMES = 100
+"""In fewer frames, a joint or most of them can be covered all the time."""
 MOST_REPEATED = 0.05
 """Largest share of frames with exactly the joints of an earlier frame."""
 MOST_AT_REST = 0.3
@@ -127,7 +130,7 @@ def check_repeats(sheet: Sheet, remark: Report) -> None:
             "they were copied instead of annotated"
         )
         remark(Problem(path, None, what))
-    if visible.mean() < LEAST_VISIBLE:
+    if frames >= MANY_FRAMES and visible.mean() < LEAST_VISIBLE:
         remark(Problem(path, None, f"{1 - visible.mean():.0%} of the joints are missing"))
     places = [
         Counter(map(tuple, sheet.joints[visible[:, joint], joint].tolist())).most_common(1)
@@ -136,7 +139,8 @@ def check_repeats(sheet: Sheet, remark: Report) -> None:
     usual = np.median([place[0][1] for place in places if place])
     for name, place in zip(COLUMNS, places, strict=True):
         if not place:
-            remark(Problem(path, None, f"{name} is missing in every frame; look at the images"))
+            if frames >= MANY_FRAMES:
+                remark(Problem(path, None, f"{name} is missing in every frame; look at the images"))
             continue
         (x, y), count = place[0]
         if count > max(MOST_AT_REST * frames, OF_USUAL * usual):
@@ -145,6 +149,15 @@ def check_repeats(sheet: Sheet, remark: Report) -> None:
                 "joint is missing"
             )
             remark(Problem(path, None, what))
+
+
+def check_columns(root: Path, infants: list[Infant], remark: Report) -> None:
+    """Reports joints that no infant of the folder has in any frame."""
+    seen = np.any([infant.sheet.visible.any(0) for infant in infants], axis=0)
+    if not seen.all():
+        names = ", ".join(COLUMNS[joint] for joint in np.flatnonzero(~seen))
+        what = f"missing in every frame of every infant: {names}; look whether a column was lost"
+        remark(Problem(str(root), None, what))
 
 
 def check_sizes(infants: list[Infant], remark: Report) -> None:

@@ -20,6 +20,7 @@ from data_pipeline.babypose.depth_rules import Depths, check_depths
 from data_pipeline.babypose.frames import Infant, read_frames, read_infants
 from data_pipeline.babypose.joint_rules import (
     ENOUGH_FRAMES,
+    check_columns,
     check_copies,
     check_joints,
     check_positions,
@@ -109,6 +110,7 @@ def read_folder(
     _check_shape(root, infants[0], remark)
     for infant in infants:
         check_joints(infant, problem, remark)
+    check_columns(root, infants, remark)
     check_sizes(infants, remark)
     check_copies(infants, problem)
     check_depths(infants, list(depths.values()), problem, remark)

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from data_pipeline.babypose.worksheet import Layout, letters_of, meets, read_layout
+from data_pipeline.babypose.worksheet import Layout, read_layout
 from data_pipeline.errors import DataError
 
 MOST_BYTES = 2**25
@@ -164,10 +164,16 @@ def _check_layout(
     """Raises `DataError` for merged and hidden cells of the table; reports comments."""
     if not table.shown:
         raise DataError(f"the worksheet {table.title!r} with the annotations is hidden; show it")
+    from openpyxl.utils import get_column_letter, range_boundaries
+
     layout = table.layout
     first, last = table.rows[0][0], table.rows[-1][0]
     width = max(len(cells) for _, cells in table.rows)
-    merged = [r for r in layout.merged if meets(r, (first, last), (1, width))]
+    merged = []
+    for reference in layout.merged:
+        left, top, _, bottom = range_boundaries(reference)
+        if left <= width and top <= last and bottom >= first:
+            merged.append(reference)
     if merged:
         raise DataError(
             f"the cells {', '.join(merged[:5])} are merged, so all but the first are empty; split "
@@ -185,8 +191,8 @@ def _check_layout(
             name = header[column - 1].lower() if column <= len(header) else ""
             if name not in ignored:
                 raise DataError(
-                    f"column {letters_of(column)} is hidden, or the first of several that are; "
-                    "show it, or delete it"
+                    f"column {get_column_letter(column)} is hidden, or the first of several that "
+                    "are; show it, or delete it"
                 )
     if layout.comments:
         remark(f"comments at {', '.join(layout.comments[:5])} are not read; look at them")

@@ -2,14 +2,10 @@
 
 import dataclasses
 import posixpath
-import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
-
-_REFERENCE = re.compile(r"([A-Z]+)([0-9]+)(?::([A-Z]+)([0-9]+))?")
-"""Of a cell or a range of cells: its columns and rows."""
 
 
 @dataclasses.dataclass
@@ -60,31 +56,6 @@ def read_layout(path: Path, part: str) -> Layout:
             found = (e for e in _elements(parts, comments) if _name(e.tag) == "comment")
             layout.comments += [element.get("ref") for element in found]
     return layout
-
-
-def meets(reference: str, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
-    """Tells whether cells such as "B2:C3" are among these rows and columns, ends included."""
-    left, top, right, bottom = _REFERENCE.fullmatch(reference).groups()
-    first, last = _number_of(left), _number_of(right or left)
-    inside = int(top) <= rows[1] and int(bottom or top) >= rows[0]
-    return inside and first <= columns[1] and last >= columns[0]
-
-
-def _number_of(letters: str) -> int:
-    """Returns the number of a column: "A" is 1, "AA" is 27."""
-    number = 0
-    for letter in letters:
-        number = 26 * number + ord(letter) - ord("A") + 1
-    return number
-
-
-def letters_of(column: int) -> str:
-    """Returns the name of a column: A is 1, AA is 27."""
-    name = ""
-    while column:
-        column, rest = divmod(column - 1, 26)
-        name = chr(ord("A") + rest) + name
-    return name
 
 
 def _elements(parts: zipfile.ZipFile, part: str) -> Iterator[ElementTree.Element]:
