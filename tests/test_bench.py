@@ -13,18 +13,23 @@ import pytest
 from lowerings import NEEDS_ONEDNN
 
 from experiments.bench import __main__ as bench
-from experiments.bench import ceilings, machine, options, render, report
+from experiments.bench import ceilings, machine, options, render, report, worker
 from experiments.bench.cases import IMPLEMENTATIONS, SIZES, Case, Choice, cases
 from experiments.bench.client import WorkerDied
 from experiments.bench.measured import Measured
 from experiments.bench.ours import Ours
 from experiments.bench.prepared import Reference, WrongResult
 from experiments.bench.processes import measure
+from experiments.bench.programs import Programs
 from experiments.bench.protocol import PROTOCOLS, Plan
 from experiments.bench.weights import NEEDS, deviation, inputs
 from experiments.config import ConfigError
 from experiments.models import layer_weights
+from jaxpose.body import geometry
+from jaxpose.demo import sample
+from jaxpose.estimator import shipped_model
 from jaxpose.lowering import LOWERINGS
+from jaxpose.model import Model
 from jaxpose.nets.factorise import VARIANTS
 
 TINY = SIZES["tiny"]
@@ -91,7 +96,7 @@ def test_pytorch_computes_the_same(ours, case):
 
     kinds = ["torch_eager"] + ["torch_onednn"] * (case != STEP)
     for kind in kinds:
-        prepared = Torch(TINY, 1, ours.reference).prepare(of(case, kind))
+        prepared = Torch(TINY, 1, ours.reference, "cpu").prepare(of(case, kind))
         assert prepared.facts["deviation"] < 1e-5
         prepared.call(1)
     if case == STEP:
@@ -101,6 +106,87 @@ def test_pytorch_computes_the_same(ours, case):
     by_onednn(net)
     left = [m for m in net.modules() if isinstance(m, nn.Conv3d)]
     assert not left and before == sum(isinstance(m, OneDnnConv) for m in net.modules()) > 5
+
+
+@pytest.mark.parametrize("case", [FORWARD, DETECTION, STEP])
+def test_pytorch_computes_in_bfloat16_if_asked_to(ours, case):
+    pytest.importorskip("torch")
+    from experiments.bench.torch_peer import Torch
+
+    for kind in ["torch_eager"] + ["torch_onednn"] * (case != STEP):
+        half = dataclasses.replace(of(case, kind), dtype="bfloat16")
+        prepared = Torch(TINY, 1, ours.reference, "cpu").prepare(half)
+        assert 1e-5 < prepared.facts["deviation"] < 1e-1
+        prepared.call(1)
+
+
+def test_openvino_is_asked_for_bfloat16_and_says_what_it_computes_in(ours, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    from experiments.bench.runtimes import OpenVino
+
+    used, compile_model = [], openvino.Core.compile_model
+
+    def compiled(*arguments):
+        model = compile_model(*arguments)
+        used.append(model.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        return model
+
+    monkeypatch.setattr(openvino.Core, "compile_model", compiled)
+    for dtype in ("float32", "bfloat16"):
+        case = dataclasses.replace(of(FORWARD, "openvino"), dtype=dtype)
+        OpenVino(TINY, 1, ours.reference).prepare(case)
+    assert used[0] == "f32"
+    if LOWERINGS["onednn"].unavailable("bfloat16") is None:
+        assert used[1] == "bf16"
+
+
+def test_every_precision_is_timed_in_the_peers_that_have_it_and_up_to_the_pose():
+    choice = Choice(precisions=("float32", "bfloat16"), implementations=IMPLEMENTATIONS)
+    every = cases(SIZES["default"], choice)
+    half = {(c.net, c.what, c.implementation) for c in every if c.dtype == "bfloat16"}
+    assert ("regression", "forward", "openvino") in half
+    assert ("detection", "train_step", "torch_compile") in half
+    assert "onnxruntime" not in {implementation for _, _, implementation in half}
+    poses = [c for c in every if c.what == "camera_to_pose"]
+    assert {c.dtype for c in poses} == {"float32", "bfloat16"} and len(poses) == 2
+    assert "camera_to_pose" not in {c.what for c in cases(SIZES["paper"], choice)}
+
+
+@NEEDS_ONEDNN
+def test_a_pose_is_timed_from_images_of_a_camera_by_the_model_that_is_shipped():
+    case = Case("pipeline", "asy", "camera_to_pose", 1, "jaxpose_program", "onednn", "float32")
+    poses = Programs(SIZES["default"], 1, None).prepare(case).call(0)
+    model = Model.load(shipped_model())
+    with np.load(sample()) as stored:
+        frames = stored["depth"][[0, 5, 10]]
+    np.testing.assert_allclose(poses.xy[0], in_grid(model, frames), atol=1e-3)
+
+
+def in_grid(model: Model, frames: np.ndarray) -> np.ndarray:
+    """Joints of the middle one of three images, in px of the grid."""
+    crop = np.array((0, 0, frames.shape[2], frames.shape[1]))
+    return geometry.joints_to_grid(model.poses(frames).xy[1], crop, model.specification.grid)
+
+
+@NEEDS_ONEDNN
+def test_both_nets_as_one_program_are_timed(ours):
+    case = Case("pipeline", "thin", "forward", 1, "jaxpose_program", "onednn", "float32")
+    maps, confidence = Programs(TINY, 1, None).prepare(case).call(0)
+    assert maps.shape == confidence.shape == (1, *TINY.clip, 20)
+    jitted = ours.prepare(dataclasses.replace(case, implementation="jaxpose")).call(0)
+    np.testing.assert_allclose(confidence, jitted, atol=1e-4 * np.abs(jitted).max())
+
+
+@pytest.mark.parametrize("name", ["jaxpose_program", "torch_onednn", "onnxruntime", "openvino"])
+def test_what_runs_on_a_cpu_alone_is_not_timed_beside_a_gpu(name):
+    _, missing = options.selection(options.Options(implementations=name, device="gpu"))
+    assert name in missing
+    process = worker._Worker("torch", {})
+    process.device = "gpu"  # chosen by JAX
+    case = dataclasses.asdict(dataclasses.replace(of(FORWARD, name)))
+    with pytest.raises(ValueError, match=f"{name} is timed on a CPU alone"):
+        process.prepare(case, 0.0)
 
 
 @pytest.mark.slow
@@ -115,7 +201,7 @@ def test_pytorch_compiled_computes_the_same_with_frozen_weights_where_it_does_no
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(freezing, "freeze", lambda *a, **k: frozen.append(1) or freeze(*a, **k))
         torch._dynamo.reset()
-        prepared = Torch(TINY, 1, ours.reference).prepare(of(case, "torch_compile"))
+        prepared = Torch(TINY, 1, ours.reference, "cpu").prepare(of(case, "torch_compile"))
     assert prepared.facts["deviation"] < 1e-5
     forward = case.what == "forward"
     assert bool(frozen) == ("freezing" in prepared.facts["settings"]) == forward
@@ -140,7 +226,7 @@ def test_two_steps_of_pytorch_and_of_ours_end_with_the_same_loss(ours):
     # the first step was made by `prepare`; the third sees what two updates did
     mine, theirs = (
         ours.prepare(STEP),
-        Torch(TINY, 1, ours.reference).prepare(of(STEP, "torch_eager")),
+        Torch(TINY, 1, ours.reference, "cpu").prepare(of(STEP, "torch_eager")),
     )
     for k in (1, 2):
         assert float(mine.call(k)) == pytest.approx(float(theirs.call(k)), rel=1e-2)

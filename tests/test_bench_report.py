@@ -5,6 +5,7 @@ import pytest
 from experiments.bench import __main__ as bench
 from experiments.bench import machine, render, report
 from experiments.bench.cases import SIZES, Case
+from experiments.bench.comparisons import comparisons
 from experiments.bench.expected import PREDICTIONS
 from experiments.bench.measured import Measured
 from experiments.bench.processes import without_slow
@@ -42,6 +43,7 @@ def reported(loads: float = 0.0, **seconds: float | tuple[float, ...]) -> dict:
     facts["load_before"] = {"busy_cores": loads, "stolen_cores": 0.0, "load_1min": loads}
     result = report.result(chosen, results, SIZES["paper"], facts, {})
     result["versions"]["torch"] = "2.13.0+cpu"  # rows are of it; it need not be installed
+    result["isa"] = "AVX2"  # whatever this machine has
     return result
 
 
@@ -71,11 +73,44 @@ def test_bars_take_our_fastest_lowering_over_the_best_peer():
     assert reported(jaxpose=0.6, torch_eager=0.5)["bars"][0]["met"] == "missed"
 
 
+def test_bfloat16_is_compared_with_the_best_peer_in_bfloat16_and_in_training_with_float32():
+    def timed(what, batch, implementation, dtype, seconds):
+        lowering = "onednn" if implementation == "jaxpose" else ""
+        case = Case("detection", "", what, batch, implementation, lowering, dtype)
+        visits[case.name] = [Visit(case.name, 0, b, 0, False, (seconds,)) for b in range(2)]
+        return case
+
+    visits: dict[str, list[Visit]] = {}
+    chosen = [
+        timed("forward", 1, "jaxpose", "float32", 4.0),
+        timed("forward", 1, "jaxpose", "bfloat16", 2.0),
+        timed("forward", 1, "openvino", "float32", 1.0),  # no opponent of bfloat16
+        timed("forward", 1, "openvino", "bfloat16", 3.0),
+        timed("train_step", 2, "jaxpose", "float32", 8.0),
+        timed("train_step", 2, "jaxpose", "bfloat16", 4.0),
+        timed("train_step", 2, "torch_eager", "bfloat16", 1.0),
+    ]
+    median_ms = {name: 1e3 * values[0].seconds[0] for name, values in visits.items()}
+    bars = {
+        isa: report.bars(chosen, median_ms, visits, "paper", isa) for isa in ("AVX2", "AVX-512 AMX")
+    }
+    reached = [(bar["of"].split()[-1], bar["speedup"], bar["met"]) for bar in bars["AVX-512 AMX"]]
+    expected = [("float32", 0.25, "missed"), ("bfloat16", 1.5, "aim"), ("bfloat16", 2.0, "must")]
+    assert reached == expected
+    assert bars["AVX2"] == bars["AVX-512 AMX"][:2]
+    pairs = {(c.of.name, *(o.name for o in c.over)) for c in comparisons(chosen, median_ms)}
+    step = "detection train_step 2 {} bfloat16"
+    assert (step.format("jaxpose onednn"), step.format("torch_eager")) in pairs
+    over = "detection forward 1 openvino {}"
+    assert (chosen[1].name, over.format("bfloat16")) in pairs
+    assert (chosen[1].name, over.format("float32")) not in pairs
+
+
 def test_a_bar_is_missed_only_if_the_whole_interval_lies_below_it(monkeypatch):
     def met(interval):
         entry = {"speedup": 0.9, "interval": interval}
         monkeypatch.setattr(report, "ratio", lambda comparison, visits: dict(entry))
-        return report.bars(chosen, {case.name: 1.0 for case in chosen}, {}, "paper")[0]["met"]
+        return report.bars(chosen, {case.name: 1.0 for case in chosen}, {}, "paper", None)[0]["met"]
 
     chosen, _ = measured(jaxpose=0.5, torch_eager=0.5)
     assert (met([0.8, 0.94]), met([0.8, 0.96])) == ("missed", "must")
@@ -121,7 +156,7 @@ def test_rows_have_their_share_of_the_roofline_and_everything_prints():
     assert asy["macs_nominal"] == 3 * 96 * 128 * 1_303_488
     assert "regression asy forward 1 jaxpose folded float32" in render.as_markdown(result)
     assert render.as_csv(result["rows"]).startswith("net,variant,what,batch,implementation")
-    assert render.stem(result).startswith("bench-paper-cpu-float32-jax")
+    assert render.stem(result).startswith("bench-paper-cpu-AVX2-float32-jax")
 
 
 def test_a_roof_that_is_too_low_is_reported():

@@ -25,7 +25,7 @@ from experiments.study.jobs import recipe_of
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 RUN = RESULTS / "simulated-asy-seed3002.json"
-BENCH = "experiments/results/bench-paper-cpu-float32-jax0.10.2-torch2.13.0.json"
+BENCH = "experiments/results/bench-paper-cpu-AVX-512_BF16-float32-jax0.10.2-torch2.13.0.json"
 TEXTS = (".json", ".md", ".csv", ".html", ".svg")
 DOCUMENTS = [path for pattern in readme.DOCUMENTS for path in sorted(ROOT.glob(pattern))]
 

@@ -23,6 +23,10 @@ USED = {"cpu": ("jaxpose", "jaxpose_program"), "gpu": ("jax_conv3d",)}
 """Platform -> those of our implementations that runs and predictions use there."""
 IMPLEMENTATIONS = (*OURS, *PEERS)
 """All implementations."""
+ON_GPU = ("jaxpose", "jax_conv3d", "torch_eager", "torch_compile")
+"""Implementations that can run on a GPU."""
+CPU_ALONE = "is timed on a CPU alone"
+"""What is said of the others where JAX runs on a GPU."""
 WORKERS = {
     "jax": ("jaxpose", "jax_conv3d"),
     "programs": ("jaxpose_program",),
@@ -33,8 +37,18 @@ WORKERS = {
 """Kind of process -> the implementations that run in it."""
 NETS = (*STAGES, "pipeline", "decoding", "input")
 WHATS = ("forward", "train_step", "chain", "bipartite", "device_put", "to_grid", "clip_to_pose")
+WHATS += ("camera_to_pose",)
 PRECISIONS = ("float32", "tf32", "bfloat16")
 """float32 is IEEE's; tf32, on a GPU alone, is float32 with rounded products."""
+PEER_PRECISIONS = {
+    "torch_eager": PRECISIONS,
+    "torch_compile": PRECISIONS,
+    "torch_onednn": ("float32", "bfloat16"),
+    "onnxruntime": ("float32",),
+    "openvino": ("float32", "bfloat16"),
+}
+"""Peer -> the precisions in which it is timed. ONNX Runtime has no convolution in bfloat16 for
+CPUs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +134,8 @@ class Choice:
     implementations: tuple[str, ...] = OURS
 
 
+SHIPPED = "asy"
+"""Variant of the model that jaxpose ships, which has the default size."""
 COMPARED = ("asy", "full", "thin")
 """Variants that are also trained, timed by peers, and timed up to the pose."""
 
@@ -130,7 +146,7 @@ def cases(size: Size, choice: Choice) -> list[Case]:
     The first case of every kind of worker is its control: asy forward with one clip, unless that is
     excluded.
     """
-    matrix = [*_nets(size, choice), *_rest(choice)]
+    matrix = [*_nets(size, choice), *_rest(size, choice)]
     allowed = {
         "net": choice.nets,
         "variant": (*choice.variants, ""),
@@ -159,19 +175,33 @@ def _nets(size: Size, choice: Choice) -> Iterator[Case]:
                         if what == "forward" and lowerings.LOWERINGS[lowering].recorder:
                             program = "jaxpose_program"
                             yield Case(net, variant, what, batch, program, lowering, dtype)
-                for peer in PEERS:
-                    if what == "forward" or peer in ("torch_eager", "torch_compile"):
-                        if compared and "float32" in choice.precisions:
-                            yield Case(net, variant, what, batch, peer, "", "float32")
+                if compared:
+                    yield from _peers(Case(net, variant, what, batch, "", "", ""), choice)
 
 
-def _rest(choice: Choice) -> Iterator[Case]:
+def _peers(task: Case, choice: Choice) -> Iterator[Case]:
+    """Yields the cases of the peers that compute a task."""
+    for peer in PEERS:
+        if task.what == "forward" or peer in ("torch_eager", "torch_compile"):
+            for dtype in choice.precisions:
+                if dtype in PEER_PRECISIONS[peer]:
+                    yield dataclasses.replace(task, implementation=peer, dtype=dtype)
+
+
+def _rest(size: Size, choice: Choice) -> Iterator[Case]:
     """Yields the cases of both nets in a row, of decoding and of input, without peers."""
     for variant in COMPARED:
-        for what in ("forward", "clip_to_pose"):
-            for lowering in choice.lowerings:
-                ours = _implementation(lowering)
-                yield Case("pipeline", variant, what, 1, ours, lowering, choice.precisions[0])
+        for lowering in choice.lowerings:
+            ours = _implementation(lowering)
+            for dtype in choice.precisions:
+                for what in ("forward", "clip_to_pose"):
+                    yield Case("pipeline", variant, what, 1, ours, lowering, dtype)
+                if lowerings.LOWERINGS[lowering].recorder:
+                    program = "jaxpose_program"
+                    yield Case("pipeline", variant, "forward", 1, program, lowering, dtype)
+                    if size == SIZES["default"] and variant == SHIPPED:
+                        what = "camera_to_pose"
+                        yield Case("pipeline", variant, what, 1, program, lowering, dtype)
     for what in ("chain", "bipartite"):
         yield Case("decoding", "", what, 1, "jaxpose", "", "float32")
     yield Case("input", "", "to_grid", 1, "jaxpose", "", "float32")

@@ -59,16 +59,22 @@ def by_jax(device: jax.Device, *, tiny: bool) -> dict:
     return {"products": products, "bytes_per_s": moved}
 
 
-def by_torch(*, tiny: bool) -> dict:
-    """Measures PyTorch's matrix product on a CPU; returns the same as `by_jax`."""
+def by_torch(device, *, tiny: bool) -> dict:
+    """Measures PyTorch's matrix product on a `torch.device`; returns the same as `by_jax`."""
     import torch
 
     def product(dtype: torch.dtype, side: int) -> Product:
         """Returns PyTorch's product of square matrices."""
-        a = torch.randn((side, side)).to(dtype)
-        return lambda: torch.matmul(a, a), 2 * side**3
+        a = torch.randn((side, side)).to(device, dtype)
 
-    sides = TINY if tiny else SIDES["cpu"]
+        def call():
+            torch.matmul(a, a)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return call, 2 * side**3
+
+    sides = TINY if tiny else SIDES["gpu" if device.type == "cuda" else "cpu"]
     products = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         products[name] = {"torch": fastest(product(dtype, side) for side in sides)}

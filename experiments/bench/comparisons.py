@@ -61,9 +61,9 @@ def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[C
     """Returns all comparisons of the report, each once.
 
     They are: every variant with `REFERENCES`, within a lowering and a type, and the best of one
-    with the best of the other; our lowerings with JAX's own convolution; types within a lowering; a
-    recorded program with the jitted net; our fastest in float32 with every peer, and with the
-    better of PyTorch's two usual modes.
+    with the best of the other; our lowerings with JAX's own convolution; types within a lowering,
+    and the best of one with the best of the other; a recorded program with the jitted net; our
+    fastest of every type with every peer, and with the better of PyTorch's two usual modes.
     """
     by_task: dict[tuple, list[Case]] = {}
     for case in cases:
@@ -75,7 +75,9 @@ def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[C
                 theirs = by_task.get((net, reference, what, batch), [])
                 pairs += _of_variants(same, theirs, median_ms)
         pairs += _of_lowerings(same)
-        pairs += _with_peers(same, median_ms)
+        pairs += _of_types(same, median_ms)
+        for dtype in dict.fromkeys(case.dtype for case in ours(same)):
+            pairs += _with_peers(same, dtype, median_ms)
     return list(dict.fromkeys(pairs))
 
 
@@ -107,11 +109,19 @@ def _of_lowerings(same: list[Case]) -> Iterator[Comparison]:
                 yield Comparison(case, (other,))
 
 
-def _with_peers(same: list[Case], median_ms: Mapping[str, float]) -> Iterator[Comparison]:
-    if not any(case.dtype == "float32" for case in ours(same)):
-        return
-    fastest = best(ours(same), "float32", median_ms)
-    peers = [case for case in same if case.implementation in PEERS]
+def _of_types(same: list[Case], median_ms: Mapping[str, float]) -> Iterator[Comparison]:
+    dtypes = {case.dtype for case in ours(same)}
+    for dtype, other in FASTER:
+        if {dtype, other} <= dtypes:
+            fastest, over = (best(ours(same), name, median_ms) for name in (dtype, other))
+            yield Comparison(fastest, (over,))
+
+
+def _with_peers(
+    same: list[Case], dtype: str, median_ms: Mapping[str, float]
+) -> Iterator[Comparison]:
+    fastest = best(ours(same), dtype, median_ms)
+    peers = [case for case in same if case.implementation in PEERS and case.dtype == dtype]
     yield from (Comparison(fastest, (peer,)) for peer in peers)
     pytorch = tuple(peer for peer in peers if peer.implementation in PYTORCH)
     if len(pytorch) > 1:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.bench.cases import PEERS, Case
+from experiments.bench.cases import OURS, PEERS, Case
 from experiments.bench.comparisons import PYTORCH
 
 
@@ -14,23 +14,40 @@ class Bar:
       task: (net, variant, what, batch).
       must: least speed-up that is acceptable. It is missed if the whole interval lies below it.
       aim: speed-up that is aimed at.
-      over: implementations; the better one is the opponent.
+      over: implementations; the better one is the opponent. `OURS`: our fastest case.
+      dtype: our type.
+      over_dtype: the opponents' type.
+      isa: instruction set without which the target does not exist; None: any.
     """
 
     task: tuple[str, str, str, int]
     must: float
     aim: float
     over: tuple[str, ...] = PYTORCH
+    dtype: str = "float32"
+    over_dtype: str = "float32"
+    isa: str | None = None
 
 
 NETS = (("regression", "asy"), ("regression", "full"), ("regression", "thin"), ("detection", ""))
 
 
 def _bars(batches: tuple[int, ...], steps: dict[str, int]) -> tuple[Bar, ...]:
-    """Returns the targets of a size: forward passes over every peer, training over PyTorch."""
+    """Returns the targets of a size: forward passes over every peer, training over PyTorch.
+
+    With matrix units, training in bfloat16 has a target over our own float32.
+    """
+    forward = [(*net, "forward", n) for net in NETS for n in batches]
+    train = [(*net, "train_step", steps[net[0]]) for net in NETS]
+    half = "bfloat16"
     return (
-        *(Bar((*net, "forward", n), 0.95, 1.2, PEERS) for net in NETS for n in batches),
-        *(Bar((*net, "train_step", steps[net[0]]), 1.0, 1.3) for net in NETS),
+        *(Bar(task, 0.95, 1.2, PEERS) for task in forward),
+        *(Bar(task, 0.95, 1.2, PEERS, half, half) for task in forward),
+        *(Bar(task, 1.0, 1.3) for task in train),
+        *(
+            Bar(task, 1.3 if task[0] == "detection" else 1.8, 3.0, OURS, half, isa="AVX-512 AMX")
+            for task in train
+        ),
     )
 
 
@@ -38,7 +55,7 @@ BARS = {
     "paper": _bars((1, 4), {"detection": 2, "regression": 2}),
     "default": _bars((1, 16), {"detection": 16, "regression": 8}),
 }
-"""Name of a size -> its targets, in float32."""
+"""Name of a size -> its targets."""
 
 
 @dataclasses.dataclass(frozen=True)

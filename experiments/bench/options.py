@@ -70,7 +70,8 @@ class Options:
         str | None,
         arg(
             help=f"List of operations: {', '.join(cases.WHATS)}. chain and bipartite decode; "
-            "device_put and to_grid are input; clip_to_pose is both nets and decoding."
+            "device_put and to_grid are input; clip_to_pose is both nets and decoding; "
+            "camera_to_pose is all that by the shipped model, from images of a camera."
         ),
     ] = None
     lowerings: Annotated[
@@ -200,8 +201,7 @@ def left_out(names: Sequence[str], device: str) -> dict[str, str]:
         for name in cases.WORKERS[kind]:
             if name in names and absent:
                 reasons[name] = f"{absent[0]} is not installed: pip install -e '.[peers]'"
-            elif name in names and device == "gpu":
-                reasons[name] = "peers are timed on a CPU alone"
-    if "jaxpose_program" in names and device == "gpu":
-        reasons["jaxpose_program"] = "recorded programs run on a CPU alone"
+    if device == "gpu":
+        alone = {name: cases.CPU_ALONE for name in names if name not in cases.ON_GPU}
+        reasons |= {name: reason for name, reason in alone.items() if name not in reasons}
     return reasons

@@ -111,8 +111,10 @@ class _Process:
                 self.say(f"ceilings by {kind}")
                 answer = self.workers[kind].ask("ceilings")
                 self.measured.add_ceilings(answer["products"], answer["bytes_per_s"])
-                if kind == "jax":
+                if kind == "jax":  # the others follow JAX's choice of a device
                     self.measured.device = self.workers[kind].device
+                    device = self.measured.device["platform"]
+                    self.plan = dataclasses.replace(self.plan, device=device)
             except WorkerDied as error:
                 if not self.measured.products:
                     raise WorkerDied(f"the {kind} worker {error}") from None

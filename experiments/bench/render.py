@@ -15,10 +15,12 @@ RATIOS += ["blocks in processes"]
 
 
 def stem(result: dict) -> str:
-    """Returns the name of a result's files, such as bench-paper-cpu-float32-jax0.10.2."""
+    """Returns the name of a result's files: bench-paper-cpu-AVX-512_AMX-float32-jax0.10.2."""
     dtypes = "+".join(dict.fromkeys(row["dtype"] for row in result["rows"])) or "none"
     parts = ["bench", result["size"], result["platform"] or "none", dtypes]
     parts.append(f"jax{result['versions']['jax']}")
+    if result["platform"] == "cpu" and result["isa"]:
+        parts.insert(3, result["isa"].replace(" ", "_"))
     if any(row["implementation"].startswith("torch") for row in result["rows"]):
         parts.append(f"torch{result['versions']['torch'].split('+')[0]}")
     if result["platform"] not in ("cpu", None):

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from experiments.bench.cases import Case, Size
+from experiments.bench.cases import OURS, Case, Size
 from experiments.bench.comparisons import Comparison, Visits, best, comparisons, ours, ratio
 from experiments.bench.expected import BARS, PREDICTIONS, Prediction
 from experiments.bench.machine import LOADED, cores, environment
@@ -73,7 +73,7 @@ def result(
         "ceilings": measured.ceilings,
         "products": measured.products,
         "rows": rows,
-        **compared(timed, rows, visits, facts["size"], platform),
+        **compared(timed, rows, visits, facts["size"], platform, machine["isa"]),
         "skipped": {
             **missing,
             **{name: "lost with a worker that ended: see deaths" for name in untimed},
@@ -91,7 +91,12 @@ def result(
 
 
 def compared(
-    cases: Sequence[Case], rows: Sequence[dict], visits: Visits, size: str, platform: str | None
+    cases: Sequence[Case],
+    rows: Sequence[dict],
+    visits: Visits,
+    size: str,
+    platform: str | None,
+    isa: str | None,
 ) -> dict:
     """Returns the parts of a result that compare: A/A controls, ratios, targets, predictions."""
     median_ms = {case.name: row["median_ms"] for case, row in zip(cases, rows, strict=True)}
@@ -100,7 +105,7 @@ def compared(
     return {
         "control_spread": {name: round(s, 6) for name, s in spreads.items() if s is not None},
         "ratios": [r for r in ratios if r is not None],
-        "bars": bars(cases, median_ms, visits, size),
+        "bars": bars(cases, median_ms, visits, size, isa) if platform == "cpu" else [],
         "predictions": predictions(cases, visits, size, platform),
     }
 
@@ -118,7 +123,7 @@ def row(case: Case, visits: Sequence[Visit], measured: Measured, size: Size) -> 
         "clip": list(size.clip),
         "width": size.width,
         "threads": cores(),
-        "bn_folded": case.what in ("forward", "clip_to_pose"),
+        "bn_folded": case.what in ("forward", "clip_to_pose", "camera_to_pose"),
         **{k: round(v, 4) if isinstance(v, float) else v for k, v in summary._asdict().items()},
         **{k: facts.get(k) for k in FACTS},
     }
@@ -168,7 +173,11 @@ def least_s(case: Case, size: Size, ceilings: dict[str, float]) -> float:
 
 
 def bars(
-    cases: Sequence[Case], median_ms: Mapping[str, float], visits: Visits, size: str
+    cases: Sequence[Case],
+    median_ms: Mapping[str, float],
+    visits: Visits,
+    size: str,
+    isa: str | None,
 ) -> list[dict]:
     """Returns the targets of the study, each with the ratio that was reached.
 
@@ -176,12 +185,15 @@ def bars(
     """
     entries = []
     for bar in BARS.get(size, ()):
-        same = [c for c in cases if c.task == bar.task and c.dtype == "float32"]
-        candidates = [c for c in ours(same) if c.lowering != "conv3d"]
-        opponents = tuple(c for c in same if c.implementation in bar.over)
-        if not candidates or not opponents:
+        same = [c for c in cases if c.task == bar.task]
+        candidates = [c for c in ours(same) if c.lowering != "conv3d" and c.dtype == bar.dtype]
+        opponents = [c for c in same if c.implementation in bar.over and c.dtype == bar.over_dtype]
+        if not candidates or not opponents or bar.isa not in (None, isa):
             continue
-        reached = ratio(Comparison(best(candidates, "float32", median_ms), opponents), visits)
+        if bar.over == OURS:
+            opponents = [best(opponents, bar.over_dtype, median_ms)]
+        fastest = best(candidates, bar.dtype, median_ms)
+        reached = ratio(Comparison(fastest, tuple(opponents)), visits)
         if reached is not None:
             upper = (reached["interval"] or [reached["speedup"]])[-1]
             met = "aim" if reached["speedup"] >= bar.aim else "must"

@@ -1,7 +1,7 @@
 """A case -> the same net, with the same weights, in ONNX Runtime or OpenVINO.
 
 Both read an ONNX model that is created from our layers. Batch norm is folded; all threads compute,
-in float32.
+in float32, or OpenVINO in bfloat16, to which it converts the model itself.
 """
 
 import time
@@ -95,8 +95,10 @@ class _Runtime:
     def __init__(self, size: Size, threads: int, reference: Reference):
         self.size, self.threads, self.reference = size, threads, reference
 
-    def load(self, content: bytes):
-        """Loads a serialised model; returns the function from inputs by name to the output."""
+    def load(self, content: bytes, dtype: str):
+        """Loads a serialised model; returns the function from inputs by name to the output.
+
+        `dtype` is the type in which it is computed."""
         raise NotImplementedError
 
     def prepare(self, case: Case) -> Prepared:
@@ -108,7 +110,7 @@ class _Runtime:
         content = model(case.net, case.variant, self.size, case.batch).SerializeToString()
         pool = _pool(case, self.size)
         began = time.perf_counter()
-        run = self.load(content)
+        run = self.load(content, case.dtype)
         seconds = time.perf_counter() - began
         deviation = self.reference.check(case, np.moveaxis(np.asarray(run(pool[0])), 1, -1))
         return Prepared(lambda k: run(pool[k]), {"compile_s": seconds, "deviation": deviation})
@@ -117,8 +119,8 @@ class _Runtime:
 class OnnxRuntime(_Runtime):
     """The worker that runs ONNX Runtime."""
 
-    def load(self, content: bytes):
-        """Loads a serialised model."""
+    def load(self, content: bytes, dtype: str):
+        """Loads a serialised model, which is computed in its own type."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -132,7 +134,7 @@ class OnnxRuntime(_Runtime):
 class OpenVino(_Runtime):
     """The worker that runs OpenVINO."""
 
-    def load(self, content: bytes):
+    def load(self, content: bytes, dtype: str):
         """Loads a serialised model."""
         import openvino
 
@@ -140,7 +142,7 @@ class OpenVino(_Runtime):
         options = {
             "INFERENCE_NUM_THREADS": self.threads,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # otherwise it may choose bfloat16
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[dtype],
         }
         compiled = core.compile_model(core.read_model(content), "CPU", options)
         request = compiled.create_infer_request()

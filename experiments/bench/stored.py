@@ -1,5 +1,7 @@
 """Result files of the benchmark: bench-SIZE-DEVICE-PRECISIONS-VERSIONS.json, .csv, .md and .png.
 
+DEVICE is cpu and its instruction set, or the name of a GPU and gpu.
+
     .json   all single calls and everything derived from them, with a schema number
     .csv    its rows
     .md     its tables
@@ -49,7 +51,8 @@ def derived(result: dict) -> dict:
         seconds = tuple(value / 1e3 for value in ms)
         visit = Visit(subject, process, block, position, twin, seconds, pause_ms / 1e3)
         visits.setdefault(subject, []).append(visit)
-    return compared(cases, result["rows"], visits, result["size"], result["platform"])
+    facts = (result[name] for name in ("size", "platform", "isa"))
+    return compared(cases, result["rows"], visits, *facts)
 
 
 def save(result: dict, folder: Path) -> Path:

@@ -1,9 +1,12 @@
 """A case -> the same net, with the same weights, in PyTorch at its best setting.
 
 That is channels last, all threads, and batch norm folded for prediction. PyTorch runs eagerly,
-compiled, or with direct calls of its oneDNN operator.
+compiled, or with direct calls of its oneDNN operator. In bfloat16 a forward pass has activations
+and weights of that type, and a training step is PyTorch's `autocast` with float32 weights. On a GPU
+cuDNN tries its algorithms first, and compiled nets run as CUDA graphs.
 """
 
+import contextlib
 import time
 
 import numpy as np
@@ -23,9 +26,11 @@ from jaxpose.training.loop import Optimisation
 class Torch:
     """The worker that runs PyTorch."""
 
-    def __init__(self, size: Size, threads: int, reference: Reference):
+    def __init__(self, size: Size, threads: int, reference: Reference, device: str):
         self.size, self.reference = size, reference
+        self.device = torch.device("cuda" if device == "gpu" else "cpu")
         torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = True
         # Every net and batch is compiled from the same lines of `Net.forward`.
         torch._dynamo.config.recompile_limit = 256
 
@@ -38,38 +43,49 @@ class Torch:
         train = case.what == "train_step"
         config = self.size.config
         net = Net(case.net, case.variant, self.size.width, config, folded=not train)
-        net = net.to(memory_format=torch.channels_last_3d).train(train)
+        net = net.to(self.device, memory_format=torch.channels_last_3d).train(train)
+        if case.dtype == "bfloat16" and not train:
+            net = net.to(torch.bfloat16)
         if case.implementation == "torch_onednn":
             by_onednn(net)
         pool = [
-            tuple(channels_second(arrays[name]) for name in NEEDS[case.net, case.what])
+            tuple(channels_second(array).to(self.device) for array in arrays.values())
             for arrays in inputs(NEEDS[case.net, case.what], case.batch, self.size.clip, POOL)
         ]
         began = time.perf_counter()
         run, settings = net, "channels_last_3d"
         if case.implementation == "torch_compile":
-            options = {} if train else {"freezing": True}  # weights become constants
+            options = self.compiler_options(train)
             run = torch.compile(net, dynamic=False, options=options)
-            settings += ", freezing" * (not train)
+            settings = ", ".join([settings, *options])
         if case.implementation == "torch_onednn":
             settings += ", mkldnn._convolution_pointwise with ReLU"
         if train:
-            call = training_step(net, run, case.net, config.stage(case.net))
-            result = call(*pool[0])[None].numpy()
+            step = training_step(net, run, case, config.stage(case.net))
+            settings += ", autocast" * (case.dtype == "bfloat16")
         else:
+            step = torch.inference_mode()(run)
 
-            @torch.inference_mode()
-            def call(*arrays):
-                return run(*arrays)
+        def call(k: int):
+            torch.backends.cudnn.allow_tf32 = case.dtype == "tf32"
+            torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
+            result = step(*pool[k])
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            return result
 
-            result = call(*pool[0]).movedim(1, -1).numpy()
+        result = call(0).cpu().numpy()
         # The first call compiles.
         seconds = time.perf_counter() - began
         compiled = {"compile_s" if run is not net else "checked_s": seconds}
+        result = result[None] if train else np.moveaxis(result, 1, -1)
         deviation = self.reference.check(case, result)
-        return Prepared(
-            lambda k: call(*pool[k]), {**compiled, "deviation": deviation, "settings": settings}
-        )
+        return Prepared(call, {**compiled, "deviation": deviation, "settings": settings})
+
+    def compiler_options(self, train: bool) -> dict[str, bool]:
+        """Returns the options with which nets are compiled; "freezing" makes weights constants."""
+        frozen = {} if train else {"freezing": True}
+        return frozen | ({"triton.cudagraphs": True} if self.device.type == "cuda" else {})
 
 
 def channels_second(array: np.ndarray) -> torch.Tensor:
@@ -94,8 +110,10 @@ class Net(nn.Module):
         )
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Computes the net's output [b 20 t h w]."""
-        return self.net.walk(lambda name, x: self.convs[name](x), concatenate, *inputs)
+        """Computes the net's output, float32 [b 20 t h w]."""
+        dtype = next(self.parameters()).dtype
+        inputs = [x.to(dtype) for x in inputs]
+        return self.net.walk(lambda name, x: self.convs[name](x), concatenate, *inputs).float()
 
 
 def concatenate(parts: list[torch.Tensor]) -> torch.Tensor:
@@ -165,11 +183,14 @@ def by_onednn(net: Net) -> None:
             net.convs[name] = nn.Sequential(OneDnnConv(modules[0], relu))
 
 
-def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
+def training_step(net: nn.Module, run, case: Case, optimisation: Optimisation):
     """Returns the function (depth, [maps,] masks) -> loss, which updates the net once.
 
     The learning rate is that of the first step.
     """
+    half = contextlib.nullcontext()
+    if case.dtype == "bfloat16":
+        half = torch.autocast(next(net.parameters()).device.type, torch.bfloat16)
     trained = [p for p in net.parameters() if p.requires_grad]
     rate, momentum = optimisation.learning_rate, optimisation.momentum
     if optimisation.optimiser == "adam":
@@ -177,13 +198,17 @@ def training_step(net: nn.Module, run, name: str, optimisation: Optimisation):
     else:
         optimiser = torch.optim.SGD(trained, rate, momentum, fused=True)
     loss_of = (
-        functional.binary_cross_entropy_with_logits if name == "detection" else functional.mse_loss
+        functional.binary_cross_entropy_with_logits
+        if case.net == "detection"
+        else functional.mse_loss
     )
 
     def step(*arrays):
         *inputs, masks = arrays
         optimiser.zero_grad()
-        loss = loss_of(run(*inputs), masks)
+        with half:
+            output = run(*inputs)
+        loss = loss_of(output, masks)
         loss.backward()
         optimiser.step()
         return loss.detach()

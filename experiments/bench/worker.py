@@ -23,7 +23,7 @@ import traceback
 from pathlib import Path
 
 from experiments.bench import machine
-from experiments.bench.cases import Case, Size
+from experiments.bench.cases import CPU_ALONE, ON_GPU, Case, Size
 from jaxpose.cost import memory
 from jaxpose.cost.timing import Timed, warm_up
 
@@ -56,6 +56,7 @@ class _Worker:
         from experiments.bench.prepared import Reference
 
         clip = tuple(size.pop("clip"))
+        self.device = device
         common = (Size(clip, **size), threads, Reference(Path(reference)))
         if self.kind in ("jax", "reference"):
             from experiments.bench.ours import Ours
@@ -69,7 +70,7 @@ class _Worker:
         elif self.kind == "torch":
             from experiments.bench.torch_peer import Torch
 
-            self.side = Torch(*common)
+            self.side = Torch(*common, device)
         else:
             from experiments.bench.runtimes import OnnxRuntime, OpenVino
 
@@ -83,7 +84,9 @@ class _Worker:
         tiny = math.prod(self.side.size.clip) < 2000
         if self.kind == "jax":
             return ceilings.by_jax(self.side.device, tiny=tiny)
-        return ceilings.by_torch(tiny=tiny) if self.kind == "torch" else ceilings.NOTHING
+        if self.kind == "torch":
+            return ceilings.by_torch(self.side.device, tiny=tiny)
+        return ceilings.NOTHING
 
     def reference(self, case: dict) -> dict:
         """Writes the reference of a case's task."""
@@ -94,7 +97,14 @@ class _Worker:
         return {}
 
     def prepare(self, case: dict, warm_s: float) -> dict:
-        """Compiles, checks and warms up a case."""
+        """Compiles, checks and warms up a case.
+
+        Raises:
+          ValueError: the implementation does not run on the device.
+        """
+        name = Case(**case).implementation
+        if self.device == "gpu" and name not in ON_GPU:
+            raise ValueError(f"{name} {CPU_ALONE}")
         prepared = self.side.prepare(Case(**case))
         timed = Timed(prepared.call)
         # A slow case was warmed up by the call that was checked.
