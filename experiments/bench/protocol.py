@@ -51,6 +51,15 @@ PROTOCOLS = {
         pace=Pace(2.0, most_calls=20),
         slow_once_s=float("inf"),
     ),
+    "short": Protocol(
+        processes=2,
+        minutes=3,
+        least_blocks=3,
+        most_blocks=12,
+        warm_s=0.3,
+        pace=Pace(0.1),
+        slow_once_s=1.0,
+    ),
     "smoke": Protocol(
         processes=2,
         minutes=1,

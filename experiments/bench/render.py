@@ -17,15 +17,18 @@ RATIOS += ["blocks in processes"]
 def stem(result: dict) -> str:
     """Returns the name of a result's files: bench-paper-cpu-AVX-512_AMX-float32-jax0.10.2."""
     dtypes = "+".join(dict.fromkeys(row["dtype"] for row in result["rows"])) or "none"
-    parts = ["bench", result["size"], result["platform"] or "none", dtypes]
-    parts.append(f"jax{result['versions']['jax']}")
-    if result["platform"] == "cpu" and result["isa"]:
-        parts.insert(3, result["isa"].replace(" ", "_"))
+    whats = {row["what"] for row in result["rows"]}
+    parts = ["bench", result["size"]]
+    if whats == {"train_step"}:
+        parts.append("training")
+    if result["platform"] == "cpu":
+        parts += ["cpu", result["isa"] or "unknown"]
+    else:
+        parts += [result["device"] or "none", result["platform"] or "none"]
+    parts += [dtypes, f"jax{result['versions']['jax']}"]
     if any(row["implementation"].startswith("torch") for row in result["rows"]):
         parts.append(f"torch{result['versions']['torch'].split('+')[0]}")
-    if result["platform"] not in ("cpu", None):
-        parts.insert(2, result["device"].replace(" ", "_"))
-    return "-".join(parts)
+    return "-".join(parts).replace(" ", "_")
 
 
 def as_csv(rows: list[dict]) -> str:
