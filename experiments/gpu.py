@@ -4,7 +4,7 @@
 
     check    every lowering against JAX's own 3-D convolution, values and gradients
     compile  every net in every precision, side by side, into a cache
-    bench    variants x precisions, batch 1 and 16, and training steps
+    bench    variants x precisions, batch 1 and 16, and training steps, beside PyTorch if installed
     train    a few hundred steps of both nets from the prepared file
 
 --parts selects some of the four. All but `check` are processes of their own, with time limits. XLA
@@ -80,12 +80,13 @@ def bench_command(options: Options, out: Path) -> list[str]:
     command = ["experiments.bench", f"--device={options.device}", f"--out={out}"]
     command += ["--dirty"] * options.dirty
     if options.device == "gpu":
+        command += ["--implementations=jax_conv3d,torch_eager"]
         return [*command, *ON_GPU, *ALL_NETS, f"--minutes={0.9 * BENCH_S / 60:.1f}"]
     return [*command, *ON_CPU]
 
 
 def compile_commands(options: Options, out: Path) -> list[list[str]]:
-    """Returns module and options of the processes that compile the benchmark's programs.
+    """Returns module and options of the processes that compile our programs of the benchmark.
 
     Each is a short benchmark of one net in one precision. Its times are not used.
     """
@@ -94,7 +95,8 @@ def compile_commands(options: Options, out: Path) -> list[list[str]]:
     return [
         ["experiments.bench", "--device=gpu", f"--out={out / 'compile'}"]
         + ["--dirty"] * options.dirty
-        + [*ON_GPU, *nets, f"--precisions={precision}", "--protocol=smoke"]
+        + ["--implementations=jax_conv3d", *ON_GPU, *nets]
+        + [f"--precisions={precision}", "--protocol=smoke"]
         for nets in EACH_NET
         for precision in ("float32", "bfloat16")
     ]
