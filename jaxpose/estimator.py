@@ -44,7 +44,8 @@ def load(
     """Loads a model file, by default the one that jaxpose ships, for prediction.
 
     `runtime` computes the nets: jax, onnxruntime or openvino; the last two also read the ONNX files
-    that `jaxpose export` writes. `lowering` and `precision` are as in `jaxpose.Model`, for jax.
+    that `jaxpose export` writes. `lowering` and `precision` are as in `jaxpose.Model`; `lowering`
+    is for jax alone, and onnxruntime has no bfloat16.
 
     Raises:
       ModelError: the file cannot be used, or no path is passed and jaxpose ships no model.

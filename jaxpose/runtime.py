@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxpose.errors import ModelError, UserError
-from jaxpose.formats.engines import ENGINES, OUTPUTS, Predict, needed
+from jaxpose.formats.engines import ENGINES, IN_BFLOAT16, OUTPUTS, Predict, needed
 from jaxpose.lowering import Lowering
 from jaxpose.model import Model
 from jaxpose.model_file import METADATA_KEY
@@ -61,11 +61,13 @@ def load_model(
 ) -> Model:
     """Loads a model file, or an ONNX file of ours, into a runtime.
 
-    `lowering` and `precision` are for the runtime jax, see `Model`.
+    `lowering` is for the runtime jax alone, see `Model`. `precision` is the type of activations,
+    "float32" or "bfloat16"; a file that was exported in int8 computes in int8.
 
     Raises:
       ModelError: the file cannot be used.
-      UserError: the runtime is unknown, or its package is not installed.
+      UserError: the runtime is unknown, its package is not installed, or it cannot compute in the
+        precision here.
     """
     if runtime not in RUNTIMES:
         raise UserError(f"unknown runtime {runtime!r}; one of: {', '.join(RUNTIMES)}")
@@ -77,15 +79,24 @@ def load_model(
                 "model.safetensors"
             )
         return Model.load(path, lowering=lowering, precision=precision)
-    if precision != "float32" or lowering is not None:
-        raise UserError(f"the runtime {runtime} takes no lowering and no precision")
+    if lowering is not None:
+        raise UserError(f"the runtime {runtime} takes no lowering")
+    engines = {"float32": ENGINES, "bfloat16": IN_BFLOAT16}.get(precision, {})
+    if runtime not in engines:
+        raise UserError(
+            f"the runtime {runtime} does not compute in {precision}; expected float32, or bfloat16 "
+            f"with the runtime {' or '.join(['jax', *IN_BFLOAT16])}"
+        )
     if exported:
-        specification, digest, precision, content = read_onnx(path)
+        specification, digest, stored, content = read_onnx(path)
+        if stored != "float32" != precision:
+            raise UserError(f"{path}: computes in {stored}; expected precision float32 with it")
+        precision = precision if stored == "float32" else stored
     else:
         needed("onnx", runtime)
         model = Model.load(path, lowering="folded")
         specification, digest, content = model.specification, model.digest, to_onnx(model)
-    predict = ENGINES[runtime](content)
+    predict = engines[runtime](content)
     return RuntimeModel(specification, digest, predict, runtime=runtime, precision=precision)
 
 

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,7 @@ from jaxpose.estimator import Estimator
 from jaxpose.export import by_reference, export
 from jaxpose.formats import engines
 from jaxpose.formats.stablehlo import read_stablehlo, to_stablehlo
-from jaxpose.lowering import convolve, upsample
+from jaxpose.lowering import LOWERINGS, convolve, upsample
 from jaxpose.runtime import load_model, scaled_weights, to_int8, to_onnx
 
 pytestmark = pytest.mark.usefixtures("strict_types")
@@ -245,8 +246,32 @@ def test_files_that_no_runtime_can_use_are_refused_by_name(model, path, tmp_path
         load_model(tmp_path / "none.onnx", runtime="openvino")
     with pytest.raises(ValueError, match="unknown runtime 'tflite'; one of: jax, onnxruntime"):
         load_model(path, runtime="tflite")
-    with pytest.raises(ValueError, match="takes no lowering and no precision"):
+    with pytest.raises(ValueError, match="the runtime onnxruntime takes no lowering"):
+        load_model(path, runtime="onnxruntime", lowering="folded")
+    message = "onnxruntime does not compute in bfloat16; .* with the runtime jax or openvino"
+    with pytest.raises(ValueError, match=message):
         load_model(path, runtime="onnxruntime", precision="bfloat16")
+
+
+def test_openvino_computes_in_bfloat16_only_if_asked_to(model, path):
+    installed("onnx", "openvino")
+    if reason := LOWERINGS["onednn"].unavailable("bfloat16"):
+        pytest.skip(reason)
+    half = load_model(path, runtime="openvino", precision="bfloat16")
+    assert half.precision == "bfloat16"
+    exact = model.maps(clips()).regression
+    apart = np.abs(half.maps(clips()).regression - exact).max() / np.abs(exact).max()
+    assert 1e-4 < apart < 0.1
+
+
+def test_openvino_says_where_a_cpu_has_no_bfloat16(path, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    float32 = SimpleNamespace(get_property=lambda name: openvino.Type.f32)
+    monkeypatch.setattr(openvino.Core, "compile_model", lambda *a: float32)
+    message = "OpenVINO does not compute in bfloat16 on this CPU, .* use float32"
+    with pytest.raises(ValueError, match=message):
+        load_model(path, runtime="openvino", precision="bfloat16")
 
 
 def test_openvino_reports_nothing_to_its_makers():

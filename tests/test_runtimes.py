@@ -1,6 +1,7 @@
 """`python -m experiments.runtimes` and its table."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ def test_a_measurement_has_stages_memory_and_errors(tmp_path, capsys):
     assert line == json.loads((tmp_path / "r.json").read_text())
     (row,) = line["rows"]
     assert (row["runtime"], row["lowering"], row["frames"]) == ("jax", "folded", 60)
+    assert row["precision"] == "float32"
     stages = row["stage_ms"]
     assert {"waiting for frames", "grid", "nets", "decoding", "files"} <= stages.keys()
     assert 0 < sum(stages.values()) and len(row["memory_mb"]) == 11
@@ -35,6 +37,18 @@ def test_a_measurement_has_stages_memory_and_errors(tmp_path, capsys):
     assert row["rmsd_px"]["all"]["median"] > 0 and 0 <= row["missed_rate"] <= 1
     table = runtimes([Source((tmp_path / "r.json",))])
     assert "| jax (folded) | " in table and "60 frames of 640x480" in table
+
+
+def test_bfloat16_is_a_runtime_of_its_own_where_the_cpu_has_it(monkeypatch):
+    half = command.Chosen("jax", command.fastest("bfloat16").name, "bfloat16")
+    assert command.chosen("openvino:bfloat16,jax:bfloat16") == [
+        command.Chosen("openvino", None, "bfloat16"),
+        half,
+    ]
+    for reason, there in ((None, True), ("no such instruction", False)):
+        lowering = SimpleNamespace(unavailable=lambda precision, reason=reason: reason)
+        monkeypatch.setitem(command.LOWERINGS, "onednn", lowering)
+        assert (half in command.chosen("all")) == there
 
 
 @pytest.mark.parametrize(

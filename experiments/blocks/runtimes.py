@@ -66,4 +66,7 @@ _NAMED = ("jaxpose", "jax", "onednn-cpu-gomp", "onnxruntime", "openvino")
 
 
 def _name(row: dict) -> str:
-    return f"{row['runtime']} ({row['lowering']})" if row["lowering"] else row["runtime"]
+    """Names a runtime, such as "jax (onednn, bfloat16)"; results before 0.3 are all float32."""
+    how = [row["lowering"], row.get("precision", "float32")]
+    text = ", ".join(word for word in how if word not in (None, "float32"))
+    return f"{row['runtime']} ({text})" if text else row["runtime"]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ from jaxpose.commands import run_command
 from jaxpose.decoding.metrics import error_table, limb_rmsd
 from jaxpose.demo import sample
 from jaxpose.estimator import shipped_model
-from jaxpose.formats.engines import ENGINES
+from jaxpose.formats.engines import ENGINES, IN_BFLOAT16
 from jaxpose.lowering import LOWERINGS, fastest
 from jaxpose.options import parse_options
 
@@ -50,11 +51,20 @@ class Options:
     frames: int = 1000
     """Number of frames; 10000 shows that memory stays flat."""
     runtimes: str = "all"
-    """Comma-separated: jax, jax:folded (the base installation), onnxruntime, openvino."""
+    """Comma-separated: jax, jax:folded (the base installation), onnxruntime, openvino; in bfloat16
+    jax:bfloat16, openvino:bfloat16. all: bfloat16 where the CPU has it."""
     videos: bool = True
     """Measure with overlay.mp4, too."""
     out: Path | None = None
     """File to which the result is written, too: a name in .json."""
+
+
+class Chosen(NamedTuple):
+    """What computes the nets; `lowering` is None but for the runtime jax."""
+
+    runtime: str
+    lowering: str | None = None
+    precision: str = "float32"
 
 
 def write_frames(folder: Path, count: int) -> np.ndarray:
@@ -88,18 +98,22 @@ def errors(table: Path, order: np.ndarray) -> dict:
     }
 
 
-def chosen(names: str) -> list[tuple[str, str | None]]:
-    """Returns runtimes and lowerings of the option `--runtimes`.
+def chosen(names: str) -> list[Chosen]:
+    """Returns what the option `--runtimes` names.
 
     Raises:
       ConfigError: one of them is unknown.
     """
     quickest = fastest("float32").name
-    known: dict[str, tuple[str, str | None]] = {"jax": ("jax", quickest)}
-    known |= {f"jax:{name}": ("jax", name) for name in LOWERINGS}
-    known |= {name: (name, None) for name in ENGINES}
+    known = {"jax": Chosen("jax", quickest)}
+    known |= {f"jax:{name}": Chosen("jax", name) for name in LOWERINGS}
+    known |= {name: Chosen(name) for name in ENGINES}
+    half = {"jax:bfloat16": Chosen("jax", fastest("bfloat16").name, "bfloat16")}
+    half |= {f"{name}:bfloat16": Chosen(name, None, "bfloat16") for name in IN_BFLOAT16}
+    known |= half
     if names == "all":
-        names = ",".join(dict.fromkeys(["jax", "jax:folded", *ENGINES]))
+        there = LOWERINGS["onednn"].unavailable("bfloat16") is None
+        names = ",".join(["jax", "jax:folded", *ENGINES, *(half if there else ())])
     for name in names.split(","):
         if name not in known:
             raise ConfigError(f"--runtimes={names}: unknown {name!r}; some of: {', '.join(known)}")
@@ -119,15 +133,14 @@ def measure(options: Options, say: Callable[[str], None]) -> dict:
     with tempfile.TemporaryDirectory() as place:
         frames = Path(place) / "frames"
         order = write_frames(frames, options.frames)
-        for runtime, lowering in chosen(options.runtimes):
+        for one in chosen(options.runtimes):
             for video in (False, True)[: 1 + options.videos]:
-                out = Path(place) / f"{runtime}-{lowering}-{video}"
+                out = Path(place) / f"{len(rows)}"
                 job = Job(
                     frames=str(frames),
                     out=str(out),
                     model=str(model.resolve()),
-                    runtime=runtime,
-                    lowering=lowering,
+                    **one._asdict(),
                     video=video,
                     rate_hz=RATE_HZ,
                 )
@@ -138,7 +151,8 @@ def measure(options: Options, say: Callable[[str], None]) -> dict:
                 row |= found | {"largest_deviation_px": _largest(xy, reference)}
                 rows.append(row)
                 say(
-                    f"{runtime:12} {lowering or '':8} {'video' if video else 'poses'} "
+                    f"{one.runtime:12} {one.lowering or '':8} {one.precision:9} "
+                    f"{'video' if video else 'poses'} "
                     f"{row['frames_per_s']:7.1f} frames/s, {max(row['memory_mb']):.0f} MB"
                 )
     return {

@@ -54,6 +54,7 @@ class Job:
       model: model file.
       runtime: what computes the nets.
       lowering: of the runtime jax; None: the fastest.
+      precision: type of activations, float32 or bfloat16.
       video: if overlay.mp4 is written, too.
       rate_hz: frames per second of the recording.
       count: number of frames; None: all.
@@ -64,6 +65,7 @@ class Job:
     model: str
     runtime: str
     lowering: str | None
+    precision: str
     video: bool
     rate_hz: float
     count: int | None = None
@@ -111,7 +113,9 @@ def run(job: Job) -> dict:
       UserError: the model, the recording or the runtime cannot be used.
     """
     began = time.perf_counter()
-    model = load_model(job.model, runtime=job.runtime, lowering=job.lowering)
+    model = load_model(
+        job.model, runtime=job.runtime, lowering=job.lowering, precision=job.precision
+    )
     estimator = Estimator(model)
     predict.predict(estimator, _task(job, "warm-up", WARM_UP), progress=False)
     load_s, stages, memory = time.perf_counter() - began, Stages(), []
@@ -125,6 +129,7 @@ def run(job: Job) -> dict:
     return {
         "runtime": job.runtime,
         "lowering": model.lowering.name if model.lowering else None,
+        "precision": model.precision,
         "video": job.video,
         "frames": frames,
         "frames_per_s": round(frames / seconds, 2),

@@ -1,10 +1,12 @@
 """An ONNX file -> the function that computes both nets, by ONNX Runtime or OpenVINO on the CPU."""
 
+import functools
 import importlib
 import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -36,21 +38,24 @@ def by_onnxruntime(content: bytes) -> Predict:
     return lambda clips: tuple(session.run(OUTPUTS, {"clips": np.ascontiguousarray(clips)}))
 
 
-def by_openvino(content: bytes) -> Predict:
-    """Loads an ONNX file into OpenVINO.
+def by_openvino(content: bytes, hint: Literal["f32", "bf16"] = "f32") -> Predict:
+    """Loads an ONNX file into OpenVINO; without a `hint` it might choose bfloat16 by itself.
 
     Raises:
       MissingExtra: OpenVINO is not installed.
+      UserError: OpenVINO does not follow the hint on this CPU.
     """
     # Importing OpenVINO would report its use to its makers, in a process that it forks.
     sys.modules.setdefault("openvino_telemetry", None)
     openvino = needed("openvino", "openvino")
     core = openvino.Core()
-    options = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",  # otherwise it may choose bfloat16
-    }
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     compiled = core.compile_model(core.read_model(content), "CPU", options)
+    if compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() != hint:
+        raise UserError(
+            "OpenVINO does not compute in bfloat16 on this CPU, which needs AVX-512 BF16 or AMX; "
+            "use float32"
+        )
     request, lock = compiled.create_infer_request(), threading.Lock()
 
     def predict(clips):
@@ -66,6 +71,10 @@ ENGINES: dict[str, Callable[[bytes], Predict]] = {
     "openvino": by_openvino,
 }
 """Name of a runtime -> the function that loads an ONNX file into it."""
+IN_BFLOAT16: dict[str, Callable[[bytes], Predict]] = {
+    "openvino": functools.partial(by_openvino, hint="bf16"),
+}
+"""The same of those that can compute in bfloat16."""
 
 
 def needed(module: str, extra: str) -> ModuleType:
