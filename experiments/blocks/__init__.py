@@ -12,6 +12,7 @@ from experiments.blocks.finetuning import finetuning
 from experiments.blocks.growth import cost_files, cost_growth, cost_layers
 from experiments.blocks.nets import nets
 from experiments.blocks.overview import gain, summary
+from experiments.blocks.precisions import precisions
 from experiments.blocks.runtimes import runtimes
 from experiments.blocks.study import (
     study_answer,
@@ -44,6 +45,7 @@ BLOCKS = {
         findings,
         finetuning,
         paired,
+        precisions,
         runtimes,
         study_answer,
         study_claims,

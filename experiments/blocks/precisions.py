@@ -1,0 +1,48 @@
+"""A result of `experiments.precisions` -> what a precision costs in accuracy."""
+
+from collections.abc import Sequence
+
+from experiments.blocks.source import Source, joined, read, wrapped
+from experiments.config import ConfigError
+from experiments.table1 import table
+
+
+def precisions(sources: Sequence[Source]) -> str:
+    """Returns a table of errors by runtime and precision, and a sentence, for every file.
+
+    Raises:
+      ConfigError: a file is damaged.
+    """
+    text = ""
+    for path in (path for source in sources for path in source.paths):
+        try:
+            text += _of(read(path))
+        except (KeyError, TypeError, IndexError):
+            raise ConfigError(f"{path}: is no result of experiments.precisions") from None
+    return text
+
+
+def _of(result: dict) -> str:
+    header = ["runtime, precision", "RMSD median / mean, px", "missed", "hidden, yet found"]
+    header.append("change of the mean per infant, px (95 %)")
+    rows = []
+    for row in result["rows"]:
+        error, change = row["rmsd_fallback_px"]["all"], row["change_px"]
+        low, high = change["interval"]
+        hidden = row["hidden_found_rate"]
+        rows.append(
+            [
+                f"{row['runtime']}, {row['precision']}",
+                f"{error['median']:.3f} / {error['mean']:.3f}",
+                f"{100 * row['missed_rate']:.1f} %",
+                "" if hidden is None else f"{100 * hidden:.0f} %",
+                f"{change['mean']:+.3f} ({low:+.3f} to {high:+.3f})" if rows else "",
+            ]
+        )
+    left_out = [f"{name} ({reason})" for name, reason in result["left_out"].items()]
+    absent = f" Left out: {joined(left_out)}." if left_out else ""
+    return table(header, rows) + wrapped(
+        f"The model that ships, {result['infants']} simulated infants that it has not seen, n = "
+        f"{result['rows'][0]['n_frames']} frames, px of 128x96, missing joints at their fallback. "
+        f"{result['cpu']}, {result['instruction_set']}, commit {result['commit']}.{absent}"
+    )
