@@ -109,13 +109,13 @@ class Recorder:
             elif self.size is None:
                 self.size = (frame.depth_mm.shape[1], frame.depth_mm.shape[0])
                 check_calibrated_size(self._task, self.size)
-            self.upright.add(frame)
             if frame.depth_mm is not None and len(self.distances_mm) < DISTANCES:
                 coarse = frame.depth_mm[::4, ::4]
                 self.distances_mm.append(
                     float(np.median(coarse[coarse > 0])) if coarse.any() else 0
                 )
             yield frame
+            self.upright.add(frame)  # once it was found to fit those before
 
     def _record(self, frame: Frame, pose: Pose) -> np.void:
         readable, mm = frame.depth_mm is not None, None
