@@ -1,6 +1,7 @@
 """What a prediction warns of, refuses and counts where a recording does not fit."""
 # ruff: noqa: F811  `place` is a fixture
 
+import csv
 import io
 import json
 from types import SimpleNamespace
@@ -16,8 +17,17 @@ from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK
 from jaxpose.kinematics.table import rows
 from jaxpose.outputs import overlay
-from jaxpose.outputs.doubts import about_distance, about_intrinsics, about_poses, about_times
-from jaxpose.outputs.quality import coverage, usable
+from jaxpose.outputs.doubts import (
+    about_distance,
+    about_intrinsics,
+    about_poses,
+    about_times,
+    about_unit,
+    doubts,
+)
+from jaxpose.outputs.movements import write_kinematics
+from jaxpose.outputs.quality import coverage
+from jaxpose.outputs.usable import usable
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.stream import Counts
 from jaxpose.recordings.images import open_images
@@ -190,6 +200,79 @@ def test_weak_joints_have_coverage_and_no_usable_time():
     made = records(np.arange(50) / 10, WEAK)
     assert set(coverage(made).values()) == {1.0}
     assert all(limb["share"] == 0 and not limb["include"] for limb in usable(made).values())
+
+
+def with_mm() -> np.ndarray:
+    """All joints found in 120 frames, moving, with positions in px and in mm."""
+    made = records(np.arange(120) / 30)
+    rng = np.random.default_rng(0)
+    made["xy"] = 100 + 10 * np.arange(24).reshape(12, 2) + rng.normal(size=(120, 12, 2))
+    made["mm"][..., :2] = 2 * made["xy"]
+    made["mm"][..., 2] = 700 + rng.normal(size=(120, 12))
+    return made
+
+
+def numbers_of(made, tmp_path) -> tuple[str, dict[tuple, str]]:
+    unit = write_kinematics(tmp_path / "kinematics.csv", made)
+    with open(tmp_path / "kinematics.csv", newline="") as file:
+        return unit, {(r["part"], r["measure"]): r["value"] for r in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("lost", [0, 12, 35, 37, 48, 59, 61, 120])
+def test_no_number_is_lost_because_depth_is_missing_around_the_joints(lost, tmp_path):
+    made = with_mm()
+    unit, whole = numbers_of(made, tmp_path)
+    assert unit == "mm" and all(whole.values()) and about_unit(made) == []
+    made["mm"][:lost] = np.nan
+    unit, values = numbers_of(made, tmp_path)
+    assert unit == ("mm" if lost <= 36 else "px")
+    assert values.keys() == whole.keys() and all(values.values())
+    limb = usable(made)["left_leg"]
+    share = 1 - lost / 120 if unit == "mm" else 1.0
+    assert limb["include"] and limb["share"] == pytest.approx(share, abs=1e-4)
+    warnings = about_unit(made)
+    assert len(warnings) == (unit == "px")
+    for text in warnings:
+        assert f"in px: {100 - 100 * lost / 120:.0f} % of the found joints have" in text
+
+
+def test_a_part_that_would_be_lost_in_mm_alone_is_named(tmp_path):
+    made = with_mm()
+    ankle = JOINTS.index("left_ankle")
+    made["mm"][:40, ankle] = np.nan
+    assert numbers_of(made, tmp_path)[0] == "px"
+    (said,) = about_unit(made)
+    assert "97 % of the found joints" in said and "in mm, left_ankle, left_leg would be" in said
+    made["state"][:, ankle] = STATES.index(WEAK)  # it is not measured in px, either
+    assert numbers_of(made, tmp_path)[0] == "mm" and about_unit(made) == []
+    trunk = with_mm()  # no frame has all four
+    for k, name in enumerate(("right_shoulder", "left_shoulder", "right_hip", "left_hip")):
+        trunk["mm"][30 * k : 30 * k + 30, JOINTS.index(name)] = np.nan
+    assert numbers_of(trunk, tmp_path)[0] == "px"
+    assert "in mm, trunk would be" in about_unit(trunk)[0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_limb_that_can_be_used_has_numbers_and_another_has_not(seed, tmp_path):
+    rng, made = np.random.default_rng(seed), with_mm()
+    made["state"][rng.random((120, 12)) < rng.uniform(0, 0.2, 12)] = STATES.index(WEAK)
+    made["mm"][rng.random((120, 12)) < rng.uniform(0, 0.2, 12)] = np.nan
+    _, values = numbers_of(made, tmp_path)
+    for name, limb in usable(made).items():
+        middle = name.replace("arm", "elbow").replace("leg", "knee")
+        assert bool(values[middle, "mean_angle"]) == limb["include"], name
+        assert limb["include"] or "all its joints are found" in limb["reason"]
+
+
+def test_px_are_warned_of_where_the_camera_is_known_alone():
+    made = with_mm()
+    made["mm"] = np.nan
+    counts, camera = Counts(middle=120), Intrinsics(570.0, 570.0, 319.5, 239.5)
+    assert doubts(made, counts, 1 / 6, None, (640, 480)) == []
+    (said,) = doubts(made, counts, 1 / 6, camera, (640, 480))
+    assert "kinematics.csv is in px: 0 % of the found joints" in said
+    made["state"] = STATES.index(MISSING)
+    assert about_unit(made) == []
 
 
 def test_without_a_torso_no_share_of_time_moving_is_given():

@@ -1,10 +1,12 @@
-"""Records -> warnings about times that do not fit the model, and about poses that are not there."""
+"""Records -> warnings about times that do not fit, and poses and mm that are not there."""
 
 import numpy as np
 
 from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import MISSING, STATES
+from jaxpose.kinematics.table import LEAST_COVERAGE
 from jaxpose.outputs.rows import interval_s
+from jaxpose.outputs.usable import known_positions, lost_in_mm, unit_of
 from jaxpose.prediction.stream import Counts
 
 MOST_INCOMPLETE = 0.05
@@ -30,7 +32,9 @@ def doubts(
     height) px of the images.
     """
     found = about_times(records, counts, wanted_s) + about_poses(records)
-    return found + (about_intrinsics(intrinsics, size) if intrinsics is not None else [])
+    if intrinsics is None:
+        return found
+    return found + about_intrinsics(intrinsics, size) + about_unit(records)
 
 
 def about_times(records: np.ndarray, counts: Counts, wanted_s: float) -> list[str]:
@@ -68,6 +72,24 @@ def about_intrinsics(intrinsics: Intrinsics, size: tuple[int, int]) -> list[str]
         f"the camera's principal point ({cx:g}, {cy:g}) is far from the middle of images of "
         f"{size[0]}x{size[1]} pixels; are the intrinsics of another resolution? positions in mm "
         "would be wrong"
+    ]
+
+
+def about_unit(records: np.ndarray) -> list[str]:
+    """Returns a warning if movements are measured in px although the camera is known."""
+    found, in_mm = known_positions(records)
+    if unit_of(records) == "mm" or not found.any():
+        return []
+    lost, names = lost_in_mm(records), ""
+    if lost:
+        names = (
+            f"; in mm, {', '.join(lost)} would be known in less than "
+            f"{100 * LEAST_COVERAGE:.0f} % of the frames, and not be measured"
+        )
+    return [
+        f"kinematics.csv is in px: {100 * in_mm.sum() / found.sum():.0f} % of the found joints "
+        f"have a position in mm{names}; the others lack depth around them, such as holes in the "
+        "images; pose_long.csv has the mm that there are"
     ]
 
 
