@@ -18,6 +18,7 @@ from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK
 from jaxpose.kinematics.table import rows
 from jaxpose.outputs import overlay
 from jaxpose.outputs.doubts import (
+    DISTANCES_MM,
     about_distance,
     about_intrinsics,
     about_poses,
@@ -349,3 +350,39 @@ def test_depth_that_the_model_does_not_know_is_a_warning(distance, dataset, said
     warnings = about_distance(distance, dataset)
     assert bool(warnings) == said
     assert all(f"the median depth is {distance:.0f} mm" in text for text in warnings)
+
+
+def distance(place, tmp_path, depth, *options) -> tuple[float | None, list[str]]:
+    """The distance of a recording, and the warnings about it; the model knows 0.45 to 1.15 m."""
+    np.save(tmp_path / "ward.npy", depth)
+    out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+    assert predict(place, tmp_path / "ward.npy", out, "--no-video", "--rate=6", *options) == 0
+    result = json.loads((out / "quality.json").read_text())
+    return result["distance_mm"], [t for t in result["warnings"] if "the median depth is" in t]
+
+
+def test_the_distance_is_that_of_what_the_nets_see(place, tmp_path, monkeypatch):
+    monkeypatch.setitem(DISTANCES_MM, "none", (450, 1150))  # the data set of the model
+    near_bed = np.full((6, 64, 96), 3000, np.uint16)  # a floor around a bed
+    near_bed[:, 20:44, 30:54] = 700
+    near_bed[:, 30:34, 40:44] = 0
+    assert distance(place, tmp_path, near_bed)[0] == 3000
+    assert distance(place, tmp_path, near_bed, "--crop=30,20,24,24") == (700, [])
+    # the crop of a good image can be a floor: turned or not, it is in px of the image
+    bed = np.where(near_bed == 3000, np.uint16(700), np.uint16(3000))
+    assert distance(place, tmp_path, bed)[1] == []
+    for turn in (0, 90):
+        options = "--crop=30,20,24,24", f"--rotate={turn}"
+        assert distance(place, tmp_path, bed, *options)[0] == 3000
+        assert len(distance(place, tmp_path, bed, *options)[1]) == 1
+
+
+def test_images_without_depth_do_not_make_the_distance_small(place, tmp_path):
+    depth = np.full((9, 64, 96), 700, np.uint16)
+    depth[:6, ::4, ::4] = 0  # what is sampled of most images has no depth, the rest has
+    depth[6:8] = 0
+    depth[7, 40, 50] = 800  # outside of the crop below
+    assert distance(place, tmp_path, depth) == (700, [])
+    assert distance(place, tmp_path, depth, "--crop=0,0,20,20") == (700, [])
+    depth[:, :20, :20] = 0
+    assert distance(place, tmp_path, depth, "--crop=0,0,20,20") == (None, [])

@@ -93,10 +93,13 @@ def about_unit(records: np.ndarray) -> list[str]:
     ]
 
 
-def about_distance(distance_mm: float, dataset: str | None) -> list[str]:
-    """Returns a warning if a median depth is not among those of the model's training images."""
+def about_distance(distance_mm: float | None, dataset: str | None) -> list[str]:
+    """Returns a warning if a median depth is not among those of the model's training images.
+
+    It is that of the part of the images that the nets see; None if there is no depth.
+    """
     low, high = DISTANCES_MM.get(dataset, (0, float("inf")))
-    if low <= distance_mm <= high:
+    if distance_mm is None or low <= distance_mm <= high:
         return []
     return [
         f"the median depth is {distance_mm:.0f} mm; the model was trained on {low} to {high} mm: "
