@@ -13,9 +13,10 @@ from jaxpose.estimator import Estimator
 from jaxpose.outputs.overlay import Overlay
 from jaxpose.prediction.journal import Journal, record
 from jaxpose.prediction.pose import Pose
-from jaxpose.prediction.stream import Counts, cut
+from jaxpose.prediction.stream import Counts
 from jaxpose.prediction.task import Task, check_calibrated_size
 from jaxpose.prediction.upright import Upright
+from jaxpose.prediction.view import cut
 from jaxpose.recordings.ahead import Behind
 from jaxpose.recordings.orientation import Box
 from jaxpose.recordings.recording import Frame

@@ -16,8 +16,8 @@ from jaxpose.estimator import Estimator, shipped_model
 from jaxpose.outputs.anatomy import LONGEST, anatomy, head_direction, trained_direction
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.planner import Planner
-from jaxpose.prediction.stream import View
 from jaxpose.prediction.upright import Upright
+from jaxpose.prediction.view import View
 from jaxpose.recordings.orientation import TURNS, side_of, turn, turn_back, turn_direction
 from jaxpose.recordings.recording import Frame
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxpose.prediction.planner import Clip, Planner
-from jaxpose.prediction.stream import View, cut
+from jaxpose.prediction.view import View
 from jaxpose.recordings.orientation import TURNS
 from jaxpose.recordings.recording import Frame
 
@@ -61,7 +61,7 @@ class Upright:
         if self.full or frame.time_s < self._next_s:
             return
         depth = frame.depth_mm
-        usable = depth is not None and bool(cut(depth, self._view.crop).any())
+        usable = depth is not None and bool(self._view.image(depth).any())
         if usable:
             self._waiting[self._count] = frame
         self._count += 1
