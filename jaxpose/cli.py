@@ -23,6 +23,7 @@ from jaxpose.errors import UserError
 from jaxpose.label import Label
 from jaxpose.options import parse
 from jaxpose.predict_options import Predict, run_predict
+from jaxpose.reading_options import ReadingOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Demo:
 
 
 @dataclasses.dataclass(frozen=True)
-class Export:
+class Export(ReadingOptions):
     """Writes both nets as one file for other programs, once its maps equal the model's."""
 
     format: Literal["stablehlo", "onnx"]
@@ -112,14 +113,22 @@ def run_export(options: Export) -> dict:
         raise UserError(f"--format={options.format} --precision=int8: expected --format=onnx")
     if options.calibration and not int8:
         raise UserError("--calibration is for --precision=int8 alone")
+    recordings = [*options.calibration, *([options.clips] if options.clips else [])]
+    if options.given() and not recordings:
+        raise UserError(
+            f"{', '.join(options.given())}: for recordings of --clips or --calibration alone"
+        )
+    if "-" in map(str, recordings):
+        raise UserError("-: expected a file or a folder")
+    known, view = options.file_format(), options.view()
     path = options.model or shipped_model()
     model = jaxpose.Model.load(path)
     beside = path if options.model else Path(path.name)
     if int8:
         out = options.out or beside.with_name(f"{path.stem}-int8{suffix}")
-        return export_int8(model, out, options.calibration, options.clips)
+        return export_int8(model, out, options.calibration, options.clips, known, view)
     out = options.out or beside.with_suffix(suffix)
-    return export(model, options.format, out, options.clips)
+    return export(model, options.format, out, options.clips, known, view)
 
 
 def run(command: Command) -> dict | int:

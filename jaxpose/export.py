@@ -16,6 +16,7 @@ from jaxpose.formats.engines import ENGINES, OUTPUTS, MissingExtra, Predict
 from jaxpose.formats.stablehlo import read_stablehlo, to_stablehlo
 from jaxpose.model import Maps, Model
 from jaxpose.prediction.excerpt import excerpt
+from jaxpose.prediction.view import View
 from jaxpose.recordings.opening import Format, open_source
 from jaxpose.runtime import ONNX, scaled_weights, to_int8, to_onnx
 
@@ -32,11 +33,19 @@ BATCHES = {"stablehlo": (2,), "onnx": (1, 3)}
 """Name of a format -> numbers of clips that are compared at a time. XLA compiles for each."""
 
 
-def export(model: Model, name: str, path: Path, recording: Path | None = None) -> dict:
+def export(
+    model: Model,
+    name: str,
+    path: Path,
+    recording: Path | None = None,
+    known: Format | None = None,
+    view: View | None = None,
+) -> dict:
     """Writes a model in the format `name`, a key of `FORMATS`; returns what is printed.
 
     The file's maps of a recording's clips, by default of the one that jaxpose ships, are compared
-    with the model's, by every runtime that is installed.
+    with the model's, by every runtime that is installed. `known` and `view` say how `recording` is
+    read, and what the nets see of it.
 
     Raises:
       ModelError: the maps deviate by more than `TOLERANCE`. Nothing is written.
@@ -44,7 +53,7 @@ def export(model: Model, name: str, path: Path, recording: Path | None = None) -
       OSError: `path` cannot be written.
     """
     specification = model.specification
-    clips = excerpt(model, open_source(str(recording or sample()), Format()), CLIPS)
+    clips = clips_of(model, recording, known, view, CLIPS)
     if name == "onnx":
         content = to_onnx(model)
     else:
@@ -74,12 +83,18 @@ def export(model: Model, name: str, path: Path, recording: Path | None = None) -
 
 
 def export_int8(
-    model: Model, path: Path, calibration: Sequence[Path], recording: Path | None = None
+    model: Model,
+    path: Path,
+    calibration: Sequence[Path],
+    recording: Path | None = None,
+    known: Format | None = None,
+    view: View | None = None,
 ) -> dict:
     """Writes a model as an ONNX file that computes in int8; returns what is printed.
 
     Its ranges are those of the clips of `calibration`. Its poses are compared with the model's in
-    clips of a recording, by default of the one that jaxpose ships.
+    clips of a recording, by default of the one that jaxpose ships. `known` and `view` are of all
+    these recordings but the one that jaxpose ships.
 
     Raises:
       UserError: there is no calibration, a package is missing, a recording cannot be used, or the
@@ -91,9 +106,9 @@ def export_int8(
             "--precision=int8 needs --calibration=RECORDING ..., recordings like those that will "
             "be predicted: the range of every activation is taken from them"
         )
-    parts = [excerpt(model, open_source(str(p), Format()), CALIBRATING) for p in calibration]
+    parts = [clips_of(model, one, known, view, CALIBRATING) for one in calibration]
     content = to_int8(model, np.concatenate(parts))
-    clips = excerpt(model, open_source(str(recording or sample()), Format()), CALIBRATING)
+    clips = clips_of(model, recording, known, view, CALIBRATING)
     shifts = {
         runtime: shift(model, predict, clips)
         for runtime, predict in readers("onnx", content).items()
@@ -117,6 +132,15 @@ def export_int8(
         "clips": len(clips),
         "shift": shifts,
     }
+
+
+def clips_of(
+    model: Model, recording: Path | None, known: Format | None, view: View | None, count: int
+) -> Float[np.ndarray, "b t h w 1"]:
+    """Returns clips of a recording; of the one that jaxpose ships, which needs no options."""
+    if recording is None:
+        recording, known, view = sample(), None, None
+    return excerpt(model, open_source(str(recording), known or Format()), view or View(), count)
 
 
 def shift(model: Model, predict: Predict, clips: Float[np.ndarray, "b t h w 1"]) -> dict:

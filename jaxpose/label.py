@@ -16,12 +16,11 @@ import tyro
 import jaxpose
 from jaxpose.errors import DataError, UserError
 from jaxpose.labels.choice import Choice
-from jaxpose.options import numbers
-from jaxpose.recordings.recording import RATE_HZ
+from jaxpose.reading_options import ReadingOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class Export:
+class Export(ReadingOptions):
     """Chooses frames of a recording, and writes pictures and predictions to correct elsewhere."""
 
     recording: tyro.conf.Positional[Path]
@@ -34,16 +33,6 @@ class Export:
     """Which clips: spread evenly over time, or the least confident one of each part of it."""
     model: Path | None = None
     """Model file. None: the one that jaxpose ships."""
-    rate: float = RATE_HZ
-    """Frames per second, where a recording has no times of its own."""
-    rotate: int = 0
-    """Degrees clockwise by which images are turned: 0, 90, 180, 270; so are the copies."""
-    crop: str | None = None
-    """Part of the image that is used and copied, px: X,Y,WIDTH,HEIGHT. None: all of it."""
-    mm_per_unit: float | None = None
-    """Millimetres of one unit of depth, such as 1000 for metres. None: uint16 in mm."""
-    farthest: float | None = None
-    """Depth beyond this many mm counts as no depth, as of `jaxpose predict`."""
     quiet: bool = False
     """No progress bar."""
 
@@ -109,20 +98,16 @@ def run_export(options: Export) -> dict:
     from jaxpose.estimator import Estimator, shipped_model
     from jaxpose.labels.exporting import claim, export, remove_empty, seen
     from jaxpose.labels.package import COCO, IMAGES
-    from jaxpose.prediction.stream import View
-    from jaxpose.recordings.opening import Format, open_source
+    from jaxpose.recordings.opening import open_source
 
     if options.frames < 3:
         raise UserError(f"--frames={options.frames}: expected 3 or more, one clip")
-    if not options.rate > 0:
-        raise UserError(f"--rate={options.rate}: expected frames per second, above 0")
     if str(options.recording) == "-":
         raise UserError("-: frames are read twice; expected a file or a folder")
-    crop = None if options.crop is None else numbers("--crop", options.crop, ",", 4)
+    known, view = options.file_format(), options.view()
     model = jaxpose.Model.load(options.model or shipped_model())
-    known = Format(options.rate, options.mm_per_unit, options.farthest)
     source = open_source(str(options.recording), known)
-    view = View(crop or source.crop, options.rotate)
+    view = dataclasses.replace(view, crop=view.crop or source.crop)
     claim(options.out)
     facts = {
         "recording": source.path,

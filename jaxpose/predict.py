@@ -88,7 +88,7 @@ def write_all(
 ) -> dict:
     """Writes all files of a recording whose poses are there; returns quality.json."""
     specification = estimator.model.specification
-    distance_mm = float(np.median(recorder.distances_mm))
+    distance_mm = recorder.distance_mm
     found = doubts(
         records, recorder.counts, specification.frame_interval_s, task.intrinsics, recorder.size
     )
@@ -100,7 +100,7 @@ def write_all(
         **settings,
         "jaxpose": __version__,
         **quality(records, specification.calibration),
-        "distance_mm": round(distance_mm),
+        "distance_mm": None if distance_mm is None else round(distance_mm),
         "clips": dataclasses.asdict(recorder.counts),
         "unreadable": [{"frame": number, "why": why} for number, why in named],
         "orientation": orientation(estimator, recorder, records),

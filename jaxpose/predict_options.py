@@ -8,11 +8,11 @@ import tyro
 
 from jaxpose.errors import UserError
 from jaxpose.options import numbers
-from jaxpose.recordings.recording import RATE_HZ
+from jaxpose.reading_options import ReadingOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class Predict:
+class Predict(ReadingOptions):
     """Estimates the poses of recordings; the last line of stdout is one line of JSON.
 
     The same command goes on where a killed one stopped. Research use: no medical device.
@@ -25,20 +25,8 @@ class Predict:
     """Folder for the results; of several recordings, each gets a folder in it."""
     model: Path | None = None
     """Model file. None: the one that jaxpose ships."""
-    rate: float = RATE_HZ
-    """Frames per second, where a recording has no times of its own."""
-    rotate: int = 0
-    """Degrees clockwise by which the nets see images turned: 0, 90, 180, 270. The head must point
-    to the same side as in the model's training."""
-    crop: str | None = None
-    """Part of the image that the nets see, px: X,Y,WIDTH,HEIGHT. None: all of it."""
     intrinsics: str | None = None
     """FX,FY,CX,CY in px. None: those of camera.json beside the frames; without, there are no mm."""
-    mm_per_unit: float | None = None
-    """Millimetres of one unit of depth, such as 1000 for metres. None: uint16 in mm."""
-    farthest: float | None = None
-    """Depth beyond this many mm counts as no depth: a floor, or 65535 for "no return". None: such
-    an image is unusable above 6553 mm."""
     size: str | None = None
     """Size of raw frames on stdin: WIDTHxHEIGHT."""
     overlap: bool = True

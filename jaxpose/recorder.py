@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import UInt16
 from tqdm import tqdm
 
 from jaxpose.body.space import joints_in_mm
@@ -15,12 +16,25 @@ from jaxpose.prediction.pose import Pose
 from jaxpose.prediction.stream import Counts
 from jaxpose.prediction.task import Task, check_calibrated_size
 from jaxpose.prediction.upright import Upright
+from jaxpose.prediction.view import cut
 from jaxpose.recordings.ahead import Behind
+from jaxpose.recordings.orientation import Box
 from jaxpose.recordings.recording import Frame
 
 VIDEO = "overlay.mp4"
 DISTANCES = 100
 """Number of frames whose median depth is looked at."""
+
+
+def median_depth(depth_mm: UInt16[np.ndarray, "h w"], crop: Box | None) -> float | None:
+    """Returns the median depth, mm, of an image's crop (x, y, width, height); None without any.
+
+    Of large images, every fourth row and column is looked at, where they have depth.
+    """
+    seen = cut(depth_mm, crop)
+    coarse = seen[::4, ::4]
+    known = coarse[coarse > 0] if coarse.any() else seen[seen > 0]
+    return float(np.median(known)) if known.size else None
 
 
 class Recorder:
@@ -32,7 +46,7 @@ class Recorder:
       counts: places of frames in their clips.
       overlay: the video, None without one.
       upright: which turn of the images suits the model.
-      distances_mm: median depth of each of the first frames.
+      distances_mm: median depth of each of the first frames that have depth where the nets look.
       warnings: what the user should look at.
     """
 
@@ -92,6 +106,11 @@ class Recorder:
         if drawing is not None:
             drawing.finish()
 
+    @property
+    def distance_mm(self) -> float | None:
+        """Median of `distances_mm`; None where there is no depth to look at."""
+        return float(np.median(self.distances_mm)) if self.distances_mm else None
+
     def warn(self, text: str) -> None:
         """Prints a warning to stderr, and keeps it for quality.json."""
         self.warnings.append(text)
@@ -109,13 +128,12 @@ class Recorder:
             elif self.size is None:
                 self.size = (frame.depth_mm.shape[1], frame.depth_mm.shape[0])
                 check_calibrated_size(self._task, self.size)
-            self.upright.add(frame)
             if frame.depth_mm is not None and len(self.distances_mm) < DISTANCES:
-                coarse = frame.depth_mm[::4, ::4]
-                self.distances_mm.append(
-                    float(np.median(coarse[coarse > 0])) if coarse.any() else 0
-                )
+                distance_mm = median_depth(frame.depth_mm, self._task.view.crop)
+                if distance_mm is not None:
+                    self.distances_mm.append(distance_mm)
             yield frame
+            self.upright.add(frame)  # once it was found to fit those before
 
     def _record(self, frame: Frame, pose: Pose) -> np.void:
         readable, mm = frame.depth_mm is not None, None

@@ -1,6 +1,7 @@
 """What a prediction warns of, refuses and counts where a recording does not fit."""
 # ruff: noqa: F811  `place` is a fixture
 
+import csv
 import io
 import json
 from types import SimpleNamespace
@@ -16,8 +17,18 @@ from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK
 from jaxpose.kinematics.table import rows
 from jaxpose.outputs import overlay
-from jaxpose.outputs.doubts import about_distance, about_intrinsics, about_poses, about_times
-from jaxpose.outputs.quality import coverage, usable
+from jaxpose.outputs.doubts import (
+    DISTANCES_MM,
+    about_distance,
+    about_intrinsics,
+    about_poses,
+    about_times,
+    about_unit,
+    doubts,
+)
+from jaxpose.outputs.movements import write_kinematics
+from jaxpose.outputs.quality import coverage
+from jaxpose.outputs.usable import usable
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.stream import Counts
 from jaxpose.recordings.images import open_images
@@ -192,6 +203,79 @@ def test_weak_joints_have_coverage_and_no_usable_time():
     assert all(limb["share"] == 0 and not limb["include"] for limb in usable(made).values())
 
 
+def with_mm() -> np.ndarray:
+    """All joints found in 120 frames, moving, with positions in px and in mm."""
+    made = records(np.arange(120) / 30)
+    rng = np.random.default_rng(0)
+    made["xy"] = 100 + 10 * np.arange(24).reshape(12, 2) + rng.normal(size=(120, 12, 2))
+    made["mm"][..., :2] = 2 * made["xy"]
+    made["mm"][..., 2] = 700 + rng.normal(size=(120, 12))
+    return made
+
+
+def numbers_of(made, tmp_path) -> tuple[str, dict[tuple, str]]:
+    unit = write_kinematics(tmp_path / "kinematics.csv", made)
+    with open(tmp_path / "kinematics.csv", newline="") as file:
+        return unit, {(r["part"], r["measure"]): r["value"] for r in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("lost", [0, 12, 35, 37, 48, 59, 61, 120])
+def test_no_number_is_lost_because_depth_is_missing_around_the_joints(lost, tmp_path):
+    made = with_mm()
+    unit, whole = numbers_of(made, tmp_path)
+    assert unit == "mm" and all(whole.values()) and about_unit(made) == []
+    made["mm"][:lost] = np.nan
+    unit, values = numbers_of(made, tmp_path)
+    assert unit == ("mm" if lost <= 36 else "px")
+    assert values.keys() == whole.keys() and all(values.values())
+    limb = usable(made)["left_leg"]
+    share = 1 - lost / 120 if unit == "mm" else 1.0
+    assert limb["include"] and limb["share"] == pytest.approx(share, abs=1e-4)
+    warnings = about_unit(made)
+    assert len(warnings) == (unit == "px")
+    for text in warnings:
+        assert f"in px: {100 - 100 * lost / 120:.0f} % of the found joints have" in text
+
+
+def test_a_part_that_would_be_lost_in_mm_alone_is_named(tmp_path):
+    made = with_mm()
+    ankle = JOINTS.index("left_ankle")
+    made["mm"][:40, ankle] = np.nan
+    assert numbers_of(made, tmp_path)[0] == "px"
+    (said,) = about_unit(made)
+    assert "97 % of the found joints" in said and "in mm, left_ankle, left_leg would be" in said
+    made["state"][:, ankle] = STATES.index(WEAK)  # it is not measured in px, either
+    assert numbers_of(made, tmp_path)[0] == "mm" and about_unit(made) == []
+    trunk = with_mm()  # no frame has all four
+    for k, name in enumerate(("right_shoulder", "left_shoulder", "right_hip", "left_hip")):
+        trunk["mm"][30 * k : 30 * k + 30, JOINTS.index(name)] = np.nan
+    assert numbers_of(trunk, tmp_path)[0] == "px"
+    assert "in mm, trunk would be" in about_unit(trunk)[0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_limb_that_can_be_used_has_numbers_and_another_has_not(seed, tmp_path):
+    rng, made = np.random.default_rng(seed), with_mm()
+    made["state"][rng.random((120, 12)) < rng.uniform(0, 0.2, 12)] = STATES.index(WEAK)
+    made["mm"][rng.random((120, 12)) < rng.uniform(0, 0.2, 12)] = np.nan
+    _, values = numbers_of(made, tmp_path)
+    for name, limb in usable(made).items():
+        middle = name.replace("arm", "elbow").replace("leg", "knee")
+        assert bool(values[middle, "mean_angle"]) == limb["include"], name
+        assert limb["include"] or "all its joints are found" in limb["reason"]
+
+
+def test_px_are_warned_of_where_the_camera_is_known_alone():
+    made = with_mm()
+    made["mm"] = np.nan
+    counts, camera = Counts(middle=120), Intrinsics(570.0, 570.0, 319.5, 239.5)
+    assert doubts(made, counts, 1 / 6, None, (640, 480)) == []
+    (said,) = doubts(made, counts, 1 / 6, camera, (640, 480))
+    assert "kinematics.csv is in px: 0 % of the found joints" in said
+    made["state"] = STATES.index(MISSING)
+    assert about_unit(made) == []
+
+
 def test_without_a_torso_no_share_of_time_moving_is_given():
     times = np.arange(90) / 30
     positions = np.full((90, 12, 2), np.nan)
@@ -266,3 +350,39 @@ def test_depth_that_the_model_does_not_know_is_a_warning(distance, dataset, said
     warnings = about_distance(distance, dataset)
     assert bool(warnings) == said
     assert all(f"the median depth is {distance:.0f} mm" in text for text in warnings)
+
+
+def distance(place, tmp_path, depth, *options) -> tuple[float | None, list[str]]:
+    """The distance of a recording, and the warnings about it; the model knows 0.45 to 1.15 m."""
+    np.save(tmp_path / "ward.npy", depth)
+    out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+    assert predict(place, tmp_path / "ward.npy", out, "--no-video", "--rate=6", *options) == 0
+    result = json.loads((out / "quality.json").read_text())
+    return result["distance_mm"], [t for t in result["warnings"] if "the median depth is" in t]
+
+
+def test_the_distance_is_that_of_what_the_nets_see(place, tmp_path, monkeypatch):
+    monkeypatch.setitem(DISTANCES_MM, "none", (450, 1150))  # the data set of the model
+    near_bed = np.full((6, 64, 96), 3000, np.uint16)  # a floor around a bed
+    near_bed[:, 20:44, 30:54] = 700
+    near_bed[:, 30:34, 40:44] = 0
+    assert distance(place, tmp_path, near_bed)[0] == 3000
+    assert distance(place, tmp_path, near_bed, "--crop=30,20,24,24") == (700, [])
+    # the crop of a good image can be a floor: turned or not, it is in px of the image
+    bed = np.where(near_bed == 3000, np.uint16(700), np.uint16(3000))
+    assert distance(place, tmp_path, bed)[1] == []
+    for turn in (0, 90):
+        options = "--crop=30,20,24,24", f"--rotate={turn}"
+        assert distance(place, tmp_path, bed, *options)[0] == 3000
+        assert len(distance(place, tmp_path, bed, *options)[1]) == 1
+
+
+def test_images_without_depth_do_not_make_the_distance_small(place, tmp_path):
+    depth = np.full((9, 64, 96), 700, np.uint16)
+    depth[:6, ::4, ::4] = 0  # what is sampled of most images has no depth, the rest has
+    depth[6:8] = 0
+    depth[7, 40, 50] = 800  # outside of the crop below
+    assert distance(place, tmp_path, depth) == (700, [])
+    assert distance(place, tmp_path, depth, "--crop=0,0,20,20") == (700, [])
+    depth[:, :20, :20] = 0
+    assert distance(place, tmp_path, depth, "--crop=0,0,20,20") == (None, [])

@@ -24,6 +24,7 @@ from jaxpose.export import by_reference, export
 from jaxpose.formats import engines
 from jaxpose.formats.stablehlo import read_stablehlo, to_stablehlo
 from jaxpose.lowering import LOWERINGS, convolve, upsample
+from jaxpose.recordings.orientation import turn
 from jaxpose.runtime import load_model, scaled_weights, to_int8, to_onnx
 
 pytestmark = pytest.mark.usefixtures("strict_types")
@@ -342,6 +343,42 @@ def test_int8_needs_calibration_and_says_how_far_it_moves_the_joints(
     assert (line["clips"], line["calibration_clips"]) == (2, 2)
     assert line["bytes"] == out.stat().st_size
     assert 0 <= line["shift"]["onnxruntime"]["median_px"] < 64
+
+
+def test_a_recording_is_read_for_an_export_as_for_a_prediction(path, tmp_path, monkeypatch, capsys):
+    installed("onnx", "onnxruntime")
+    monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", 1000.0)
+    depth = frames(9)
+    turned = np.stack([turn(image, 270) for image in depth])
+    metres = np.pad(turned / 1000, ((0, 0), (8, 8), (8, 8)), constant_values=65.535)
+    np.save(tmp_path / "plain.npy", depth)
+    np.save(tmp_path / "metres.npy", metres.astype(np.float32))
+    height, width = turned.shape[1:]
+    same = ["--mm_per_unit=1000", "--farthest=6000", f"--crop=8,8,{width},{height}", "--rotate=90"]
+    command = ["export", str(path), "--format=onnx", "--precision=int8"]
+    lines = {}
+    for name, options in (("plain", []), ("metres", same)):
+        recording = str(tmp_path / f"{name}.npy")
+        more = ["--rate=6", *options, f"--clips={recording}", f"--out={tmp_path / name}.onnx"]
+        assert cli.main([*command, *more, "--calibration", recording]) == 0
+        lines[name] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert (lines[name]["clips"], lines[name]["calibration_clips"]) == (3, 3)
+    assert (tmp_path / "plain.onnx").read_bytes() == (tmp_path / "metres.onnx").read_bytes()
+    assert lines["plain"]["shift"] == lines["metres"]["shift"]
+    assert cli.main([*command, "--calibration", str(tmp_path / "metres.npy")]) == 2
+    assert "--mm_per_unit" in capsys.readouterr().err
+
+
+def test_options_of_a_recording_need_one(path, capsys):
+    command = ["export", str(path), "--format=stablehlo"]
+    assert cli.main([*command, "--rotate=90", "--rate=6"]) == 2
+    said = capsys.readouterr().err
+    assert "--rate, --rotate: for recordings of --clips or --calibration alone" in said
+    assert cli.main([*command, "--clips=-"]) == 2
+    assert "expected a file or a folder" in capsys.readouterr().err
+    for option in ("--rate=0", "--rotate=45", "--crop=1,2", "--farthest=-1", "--mm_per_unit=0"):
+        assert cli.main([*command, "--clips=x.npy", option]) == 2
+        assert option.split("=")[1][:2] in capsys.readouterr().err
 
 
 def test_int8_changes_the_maps_little(model, tmp_path):

@@ -44,6 +44,7 @@ JOINING = {
     "jaxpose.estimator",
     "jaxpose.predict",
     "jaxpose.predict_options",
+    "jaxpose.reading_options",
     "jaxpose.recorder",
     "jaxpose.describe",
     "jaxpose.label",

@@ -15,8 +15,9 @@ from jaxpose.body.skeleton import MIRROR
 from jaxpose.estimator import Estimator, shipped_model
 from jaxpose.outputs.anatomy import LONGEST, anatomy, head_direction, trained_direction
 from jaxpose.prediction.journal import RECORD
-from jaxpose.prediction.stream import View
+from jaxpose.prediction.planner import Planner
 from jaxpose.prediction.upright import Upright
+from jaxpose.prediction.view import View
 from jaxpose.recordings.orientation import TURNS, side_of, turn, turn_back, turn_direction
 from jaxpose.recordings.recording import Frame
 
@@ -62,7 +63,55 @@ def test_gaps_and_frames_that_cannot_be_read_begin_a_new_clip(estimator):
     assert chosen(collected(estimator, times[[0, 1, 5, 6, 7]])) == [2, 3, 4]
     upright = collected(estimator, times[:5], absent=range(5))
     upright.compare()
-    assert upright.confidence == {} and upright.warning() == ""
+    assert upright.confidence == {}
+    assert "not checked: no 3 frames are 0.167 s apart" in upright.warning()
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.003])
+@pytest.mark.parametrize("rate", range(3, 61))
+def test_clips_are_found_at_every_rate_at_which_poses_have_neighbours(estimator, rate, jitter_s):
+    shifts = np.random.default_rng(rate).uniform(-jitter_s, jitter_s, 8 * rate)
+    times = np.arange(8 * rate) / rate + shifts
+    upright = collected(estimator, times)
+    if rate < 5:  # neighbours would be the frame itself, or nearly twice as far as in training
+        assert upright.clips == 0
+        return
+    assert upright.clips == 4  # from 0, 2, 4 and 6 s on
+    clips = times[np.array(chosen(upright)).reshape(4, 3)]
+    assert np.abs(clips - clips[:, :1] - np.arange(3) / 6).max() < 0.45 / 6 + 2 * jitter_s
+    assert (np.diff(clips[:, 0]) >= 2.0).all()
+    planner = Planner(3, 1 / 6)
+    planned = [clip for time_s in times for _, clip in planner.add(float(time_s))]
+    first = next(clip for clip in planned if clip.complete)
+    assert chosen(upright)[:3] == list(first.frames)
+
+
+def test_frames_are_stored_until_their_clip_is_known_and_no_longer(estimator):
+    upright, most = Upright(estimator, View()), 0
+    for k in range(600):
+        upright.add(Frame(k, k / 60, ONE))
+        most = max(most, len(upright._waiting))
+    assert upright.clips == 5 and most <= 21  # a third of a second
+    alone = Upright(estimator, View())
+    for k in range(600):
+        alone.add(Frame(k, k / 3, ONE))
+        most = max(most, len(alone._waiting))
+    assert alone.clips == 0 and most <= 21
+
+
+def test_a_clip_that_ends_with_the_recording_is_compared(estimator):
+    upright = collected(estimator, [0.0, 0.165, 0.33])
+    upright.compare()
+    assert upright.clips == 1 and len(upright.confidence) == 4
+
+
+def test_images_without_depth_in_the_crop_are_in_no_clip(estimator):
+    upright = Upright(estimator, View(crop=(0, 0, 4, 3)))
+    for k in range(6):
+        image = ONE.copy() + np.uint16(k)
+        image[:3, :4] *= k != 1
+        upright.add(Frame(k, k / 6, image))
+    assert [int(frame.depth_mm[-1, -1]) - 700 for frame in upright._frames] == [2, 3, 4]
 
 
 # ---------------------------------------------------------------- which turn is better
@@ -88,7 +137,6 @@ def test_the_turn_that_suits_the_model_is_named_with_its_option(actual, expected
     upright = Upright(sees_heads_at("bottom"), View(turn=actual))
     for k in range(5):
         upright.add(Frame(k, k / 6, image))
-    assert upright.warning() == ""  # nothing was compared yet
     upright.compare()
     assert upright.confidence == pytest.approx({t: 0.9 if t == 180 else 0.3 for t in TURNS})
     if expected is None:
@@ -202,6 +250,21 @@ def test_a_warning_is_printed_and_in_the_report_and_the_poses_are_the_same(
     assert line["recordings"][0]["warnings"] == after["warnings"]
     for name in ("pose.csv", "pose_long.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_that_the_turns_were_not_compared_is_said_and_written(tmp_path, capsys):
+    make_model(SPECIFICATION).save(tmp_path / "model.safetensors")
+    np.save(tmp_path / "a.npy", frames(6))
+    command = ["predict", str(tmp_path / "a.npy"), f"--model={tmp_path / 'model.safetensors'}"]
+    command += ["--no-video", "--quiet"]
+    for rate, compared in ((4, 0), (15, 1)):
+        out = tmp_path / str(rate)
+        assert cli.main([*command, f"--rate={rate}", f"--out={out}"]) == 0
+        said = "whether the images are turned was not checked" in capsys.readouterr().err
+        result = json.loads((out / "quality.json").read_text())
+        assert result["orientation"]["clips_compared"] == compared
+        assert said == any("was not checked" in text for text in result["warnings"])
+        assert said == (compared == 0)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])

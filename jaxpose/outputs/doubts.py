@@ -1,10 +1,12 @@
-"""Records -> warnings about times that do not fit the model, and about poses that are not there."""
+"""Records -> warnings about times that do not fit, and poses and mm that are not there."""
 
 import numpy as np
 
 from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import MISSING, STATES
+from jaxpose.kinematics.table import LEAST_COVERAGE
 from jaxpose.outputs.rows import interval_s
+from jaxpose.outputs.usable import known_positions, lost_in_mm, unit_of
 from jaxpose.prediction.stream import Counts
 
 MOST_INCOMPLETE = 0.05
@@ -30,7 +32,9 @@ def doubts(
     height) px of the images.
     """
     found = about_times(records, counts, wanted_s) + about_poses(records)
-    return found + (about_intrinsics(intrinsics, size) if intrinsics is not None else [])
+    if intrinsics is None:
+        return found
+    return found + about_intrinsics(intrinsics, size) + about_unit(records)
 
 
 def about_times(records: np.ndarray, counts: Counts, wanted_s: float) -> list[str]:
@@ -71,10 +75,31 @@ def about_intrinsics(intrinsics: Intrinsics, size: tuple[int, int]) -> list[str]
     ]
 
 
-def about_distance(distance_mm: float, dataset: str | None) -> list[str]:
-    """Returns a warning if a median depth is not among those of the model's training images."""
+def about_unit(records: np.ndarray) -> list[str]:
+    """Returns a warning if movements are measured in px although the camera is known."""
+    found, in_mm = known_positions(records)
+    if unit_of(records) == "mm" or not found.any():
+        return []
+    lost, names = lost_in_mm(records), ""
+    if lost:
+        names = (
+            f"; in mm, {', '.join(lost)} would be known in less than "
+            f"{100 * LEAST_COVERAGE:.0f} % of the frames, and not be measured"
+        )
+    return [
+        f"kinematics.csv is in px: {100 * in_mm.sum() / found.sum():.0f} % of the found joints "
+        f"have a position in mm{names}; the others lack depth around them, such as holes in the "
+        "images; pose_long.csv has the mm that there are"
+    ]
+
+
+def about_distance(distance_mm: float | None, dataset: str | None) -> list[str]:
+    """Returns a warning if a median depth is not among those of the model's training images.
+
+    It is that of the part of the images that the nets see; None if there is no depth.
+    """
     low, high = DISTANCES_MM.get(dataset, (0, float("inf")))
-    if low <= distance_mm <= high:
+    if distance_mm is None or low <= distance_mm <= high:
         return []
     return [
         f"the median depth is {distance_mm:.0f} mm; the model was trained on {low} to {high} mm: "

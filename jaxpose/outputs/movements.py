@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxpose.decoding.confidence import FOUND, STATES
+from jaxpose.decoding.confidence import FOUND
 from jaxpose.files import written_whole
 from jaxpose.kinematics.measures import MOVING
 from jaxpose.kinematics.series import LONGEST_FILLED_S, WINDOW_S
 from jaxpose.kinematics.table import LEAST_COVERAGE, Row, rows
+from jaxpose.outputs.usable import positions
 
-LEAST_IN_MM = 0.5
-"""Smallest share of found joints with a position in mm, for movements to be measured in mm."""
 SETTINGS = {
     "states": [FOUND],
     "gaps_filled_s": LONGEST_FILLED_S,
@@ -22,15 +21,6 @@ SETTINGS = {
     "moving_torso_per_s": MOVING,
 }
 """What the numbers depend on; a part of quality.json."""
-
-
-def positions(records: np.ndarray) -> tuple[np.ndarray, str]:
-    """Returns positions of found joints, [n 12 3] in mm or else [n 12 2] in px, and the unit."""
-    found = records["state"] == STATES.index(FOUND)
-    in_mm = np.isfinite(records["mm"]).all(-1) & found
-    if found.any() and in_mm.sum() >= LEAST_IN_MM * found.sum():
-        return np.where(in_mm[..., None], records["mm"], np.nan).astype(np.float64), "mm"
-    return np.where(found[..., None], records["xy"], np.nan).astype(np.float64), "px"
 
 
 def write_kinematics(path: Path, records: np.ndarray) -> str:

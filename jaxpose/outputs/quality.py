@@ -2,24 +2,16 @@
 
 import numpy as np
 
-from jaxpose.body.skeleton import JOINTS, LIMBS
+from jaxpose.body.skeleton import JOINTS
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK, Calibration
 from jaxpose.kinematics.table import LEAST_COVERAGE
 from jaxpose.outputs.rows import absent_before, interval_s
+from jaxpose.outputs.usable import frames_without_gaps, usable
 
 
 def present(records: np.ndarray) -> np.ndarray:
     """Tells which joints [n 12] have a position."""
     return records["state"] != STATES.index(MISSING)
-
-
-def frames_without_gaps(records: np.ndarray) -> int:
-    """Returns how many frames there would be without gaps in the numbers or in time."""
-    numbered = len(records) + int(absent_before(records["number"].astype(np.int64)).sum())
-    step_s = interval_s(records)
-    if step_s is None:
-        return numbered
-    return max(numbered, round(float(np.ptp(records["time_s"])) / step_s) + 1)
 
 
 def coverage(records: np.ndarray) -> dict[str, float]:
@@ -39,27 +31,6 @@ def longest_gaps_s(records: np.ndarray) -> dict[str, float]:
         longest = np.diff(edges).max()
         gaps[name] = round(float(longest), 4) if longest > 1.5 * step_s else 0.0
     return gaps
-
-
-def usable(records: np.ndarray) -> dict[str, dict]:
-    """Returns for each limb the share of frames with all its joints, and whether that is enough.
-
-    Joints must be found: `kinematics.csv`, which this is about, takes no weak ones.
-    """
-    total = frames_without_gaps(records)
-    duration_s = float(records["time_s"][-1] - records["time_s"][0])
-    has, limbs = records["state"] == STATES.index(FOUND), {}
-    for name, joints in LIMBS.items():
-        share = float(has[:, joints].all(axis=1).sum()) / total
-        include = share >= LEAST_COVERAGE
-        limbs[name] = {"share": round(share, 4), "usable_s": round(share * duration_s, 3)}
-        limbs[name] |= {"include": include}
-        if not include:
-            limbs[name]["reason"] = (
-                f"all its joints are found in {100 * share:.0f} % of the frames; expected at least "
-                f"{100 * LEAST_COVERAGE:.0f} %"
-            )
-    return limbs
 
 
 def quality(records: np.ndarray, calibration: Calibration | None = None) -> dict:

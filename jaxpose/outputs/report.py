@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxpose.body.skeleton import JOINTS
 from jaxpose.files import write_text
-from jaxpose.outputs.movements import positions
+from jaxpose.outputs.usable import positions
 
 POINTS = 800
 """Largest number of points of a trace."""

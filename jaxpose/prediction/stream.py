@@ -6,42 +6,18 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt16
 
 from jaxpose.body import geometry
 from jaxpose.decoding.evidence import evidence
 from jaxpose.errors import DataError
 from jaxpose.prediction.planner import Clip, Planner
 from jaxpose.prediction.pose import Pose, frame_of, no_pose, pose_of
-from jaxpose.recordings.orientation import TURNS, Box, turn, turn_back, turn_box, widened
+from jaxpose.prediction.view import View
+from jaxpose.recordings.orientation import Box, turn_back
 from jaxpose.recordings.recording import Frame
 
 if TYPE_CHECKING:
     from jaxpose.model import Model
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """What the nets see of a recording's images.
-
-    Attributes:
-      crop: (x, y, width, height) px of the camera's image; None: all of it. It gets empty margins
-        where its proportions are not those of the nets' grid.
-      turn: degrees clockwise by which images are turned first, one of 0, 90, 180, 270. The infant's
-        head must point to the same side as in the model's training.
-      stretch: stretch the crop to the grid's proportions instead, as in the training on recordings
-        that have a crop of their own.
-    """
-
-    crop: Box | None = None
-    turn: int = 0
-    stretch: bool = False
-
-    def __post_init__(self):
-        if self.crop is not None:
-            geometry.check_crop(self.crop)
-        if self.turn not in TURNS:
-            raise DataError(f"a turn by {self.turn} degrees; expected one of 0, 90, 180, 270")
 
 
 @dataclasses.dataclass
@@ -71,32 +47,6 @@ class Counts:
             self.middle += 1
         else:
             self.end += 1
-
-
-def check_overlap(crop: Box, size: tuple[int, int]) -> None:
-    """Checks that a crop (x, y, width, height) has pixels of an image of `size` (width, height).
-
-    Raises:
-      DataError: it has none.
-    """
-    x, y, width, height = crop
-    if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
-        raise DataError(
-            f"the crop {x},{y},{width},{height} lies outside of images of {size[0]}x{size[1]} "
-            "pixels; give X,Y,WIDTH,HEIGHT in px of the image"
-        )
-
-
-def cut(depth_mm: UInt16[np.ndarray, "h w"], crop: Box | None) -> UInt16[np.ndarray, "h w"]:
-    """Returns an image without depth outside of the crop (x, y, width, height)."""
-    if crop is None:
-        return depth_mm
-    x, y, width, height = crop
-    rows = slice(max(y, 0), max(y + height, 0))
-    columns = slice(max(x, 0), max(x + width, 0))
-    inside = np.zeros_like(depth_mm)
-    inside[rows, columns] = depth_mm[rows, columns]
-    return inside
 
 
 class Stream:
@@ -135,10 +85,9 @@ class Stream:
         usable = frame.depth_mm is not None
         if usable:
             self._check(frame)
-            seen = cut(frame.depth_mm, self._view.crop)
-            usable = bool(seen.any())
+            image = self._view.image(frame.depth_mm)
+            usable = bool(image.any())
         if usable:
-            image = turn(seen, self._view.turn)
             self._grids[self._count] = self._model.to_grid(image[None], self._crop)[0]
         self._frames[self._count] = frame
         self._count += 1
@@ -186,11 +135,7 @@ class Stream:
         size = (depth.shape[1], depth.shape[0])
         if self._size is None:
             self._size = size
-            if self._view.crop is not None:
-                check_overlap(self._view.crop, size)
-            box = turn_box(self._view.crop or (0, 0, *size), size, self._view.turn)
-            rows, columns = self._model.specification.grid
-            self._crop = box if self._view.stretch else widened(box, columns / rows)
+            self._crop = self._view.box(size, self._model.specification.grid)
         elif size != self._size:
             raise DataError(
                 f"frame {frame.number}: {size[0]}x{size[1]} pixels; expected {self._size[0]}x"

@@ -1,0 +1,83 @@
+"""An image of a camera -> the part of it that the nets see, cut and turned."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import UInt16
+
+from jaxpose.body import geometry
+from jaxpose.errors import DataError
+from jaxpose.recordings.orientation import TURNS, Box, turn, turn_box, widened
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What the nets see of a recording's images.
+
+    Attributes:
+      crop: (x, y, width, height) px of the camera's image; None: all of it. It gets empty margins
+        where its proportions are not those of the nets' grid.
+      turn: degrees clockwise by which images are turned first, one of 0, 90, 180, 270. The infant's
+        head must point to the same side as in the model's training.
+      stretch: stretch the crop to the grid's proportions instead, as in the training on recordings
+        that have a crop of their own.
+    """
+
+    crop: Box | None = None
+    turn: int = 0
+    stretch: bool = False
+
+    def __post_init__(self):
+        if self.crop is not None:
+            geometry.check_crop(self.crop)
+        if self.turn not in TURNS:
+            raise DataError(f"a turn by {self.turn} degrees; expected one of 0, 90, 180, 270")
+
+    def within(self, crop: Box | None) -> "View":
+        """Returns this view of a recording that has a crop of its own, which another replaces."""
+        if crop is None or self.crop is not None:
+            return self
+        return dataclasses.replace(self, crop=crop, stretch=True)
+
+    def image(self, depth_mm: UInt16[np.ndarray, "h w"]) -> UInt16[np.ndarray, "_ _"]:
+        """Returns an image without depth outside of the crop, turned."""
+        return turn(cut(depth_mm, self.crop), self.turn)
+
+    def box(self, size: tuple[int, int], grid: tuple[int, int]) -> Box:
+        """Returns the part of the turned image that the nets' `grid` (rows, columns) covers.
+
+        `size` is the (width, height) px of the image before it is turned.
+
+        Raises:
+          DataError: the crop lies outside of the image.
+        """
+        if self.crop is not None:
+            check_overlap(self.crop, size)
+        box = turn_box(self.crop or (0, 0, *size), size, self.turn)
+        return box if self.stretch else widened(box, grid[1] / grid[0])
+
+
+def check_overlap(crop: Box, size: tuple[int, int]) -> None:
+    """Checks that a crop (x, y, width, height) has pixels of an image of `size` (width, height).
+
+    Raises:
+      DataError: it has none.
+    """
+    x, y, width, height = crop
+    if x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0:
+        raise DataError(
+            f"the crop {x},{y},{width},{height} lies outside of images of {size[0]}x{size[1]} "
+            "pixels; give X,Y,WIDTH,HEIGHT in px of the image"
+        )
+
+
+def cut(depth_mm: UInt16[np.ndarray, "h w"], crop: Box | None) -> UInt16[np.ndarray, "h w"]:
+    """Returns an image without depth outside of the crop (x, y, width, height)."""
+    if crop is None:
+        return depth_mm
+    x, y, width, height = crop
+    rows = slice(max(y, 0), max(y + height, 0))
+    columns = slice(max(x, 0), max(x + width, 0))
+    inside = np.zeros_like(depth_mm)
+    inside[rows, columns] = depth_mm[rows, columns]
+    return inside
