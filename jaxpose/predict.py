@@ -25,6 +25,7 @@ from jaxpose.prediction.task import (
     JOB,
     JOURNAL,
     QUALITY,
+    Request,
     Task,
     prepare,
     with_intrinsics,
@@ -157,29 +158,30 @@ def write_outputs(
     write_json(out / QUALITY, result | {"kinematics": {"unit": unit, **SETTINGS}})
 
 
-def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = True) -> dict:
-    """Predicts recordings one after the other; returns what the command prints.
+def predict_all(estimator: Estimator, requests: list[Request], *, progress: bool = True) -> dict:
+    """Opens and predicts recordings one after the other; returns what the command prints.
 
-    Where there are several, an unusable one does not stop the others: it is under `failed`.
+    Where there are several, an unusable one does not stop the others: it is under `failed`. Of
+    those that are done, none is in memory.
 
     Raises:
       UserError: the only recording cannot be used.
     """
     rows, failed = [], []
-    for task in tasks:
+    for request in requests:
         try:
-            result = predict(estimator, task, progress=progress)
+            result = predict(estimator, request.open(), progress=progress)
         except UserError as error:
-            if len(tasks) == 1:
+            if len(requests) == 1:
                 raise
             print(f"error: {error}", file=sys.stderr)
-            failed.append({"recording": task.source.path, "why": str(error)})
+            failed.append({"recording": request.place, "why": str(error)})
             continue
         keys = (
             "recording", "frames", "frames_unreadable", "joints_found_share", "joints_weak_share",
             "frames_per_s", "warnings",
         )  # fmt: skip
-        rows.append({"out": str(task.out), **{key: result[key] for key in keys}})
+        rows.append({"out": str(request.out), **{key: result[key] for key in keys}})
     frames = sum(row["frames"] for row in rows)
     shares = [row["joints_found_share"] + row["joints_weak_share"] for row in rows]
     present = sum(row["frames"] * share for row, share in zip(rows, shares, strict=True))

@@ -68,8 +68,8 @@ def run_predict(options: Predict) -> dict:
     from jaxpose.estimator import Estimator, shipped_model
     from jaxpose.outputs import nwb
     from jaxpose.prediction.stream import View
-    from jaxpose.prediction.task import Task, folders
-    from jaxpose.recordings.opening import Format, checked_intrinsics, open_source
+    from jaxpose.prediction.task import Request, folders
+    from jaxpose.recordings.opening import Format, check_size, checked_intrinsics
     from jaxpose.runtime import load_model
 
     if not options.recordings:
@@ -82,35 +82,25 @@ def run_predict(options: Predict) -> dict:
     if options.intrinsics is not None:
         values = numbers("--intrinsics", options.intrinsics, ",", 4, kind=float)
         intrinsics = checked_intrinsics([*values], "--intrinsics")
-    model = load_model(options.model or shipped_model(), runtime=options.runtime)
+    places = [str(place) for place in options.recordings]
+    check_size(places, size)
     known = Format(
         rate_hz=options.rate,
         mm_per_unit=options.mm_per_unit,
         farthest_mm=options.farthest,
         size=size,
     )
-    sources = [open_source(str(place), known) for place in options.recordings]
-    outs = folders(sources, options.out)
-    tasks = [
-        Task(
-            source=source,
-            out=out,
-            view=View(
-                crop or source.crop,
-                options.rotate,
-                stretch=crop is None and source.crop is not None,
-            ),
-            format=known,
-            intrinsics=intrinsics,
-            video=options.video,
-        )
-        for source, out in zip(sources, outs, strict=True)
+    view = View(crop, options.rotate)
+    requests = [
+        Request(place, out, view, known, intrinsics, options.video)
+        for place, out in zip(places, folders(places, options.out), strict=True)
     ]
     start = nwb.parse_start(options.session_start)
     if options.nwb:
         nwb.check_nwb()
+    model = load_model(options.model or shipped_model(), runtime=options.runtime)
     estimator = Estimator(model, overlap=options.overlap)
-    result = predict.predict_all(estimator, tasks, progress=not options.quiet)
+    result = predict.predict_all(estimator, requests, progress=not options.quiet)
     if options.nwb:
         for row in result["recordings"]:
             nwb.write_nwb(Path(row["out"]), start)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import weakref
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from jaxpose.body.skeleton import JOINTS
 from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
 from jaxpose.outputs.overlay import COLOURS, draw
+from jaxpose.prediction import task
 from jaxpose.prediction.journal import RECORD
 
 DEPTH = frames(24)
@@ -335,6 +337,85 @@ def test_a_recording_that_cannot_be_used_does_not_stop_the_others(place, tmp_pat
     assert failed["recording"] == str(tmp_path / "empty.npy") and "no frame can" in failed["why"]
     assert "empty.npy: no frame can be read" in printed.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last", "ward1"]
+
+
+def several(place, tmp_path, *recordings, options=()):
+    """Predicts several recordings in one call; returns the exit code."""
+    arguments = ["predict", *map(str, recordings), *options, "--quiet", "--no-video"]
+    return cli.main(
+        [*arguments, f"--out={tmp_path / 'out'}", f"--model={place / 'model.safetensors'}"]
+    )
+
+
+def test_recordings_that_cannot_be_opened_do_not_stop_the_others(place, tmp_path, capsys):
+    np.savez(tmp_path / "cut.npz", depth=DEPTH)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:5000])
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "last.npy", DEPTH[:5])
+    bad = [tmp_path / name for name in ("cut.npz", "empty", "none.npy")]
+    assert several(place, tmp_path, *bad[:2], place / "ward1", bad[2], tmp_path / "last.npy") == 2
+    printed = capsys.readouterr()
+    line = json.loads(printed.out.splitlines()[-1])
+    assert [row["frames"] for row in line["recordings"]] == [24, 5]
+    assert [row["recording"] for row in line["failed"]] == [str(path) for path in bad]
+    for row, words in zip(line["failed"], ("cannot be read", "no depth", "no such"), strict=True):
+        assert words in row["why"] and row["why"] in printed.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last", "ward1"]
+
+
+def test_a_folder_that_may_not_be_read_is_a_recording_that_cannot_be_used(
+    place, tmp_path, capsys, monkeypatch
+):
+    def forbidden(folder, **_):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("jaxpose.recordings.opening.open_images", forbidden)
+    np.save(tmp_path / "last.npy", DEPTH[:5])
+    assert several(place, tmp_path, place / "ward1", tmp_path / "last.npy") == 2
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [row["frames"] for row in line["recordings"]] == [5]
+    assert line["failed"][0]["why"] == f"{place / 'ward1'}: cannot be read (Permission denied)"
+
+
+def test_one_recording_at_a_time_is_open(place, tmp_path, monkeypatch):
+    """Its arrays are freed before the next one is opened, also where it fails."""
+    opened = []
+    open_source = task.open_source
+
+    def watched(where, how):
+        assert [source() for source in opened] == [None] * len(opened)
+        source = open_source(where, how)
+        opened.append(weakref.ref(source))
+        return source
+
+    monkeypatch.setattr(task, "open_source", watched)
+    names = [tmp_path / name for name in ("a.npz", "b.npz", "c.npz")]
+    for name, depth in zip(names, (DEPTH[:5], DEPTH[:5] * 0, DEPTH[:5]), strict=True):
+        np.savez(name, depth=depth)
+    assert several(place, tmp_path, *names) == 2
+    assert len(opened) == 3
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--rotate=45"], "turn by 45 degrees"),
+        (["--crop=0,0,0,5"], "--crop=0,0,0,5: the width is 0; expected at least 1 px"),
+        (["--crop=0,0,5,-1"], "--crop=0,0,5,-1: the height is -1; expected at least 1 px"),
+        (["--mm_per_unit=0"], "--mm_per_unit=0: expected"),
+        (["--farthest=0"], "--farthest=0: expected"),
+        (["--size=96x64"], "--size=96x64 is for raw frames on stdin"),
+        (["-"], "raw frames need --size"),
+        (["--session_start=now"], "expected a time with its zone"),
+    ],
+)
+def test_impossible_options_are_refused_before_any_work(
+    place, tmp_path, capsys, monkeypatch, options, words
+):
+    monkeypatch.setattr("jaxpose.runtime.load_model", lambda *_, **__: pytest.fail("loaded"))
+    assert several(place, tmp_path, place / "ward1", tmp_path / "none", options=options) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_recording_that_turns_out_to_be_unusable_leaves_nothing(place, tmp_path, capsys):
