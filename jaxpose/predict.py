@@ -15,7 +15,7 @@ from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
 from jaxpose.outputs.anatomy import anatomy, trained_direction
 from jaxpose.outputs.coco import write_coco
-from jaxpose.outputs.doubts import about_distance, doubts
+from jaxpose.outputs.doubts import about_distance, about_problems, doubts
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
 from jaxpose.outputs.quality import quality
 from jaxpose.outputs.report import write_report
@@ -94,6 +94,7 @@ def write_all(
         records, recorder.counts, specification.frame_interval_s, task.intrinsics, recorder.size
     )
     found += about_distance(distance_mm, specification.provenance.get("dataset"))
+    found += about_problems(recorder.problems, len(records))
     for text in found:
         recorder.warn(text)
     named = list(recorder.problems.items())[:MOST_PROBLEMS]

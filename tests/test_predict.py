@@ -243,7 +243,7 @@ def test_done_work_is_not_done_again_and_other_options_are_refused(
     assert "holds a prediction with another format" in capsys.readouterr().err
 
 
-def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_path):
+def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_path, capsys):
     folder = tmp_path / "gaps"
     shutil.copytree(place / "ward1", folder)
     (folder / "51_16bit.png").unlink()
@@ -258,6 +258,9 @@ def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_pa
     assert (quality["frames"], quality["frames_absent"], quality["frames_unreadable"]) == (23, 1, 1)
     (problem,) = quality["unreadable"]
     assert problem["frame"] == 81 and "81_16bit.png: not a complete PNG" in problem["why"]
+    (warning,) = [text for text in quality["warnings"] if "cannot be used" in text]
+    assert "1 of 23 frames" in warning and "the first is frame 81: " in warning
+    assert warning in capsys.readouterr().err
     # frames whose own clip is complete are as before
     whole = wide_of(place, tmp_path)
     np.testing.assert_array_equal(xy[:9], whole[:9])

@@ -185,19 +185,6 @@ def test_raw_frames_of_a_stream_and_its_end_inside_a_frame():
         open_source("-", Format())
 
 
-def test_lossless_video(tmp_path):
-    av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 8, 6, "gray16le"
-        for image in depth(4):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray16le")))
-        container.mux(stream.encode())
-    items = readings(open_source(str(tmp_path / "a.mkv"), Format()))
-    np.testing.assert_array_equal(np.stack([r.frame.depth_mm for r in items]), depth(4))
-    assert [r.frame.time_s for r in items] == pytest.approx([0, 0.1, 0.2, 0.3])
-
-
 def test_damaged_and_empty_images_are_readings_with_a_reason(tmp_path):
     folder = write(tmp_path / "a", [f"{n}.png" for n in range(1, 6)], depth(5))
     for name in ("1.png", "3.png"):

@@ -58,6 +58,17 @@ def about_poses(records: np.ndarray) -> list[str]:
     ]
 
 
+def about_problems(problems: dict[int, str], count: int) -> list[str]:
+    """Returns a warning if some of `count` frames have no depth; `problems` says why, by number."""
+    if not problems:
+        return []
+    number, why = next(iter(problems.items()))
+    return [
+        f"{len(problems)} of {count} frames cannot be used, see quality.json, unreadable; the "
+        f"first is frame {number}: {why}"
+    ]
+
+
 def about_intrinsics(intrinsics: Intrinsics, size: tuple[int, int]) -> list[str]:
     """Returns a warning if the principal point is far from the middle of an image of this size."""
     cx, cy = intrinsics.cx, intrinsics.cy

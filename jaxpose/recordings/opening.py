@@ -12,8 +12,9 @@ from jaxpose.errors import DataError
 from jaxpose.recordings.images import TIMES, image_files, open_images
 from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
 from jaxpose.recordings.source import MILLIMETRES, Source, Units
-from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
+from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad
 from jaxpose.recordings.state import state_of
+from jaxpose.recordings.video import open_video
 
 STDIN = "-"
 """What names the standard input."""

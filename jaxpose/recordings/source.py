@@ -101,6 +101,14 @@ def reading(number: int, time_s: float, depth: np.ndarray | DataError) -> Readin
     return Reading(Frame(number, time_s, depth))
 
 
+def reading_in_mm(number: int, time_s: float, image: np.ndarray, units: Units) -> Reading:
+    """Returns the reading of an image of these units."""
+    try:
+        return reading(number, time_s, in_mm(image, units, f"frame {number}"))
+    except DataError as error:
+        return reading(number, time_s, error)
+
+
 def in_mm(
     image: Shaped[np.ndarray, "*n h w"], units: Units, name: str
 ) -> UInt16[np.ndarray, "*n h w"]:
