@@ -63,7 +63,8 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
         try:
             recorder.run(journal, progress)
         except DataError as error:
-            remove_all(task, journal)
+            if not journal.records()["readable"].any():
+                remove_all(task, journal)
             raise DataError(f"{task.source.path}: {error}") from error
         rate = (journal.count - before) / max(time.perf_counter() - began, 1e-9)
         result = write_all(estimator, task, recorder, journal.records(), settings, rate)
@@ -72,7 +73,7 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
 
 
 def remove_all(task: Task, journal: Journal) -> None:
-    """Removes what there is of a recording that turned out to be unusable."""
+    """Removes what there is of a recording that turned out to be unusable; it has no poses."""
     journal.remove()
     (task.out / JOB).unlink()
     with contextlib.suppress(OSError):  # there may be other files

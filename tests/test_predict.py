@@ -421,14 +421,38 @@ def test_impossible_options_are_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_recording_that_turns_out_to_be_unusable_leaves_nothing(place, tmp_path, capsys):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for k, image in enumerate(DEPTH):  # sizes of TIFFs are known when they are read
-        cv2.imwrite(str(folder / f"{k:02d}.tiff"), image[:, :-1] if k == 20 else image)
-    assert run(place, tmp_path / "out", recording=folder) == 2
-    assert "use one size" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("reason", ["time", "depth"])
+def test_an_error_in_the_middle_of_a_recording_leaves_the_poses_that_are_there(
+    place, tmp_path, capsys, monkeypatch, reason
+):
+    """A source yields what none should; the folder goes on once that is mended."""
+    np.save(tmp_path / "a.npy", DEPTH)
+    open_source, broken = task.open_source, True
+
+    def opened(where, how):
+        source = open_source(where, how)
+
+        def read():
+            for one in source.read():
+                frame = one.frame
+                if broken and frame.number == 20 and reason == "time":
+                    frame = frame._replace(time_s=0.0)
+                elif broken and frame.number == 20:
+                    frame = frame._replace(depth_mm=frame.depth_mm + np.uint16(60000))
+                yield one._replace(frame=frame)
+
+        return dataclasses.replace(source, read=read)
+
+    monkeypatch.setattr(task, "open_source", opened)
+    out, options = tmp_path / "out", ["--rate=6", "--no-video"]
+    assert run(place, out, *options, recording=tmp_path / "a.npy") == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'a.npy'}: frame 20: " in error
+    before = (out / "poses.part").read_bytes()
+    assert len(before) >= 8 * RECORD.itemsize
+    broken = False
+    assert run(place, out, *options, recording=tmp_path / "a.npy") == 0
+    assert len(wide(out / "pose.csv")[0]) == 24
 
 
 def test_several_recordings_get_a_folder_each(place, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.io import savemat
 from test_utd_mhad import body_at
 
 from jaxpose.errors import DataError
+from jaxpose.recordings import tiff
 from jaxpose.recordings.opening import Format, checked_intrinsics, open_source, read_intrinsics
 from jaxpose.recordings.stacks import open_stream
 
@@ -243,6 +245,45 @@ def test_files_that_are_not_read_change_neither_a_folder_nor_its_state(tmp_path)
     write(folder, ["3.png"], depth(1))
     states.add(open_source(str(folder), Format()).state)
     assert len(states) == 4
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_the_size_of_a_tiff_is_in_its_header(tmp_path, order, big):
+    """Hand-made headers: two entries, the height first, 16 and 32 bits."""
+    start = {"<": b"II", ">": b"MM"}[order]
+    if big:
+        data = start + struct.pack(order + "HHHQ", 43, 8, 0, 16) + struct.pack(order + "Q", 2)
+        data += struct.pack(order + "HHQHHI", 257, 3, 1, 480, 0, 0)
+        data += struct.pack(order + "HHQII", 256, 4, 1, 640, 0)
+    else:
+        data = start + struct.pack(order + "HI", 42, 8) + struct.pack(order + "H", 2)
+        data += struct.pack(order + "HHIHH", 257, 3, 1, 480, 0)
+        data += struct.pack(order + "HHII", 256, 4, 1, 640)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert tiff.image_size(tmp_path / "a.tif") == (640, 480)
+    for end in range(len(data)):
+        (tmp_path / "a.tif").write_bytes(data[:end])
+        assert tiff.image_size(tmp_path / "a.tif") in (None, (640, 480))
+    assert tiff.image_size(tmp_path / "none.tif") is None
+
+
+def test_the_size_of_a_tiff_is_what_opencv_wrote(tmp_path):
+    folder = write(tmp_path / "a", ["1.tiff"], depth(1, size=(31, 77)))
+    assert tiff.image_size(folder / "1.tiff") == (77, 31)
+
+
+def test_an_image_of_another_size_whose_header_says_nothing_is_a_reading_without_depth(
+    tmp_path, monkeypatch
+):
+    folder = write(tmp_path / "a", ["1.tiff", "3.tiff"], depth(2))
+    write(folder, ["2.tiff"], depth(1, size=(6, 9)))
+    with pytest.raises(DataError, match="2.tiff: 9x6 pixels; 1.tiff has 8x6; use one size"):
+        open_source(str(folder), Format())
+    monkeypatch.setattr(tiff, "image_size", lambda path: None)
+    items = readings(open_source(str(folder), Format()))
+    assert [r.frame.depth_mm is None for r in items] == [False, True, False]
+    assert items[1].problem.startswith("frame 2: 9x6 pixels; expected 8x6 as in the first frame")
 
 
 def test_colour_images_are_refused(tmp_path):

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import UInt16
 
 from jaxpose.errors import DataError
+from jaxpose.recordings import png, tiff
 from jaxpose.recordings.folder import IMAGE_NAME
-from jaxpose.recordings.png import image_size, read_depth
 from jaxpose.recordings.recording import RATE_HZ, Recording
 from jaxpose.recordings.source import MILLIMETRES, Reading, Source, Units, in_mm, of_recording
 
@@ -40,7 +40,7 @@ def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIM
     """
     images = _numbered(folder)
     numbers = sorted(images)
-    sizes = {n: s for n in numbers if (s := image_size(images[n])) is not None}
+    sizes = {n: s for n in numbers if (s := _size(images[n])) is not None}
     first = next((n for n in numbers if n in sizes), numbers[0])
     for number, size in sizes.items():
         if size != sizes[first]:
@@ -115,6 +115,11 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return images
 
 
+def _size(path: Path) -> tuple[int, int] | None:
+    """Reads (width, height) px from an image's header; None where that is damaged."""
+    return png.image_size(path) if path.suffix.lower() == ".png" else tiff.image_size(path)
+
+
 def _check_pages(path: Path) -> None:
     """Raises `DataError` for a TIFF of several pages, of which only the first would be read."""
     if path.suffix.lower() != ".png" and (pages := cv2.imcount(str(path))) > 1:
@@ -145,7 +150,7 @@ def _bits(path: Path, units: Units) -> int:
 def _read(path: Path, bits: int, units: Units) -> UInt16[np.ndarray, "h w"]:
     """Reads one image in mm."""
     if path.suffix.lower() == ".png":
-        return in_mm(read_depth(path, bits, in_units=True), units, str(path))
+        return in_mm(png.read_depth(path, bits, in_units=True), units, str(path))
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except (OSError, cv2.error) as error:

@@ -11,7 +11,7 @@ from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError
 from jaxpose.recordings.images import TIMES, image_files, open_images
 from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
-from jaxpose.recordings.source import MILLIMETRES, Source, Units
+from jaxpose.recordings.source import MILLIMETRES, Source, Units, of_one_size
 from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad
 from jaxpose.recordings.state import state_of
 from jaxpose.recordings.video import open_video
@@ -88,7 +88,7 @@ def open_source(place: str, how: Format) -> Source:
       DataError: there is no such recording, or it cannot be used.
     """
     try:
-        return _open(place, how)
+        return of_one_size(_open(place, how))
     except OSError as error:
         why = error.strerror or error
         raise DataError(f"{error.filename or place}: cannot be read ({why})") from error

@@ -92,6 +92,30 @@ def of_recording(recording: Recording, name: str, crop: Box | None = None) -> So
     )
 
 
+def of_one_size(source: Source) -> Source:
+    """Returns the source with frames of another size than the first as readings without depth."""
+
+    def read() -> Iterator[Reading]:
+        size = None
+        for one in source.read():
+            number, time_s, depth = one.frame
+            if depth is not None:
+                size = size or depth.shape
+                if depth.shape != size:
+                    one = reading(number, time_s, DataError(_other_size(number, depth.shape, size)))
+            yield one
+
+    return dataclasses.replace(source, read=read)
+
+
+def _other_size(number: int, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    given, before = ("x".join(map(str, reversed(sides))) for sides in (shape, expected))
+    return (
+        f"frame {number}: {given} pixels; expected {before} as in the first frame; use one size "
+        "for all frames of a recording"
+    )
+
+
 def reading(number: int, time_s: float, depth: np.ndarray | DataError) -> Reading:
     """Returns one reading: of a depth image, or of the error that came instead."""
     if isinstance(depth, DataError):
