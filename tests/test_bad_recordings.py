@@ -95,6 +95,30 @@ def test_a_folder_that_cannot_be_created_is_named(place, capsys):  # noqa: F811
 
 
 @pytest.mark.parametrize("by", ["PyAV", "OpenCV"])
+def test_a_recording_of_which_one_image_is_readable_has_a_video_and_is_complete(
+    by,
+    place,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
+    if by == "OpenCV":
+        monkeypatch.setattr(overlay, "_av", lambda: None)
+    elif overlay._av() is None:
+        pytest.skip("PyAV is not installed")
+    stored = DEPTH.copy()
+    stored[:-1] = 0
+    np.save(tmp_path / "a.npy", stored)
+    for words in ("", "is complete, nothing was computed"):
+        assert run(place, tmp_path / "out", recording=tmp_path / "a.npy") == 0
+        captured = capsys.readouterr().err
+        assert words in captured and "lacks" not in captured
+    video = cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4"))
+    assert video.read()[0] and not video.read()[0]
+    assert video.get(cv2.CAP_PROP_FPS) == 1
+
+
+@pytest.mark.parametrize("by", ["PyAV", "OpenCV"])
 def test_a_full_disk_stops_at_the_video_and_the_command_goes_on(
     by,
     place,  # noqa: F811
