@@ -5,7 +5,6 @@ import dataclasses
 import json
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -111,7 +110,7 @@ def write_all(
         "frames_per_s": round(rate, 2),
     }
     pictures = recorder.overlay.pictures if recorder.overlay is not None else []
-    write_outputs(task.out, records, recorder.size, result, pictures)
+    write_outputs(task, records, recorder.size, result, pictures)
     return result
 
 
@@ -147,14 +146,14 @@ def orientation(estimator: Estimator, recorder: Recorder, records: np.ndarray) -
 
 
 def write_outputs(
-    out: Path, records: np.ndarray, size: tuple[int, int], result: dict, pictures: list
+    task: Task, records: np.ndarray, size: tuple[int, int], result: dict, pictures: list
 ) -> None:
     """Writes all files of a recording; quality.json, the last, says that they are complete."""
-    scorer = f"jaxpose_{result['model'][:12]}"
+    out, scorer = task.out, f"jaxpose_{result['model'][:12]}"
     write_wide(out / "pose.csv", records, scorer)
     write_long(out / "pose_long.csv", records)
     info = {"description": "poses by jaxpose", "version": __version__, "model": result["model"]}
-    write_coco(out / "pose_coco.json", records, size, info)
+    write_coco(out / "pose_coco.json", records, size, info, task.source.image_name)
     unit = write_kinematics(out / "kinematics.csv", records)
     write_report(out, records, result, pictures)
     write_json(out / QUALITY, result | {"kinematics": {"unit": unit, **SETTINGS}})

@@ -131,6 +131,20 @@ def test_coco_keypoints_are_consistent(done, expected):
         assert coco["images"][k]["id"] == annotation["image_id"] == k + 1
 
 
+def test_images_of_coco_have_the_names_of_their_files(place, done, tmp_path):
+    coco = json.loads((done[0] / "pose_coco.json").read_text())
+    assert [image["file_name"] for image in coco["images"]][:2] == ["1_16bit.png", "6_16bit.png"]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k, image in enumerate(DEPTH[:4]):
+        assert cv2.imwrite(str(folder / f"bed.{k:03d}.tiff"), image)
+    assert run(place, tmp_path / "out", "--rate=6", "--no-video", recording=folder) == 0
+    coco = json.loads((tmp_path / "out" / "pose_coco.json").read_text())
+    names = [image["file_name"] for image in coco["images"]]
+    assert names == ["bed.000.tiff", "bed.001.tiff", "bed.002.tiff", "bed.003.tiff"]
+    assert all((folder / name).exists() for name in names)
+
+
 def test_quality_json_says_what_can_be_used(place, done, expected):
     quality = json.loads((done[0] / "quality.json").read_text())
     assert quality["model"] == jaxpose.Model.load(place / "model.safetensors").digest

@@ -203,6 +203,14 @@ def test_damaged_and_empty_images_are_readings_with_a_reason(tmp_path):
     [
         (["a1.png", "b01.png"], [(6, 8)] * 2, "b01.png: a1.png has the same number"),
         (["left.png"], [(6, 8)], "left.png: no number in the name"),
+        (["13.50.png", "13.53.png"], [(6, 8)] * 2, "13.50 is no number of a frame"),
+        (["13.500.png", "13.533.png", "13.567.png"], [(6, 8)] * 3, "13.500 is no number of"),
+        (["0.5.png", "0.6.png", "0.7.png"], [(6, 8)] * 3, "0.5 is no number of a frame"),
+        (["0.998.png", "0.999.png", "1.000.png"], [(6, 8)] * 3, "0.998 is no number of a frame"),
+        (["0.1000.png", "0.101.png", "0.102.png"], [(6, 8)] * 3, "0.1000 is no number of a"),
+        (["a1.001.png", "a1.002.png", "3.png"], [(6, 8)] * 3, "1.001 is no number of a frame"),
+        (["1.png", "3.png", "400000000.png"], [(6, 8)] * 3, "a: 199999997 frames are absent"),
+        ([f"{2**53 - k}.png" for k in (1, 2, 3, 4)], [(6, 8)] * 4, "have one time at --rate=30"),
         (["1.png", "2.png"], [(6, 8), (8, 6)], "2.png: 6x8 pixels; 1.png has 8x6"),
         (["1341846313.553992.png"], [(6, 8)], "1341846313.553992 is no number of a frame"),
         (["depth_13.5.tif"], [(6, 8)], "13.5 is no number of a frame; name the images 1, 2, 3"),
@@ -219,6 +227,17 @@ def test_folders_that_are_no_recording(tmp_path, names, sizes, words):
 def test_a_point_before_the_number_is_no_decimal_number(tmp_path):
     folder = write(tmp_path / "a", ["v1.2_ward.10.png", "v1.2_ward.9.png"], depth(2)[::-1])
     assert [m[::2] for m in marks(open_source(str(folder), Format()))] == [(9, 100), (10, 101)]
+
+
+def test_the_digits_after_a_point_count_in_a_sequence(tmp_path):
+    names = ["cam1.0009.png", "cam1.0010.png", "cam1.0012.png", "cam1.0011.png"]
+    folder = write(tmp_path / "a", names, depth(4)[[0, 1, 3, 2]])
+    source = open_source(str(folder), Format())
+    assert [m[::2] for m in marks(source)] == [(9, 100), (10, 101), (11, 102), (12, 103)]
+    assert source.image_name(10) == "cam1.0010.png"
+    every_fifth = [f"cam1.{k:04d}_16bit.png" for k in (1, 6, 11)]
+    folder = write(tmp_path / "b", every_fifth, depth(3))
+    assert [m[0] for m in marks(open_source(str(folder), Format()))] == [1, 6, 11]
 
 
 def test_a_tiff_of_several_pages_is_refused(tmp_path):

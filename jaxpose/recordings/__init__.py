@@ -3,6 +3,7 @@
     recording    what a recording is: an iterator of frames, and what holds for all of them
     png          one depth image, read bit for bit
     tiff         the size of a TIFF
+    numbering    numbers that are absent
     folder       a folder of numbered depth images
     utd_mhad     UTD-MHAD's depth files
     source       a recording as it is predicted: frames, or why there is none

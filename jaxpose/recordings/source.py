@@ -36,6 +36,7 @@ class Source:
       read: begins again at the first frame and yields all readings.
       crop: (x, y, width, height) px of the part that the nets see; None: the whole image.
       intrinsics_file: file with the camera's intrinsics beside the frames, if there is one.
+      image_name: number of a frame -> the name of its file; None where a file holds all frames.
       state: hash of the files' names, sizes and times; None for a stream.
     """
 
@@ -45,6 +46,7 @@ class Source:
     read: Callable[[], Iterator[Reading]]
     crop: Box | None = None
     intrinsics_file: Path | None = None
+    image_name: Callable[[int], str] | None = None
     state: str | None = None
 
 
