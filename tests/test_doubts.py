@@ -16,7 +16,13 @@ from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK
 from jaxpose.kinematics.table import rows
 from jaxpose.outputs import overlay
-from jaxpose.outputs.doubts import about_distance, about_intrinsics, about_poses, about_times
+from jaxpose.outputs.doubts import (
+    about_distance,
+    about_intrinsics,
+    about_poses,
+    about_problems,
+    about_times,
+)
 from jaxpose.outputs.quality import coverage, usable
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.stream import Counts
@@ -32,6 +38,14 @@ def records(time_s, state: str = FOUND) -> np.ndarray:
 
 
 # ---- times, poses, intrinsics ----
+
+
+def test_frames_that_cannot_be_used_are_counted_and_the_first_is_named_once():
+    assert about_problems({}, 9) == []
+    (text,) = about_problems({7: "frame 7: damaged", 8: "frame 8: damaged"}, 9)
+    assert text.startswith("2 of 9 frames cannot be used") and text.endswith("is frame 7: damaged")
+    (text,) = about_problems({7: "7.png: not a complete PNG"}, 9)
+    assert text.endswith("the first is frame 7: 7.png: not a complete PNG")
 
 
 def test_frames_without_neighbours_in_time_are_warned_of_with_what_to_do():

@@ -141,6 +141,25 @@ def test_a_file_that_was_cut_short_says_so(tmp_path, inside):
     assert_true(items, images)
 
 
+def test_a_file_that_is_no_video_is_named_also_if_it_was_one_when_it_was_opened(tmp_path):
+    path = write(tmp_path / "a.mkv", scene(4))
+    source, whole = open_source(str(path), Format()), path.read_bytes()
+    path.write_bytes(b"x")
+    with pytest.raises(DataError, match="a.mkv: cannot be read as a video"):
+        list(source.read())
+    with pytest.raises(DataError, match="a.mkv: cannot be read as a video"):
+        open_source(str(path), Format())
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "the file has become shorter" in list(source.read())[-1].problem
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        frame.sample_rate = 8000
+        container.mux(sound.encode(frame))
+    with pytest.raises(DataError, match="a.mkv: cannot be read as a video .it has none"):
+        open_source(str(path), Format())
+
+
 def test_a_sound_track_that_is_longer_is_no_sign_of_a_cut(tmp_path):
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         stream = container.add_stream("ffv1", rate=10)

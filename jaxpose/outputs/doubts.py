@@ -63,9 +63,10 @@ def about_problems(problems: dict[int, str], count: int) -> list[str]:
     if not problems:
         return []
     number, why = next(iter(problems.items()))
+    first = why if why.startswith(f"frame {number}:") else f"frame {number}: {why}"
     return [
-        f"{len(problems)} of {count} frames cannot be used, see quality.json, unreadable; the "
-        f"first is frame {number}: {why}"
+        f"{len(problems)} of {count} frames cannot be used, see `unreadable` in quality.json; the "
+        f"first is {first}"
     ]
 
 

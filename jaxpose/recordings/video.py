@@ -42,19 +42,27 @@ def open_video(path: Path, *, units: Units = MILLIMETRES) -> Source:
         import av
     except ModuleNotFoundError:
         raise DataError(f"{path}: reading video needs PyAV; pip install 'jaxpose[video]'") from None
-    try:
-        with av.open(str(path)) as container:
-            kind = container.streams.video[0].codec_context.pix_fmt
-            _check_kind(path, kind)
-            entries = _timed(path, _entries(av, container))
-    except (av.error.FFmpegError, IndexError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a video ({error})") from error
+    with _container(av, path) as container:
+        _check_kind(path, container.streams.video[0].codec_context.pix_fmt)
+        entries = _timed(path, _entries(av, container))
 
     def read() -> Iterator[Reading]:
-        with av.open(str(path)) as container:
+        with _container(av, path) as container:
             yield from _readings(av, container, entries, units)
 
     return Source(name=path.stem, path=str(path), count=len(entries), read=read)
+
+
+def _container(av: Any, path: Path) -> Any:
+    """Opens a file that has a video; raises `DataError` for any other."""
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as a video ({error})") from error
+    if not container.streams.video:
+        container.close()
+        raise DataError(f"{path}: cannot be read as a video (it has none)")
+    return container
 
 
 def _check_kind(path: Path, kind: str | None) -> None:
