@@ -77,14 +77,21 @@ def expand(options: Any) -> Any:
 
 
 def numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:
-    """Parses numbers; raises `UserError` for another count or form."""
+    """Parses `count` numbers; the last two of whole ones are a width and a height.
+
+    Raises:
+      UserError: another count or form, or a width or a height below 1.
+    """
     try:
         parsed = tuple(kind(part) for part in text.split(separator))
     except ValueError:
         parsed = ()
-    if len(parsed) != count or (kind is int and min(parsed[-2:]) < 1):
+    if len(parsed) != count:
         form = separator.join("ABCD"[:count])
         raise UserError(f"{option}={text}: expected {count} numbers in the form {form}")
+    for side, value in zip(("width", "height"), parsed[-2:], strict=True):
+        if kind is int and value < 1:
+            raise UserError(f"{option}={text}: the {side} is {value}; expected at least 1 px")
     return parsed
 
 

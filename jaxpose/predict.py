@@ -5,7 +5,6 @@ import dataclasses
 import json
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
 from jaxpose.outputs.anatomy import anatomy, trained_direction
 from jaxpose.outputs.coco import write_coco
-from jaxpose.outputs.doubts import about_distance, doubts
+from jaxpose.outputs.doubts import about_distance, about_problems, doubts
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
 from jaxpose.outputs.quality import quality
 from jaxpose.outputs.report import write_report
@@ -25,6 +24,7 @@ from jaxpose.prediction.task import (
     JOB,
     JOURNAL,
     QUALITY,
+    Request,
     Task,
     prepare,
     with_intrinsics,
@@ -62,7 +62,8 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
         try:
             recorder.run(journal, progress)
         except DataError as error:
-            remove_all(task, journal)
+            if not journal.records()["readable"].any():
+                remove_all(task, journal)
             raise DataError(f"{task.source.path}: {error}") from error
         rate = (journal.count - before) / max(time.perf_counter() - began, 1e-9)
         result = write_all(estimator, task, recorder, journal.records(), settings, rate)
@@ -71,7 +72,7 @@ def predict(estimator: Estimator, task: Task, *, progress: bool = True) -> dict:
 
 
 def remove_all(task: Task, journal: Journal) -> None:
-    """Removes what there is of a recording that turned out to be unusable."""
+    """Removes what there is of a recording that turned out to be unusable; it has no poses."""
     journal.remove()
     (task.out / JOB).unlink()
     with contextlib.suppress(OSError):  # there may be other files
@@ -93,6 +94,7 @@ def write_all(
         records, recorder.counts, specification.frame_interval_s, task.intrinsics, recorder.size
     )
     found += about_distance(distance_mm, specification.provenance.get("dataset"))
+    found += about_problems(recorder.problems, len(records))
     for text in found:
         recorder.warn(text)
     named = list(recorder.problems.items())[:MOST_PROBLEMS]
@@ -108,7 +110,7 @@ def write_all(
         "frames_per_s": round(rate, 2),
     }
     pictures = recorder.overlay.pictures if recorder.overlay is not None else []
-    write_outputs(task.out, records, recorder.size, result, pictures)
+    write_outputs(task, records, recorder.size, result, pictures)
     return result
 
 
@@ -144,42 +146,43 @@ def orientation(estimator: Estimator, recorder: Recorder, records: np.ndarray) -
 
 
 def write_outputs(
-    out: Path, records: np.ndarray, size: tuple[int, int], result: dict, pictures: list
+    task: Task, records: np.ndarray, size: tuple[int, int], result: dict, pictures: list
 ) -> None:
     """Writes all files of a recording; quality.json, the last, says that they are complete."""
-    scorer = f"jaxpose_{result['model'][:12]}"
+    out, scorer = task.out, f"jaxpose_{result['model'][:12]}"
     write_wide(out / "pose.csv", records, scorer)
     write_long(out / "pose_long.csv", records)
     info = {"description": "poses by jaxpose", "version": __version__, "model": result["model"]}
-    write_coco(out / "pose_coco.json", records, size, info)
+    write_coco(out / "pose_coco.json", records, size, info, task.source.image_name)
     unit = write_kinematics(out / "kinematics.csv", records)
     write_report(out, records, result, pictures)
     write_json(out / QUALITY, result | {"kinematics": {"unit": unit, **SETTINGS}})
 
 
-def predict_all(estimator: Estimator, tasks: list[Task], *, progress: bool = True) -> dict:
-    """Predicts recordings one after the other; returns what the command prints.
+def predict_all(estimator: Estimator, requests: list[Request], *, progress: bool = True) -> dict:
+    """Opens and predicts recordings one after the other; returns what the command prints.
 
-    Where there are several, an unusable one does not stop the others: it is under `failed`.
+    Where there are several, an unusable one does not stop the others: it is under `failed`. Of
+    those that are done, none is in memory.
 
     Raises:
       UserError: the only recording cannot be used.
     """
     rows, failed = [], []
-    for task in tasks:
+    for request in requests:
         try:
-            result = predict(estimator, task, progress=progress)
+            result = predict(estimator, request.open(), progress=progress)
         except UserError as error:
-            if len(tasks) == 1:
+            if len(requests) == 1:
                 raise
             print(f"error: {error}", file=sys.stderr)
-            failed.append({"recording": task.source.path, "why": str(error)})
+            failed.append({"recording": request.place, "why": str(error)})
             continue
         keys = (
             "recording", "frames", "frames_unreadable", "joints_found_share", "joints_weak_share",
             "frames_per_s", "warnings",
         )  # fmt: skip
-        rows.append({"out": str(task.out), **{key: result[key] for key in keys}})
+        rows.append({"out": str(request.out), **{key: result[key] for key in keys}})
     frames = sum(row["frames"] for row in rows)
     shares = [row["joints_found_share"] + row["joints_weak_share"] for row in rows]
     present = sum(row["frames"] * share for row, share in zip(rows, shares, strict=True))

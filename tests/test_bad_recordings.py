@@ -46,7 +46,7 @@ def test_images_of_two_sizes_are_refused_by_name(place, tmp_path, capsys, suffix
         cv2.imwrite(str(folder / f"d{k:03d}.{suffix}"), image[:, :-1] if k == 9 else image)
     error = refused(place, tmp_path, capsys, folder)
     assert "95x64 pixels" in error and "96x64" in error and "use one size" in error
-    assert ("d009.png" in error) == (suffix == "png") and "9" in error
+    assert f"d009.{suffix}" in error
 
 
 def test_a_damaged_image_of_8_bits_does_not_hide_that_the_others_need_a_scale(
@@ -92,6 +92,30 @@ def test_a_model_of_a_newer_version_asks_for_an_update(place, tmp_path, capsys):
 def test_a_folder_that_cannot_be_created_is_named(place, capsys):  # noqa: F811
     assert run(place, "/dev/null/out") == 2
     assert "/dev/null/out: cannot be written (Not a directory)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", ["PyAV", "OpenCV"])
+def test_a_recording_of_which_one_image_is_readable_has_a_video_and_is_complete(
+    by,
+    place,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
+    if by == "OpenCV":
+        monkeypatch.setattr(overlay, "_av", lambda: None)
+    elif overlay._av() is None:
+        pytest.skip("PyAV is not installed")
+    stored = DEPTH.copy()
+    stored[:-1] = 0
+    np.save(tmp_path / "a.npy", stored)
+    for words in ("", "is complete, nothing was computed"):
+        assert run(place, tmp_path / "out", recording=tmp_path / "a.npy") == 0
+        captured = capsys.readouterr().err
+        assert words in captured and "lacks" not in captured
+    video = cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4"))
+    assert video.read()[0] and not video.read()[0]
+    assert video.get(cv2.CAP_PROP_FPS) == 1
 
 
 @pytest.mark.parametrize("by", ["PyAV", "OpenCV"])

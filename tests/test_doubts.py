@@ -22,6 +22,7 @@ from jaxpose.outputs.doubts import (
     about_distance,
     about_intrinsics,
     about_poses,
+    about_problems,
     about_times,
     about_unit,
     doubts,
@@ -43,6 +44,14 @@ def records(time_s, state: str = FOUND) -> np.ndarray:
 
 
 # ---- times, poses, intrinsics ----
+
+
+def test_frames_that_cannot_be_used_are_counted_and_the_first_is_named_once():
+    assert about_problems({}, 9) == []
+    (text,) = about_problems({7: "frame 7: damaged", 8: "frame 8: damaged"}, 9)
+    assert text.startswith("2 of 9 frames cannot be used") and text.endswith("is frame 7: damaged")
+    (text,) = about_problems({7: "7.png: not a complete PNG"}, 9)
+    assert text.endswith("the first is frame 7: 7.png: not a complete PNG")
 
 
 def test_frames_without_neighbours_in_time_are_warned_of_with_what_to_do():

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import weakref
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from jaxpose.body.skeleton import JOINTS
 from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
 from jaxpose.outputs.overlay import COLOURS, draw
+from jaxpose.prediction import task
 from jaxpose.prediction.journal import RECORD
 
 DEPTH = frames(24)
@@ -127,6 +129,20 @@ def test_coco_keypoints_are_consistent(done, expected):
         np.testing.assert_allclose(points[seen, :2], expected.xy[k][seen] + 0.5, atol=1e-3)
         assert not points[~seen].any() and annotation["num_keypoints"] == seen.sum()
         assert coco["images"][k]["id"] == annotation["image_id"] == k + 1
+
+
+def test_images_of_coco_have_the_names_of_their_files(place, done, tmp_path):
+    coco = json.loads((done[0] / "pose_coco.json").read_text())
+    assert [image["file_name"] for image in coco["images"]][:2] == ["1_16bit.png", "6_16bit.png"]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k, image in enumerate(DEPTH[:4]):
+        assert cv2.imwrite(str(folder / f"bed.{k:03d}.tiff"), image)
+    assert run(place, tmp_path / "out", "--rate=6", "--no-video", recording=folder) == 0
+    coco = json.loads((tmp_path / "out" / "pose_coco.json").read_text())
+    names = [image["file_name"] for image in coco["images"]]
+    assert names == ["bed.000.tiff", "bed.001.tiff", "bed.002.tiff", "bed.003.tiff"]
+    assert all((folder / name).exists() for name in names)
 
 
 def test_quality_json_says_what_can_be_used(place, done, expected):
@@ -241,7 +257,7 @@ def test_done_work_is_not_done_again_and_other_options_are_refused(
     assert "holds a prediction with another format" in capsys.readouterr().err
 
 
-def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_path):
+def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_path, capsys):
     folder = tmp_path / "gaps"
     shutil.copytree(place / "ward1", folder)
     (folder / "51_16bit.png").unlink()
@@ -256,6 +272,9 @@ def test_gaps_and_damaged_frames_are_rows_without_joints_and_named(place, tmp_pa
     assert (quality["frames"], quality["frames_absent"], quality["frames_unreadable"]) == (23, 1, 1)
     (problem,) = quality["unreadable"]
     assert problem["frame"] == 81 and "81_16bit.png: not a complete PNG" in problem["why"]
+    (warning,) = [text for text in quality["warnings"] if "cannot be used" in text]
+    assert "1 of 23 frames" in warning and "the first is frame 81: " in warning
+    assert warning in capsys.readouterr().err
     # frames whose own clip is complete are as before
     whole = wide_of(place, tmp_path)
     np.testing.assert_array_equal(xy[:9], whole[:9])
@@ -337,14 +356,117 @@ def test_a_recording_that_cannot_be_used_does_not_stop_the_others(place, tmp_pat
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last", "ward1"]
 
 
-def test_a_recording_that_turns_out_to_be_unusable_leaves_nothing(place, tmp_path, capsys):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for k, image in enumerate(DEPTH):  # sizes of TIFFs are known when they are read
-        cv2.imwrite(str(folder / f"{k:02d}.tiff"), image[:, :-1] if k == 20 else image)
-    assert run(place, tmp_path / "out", recording=folder) == 2
-    assert "use one size" in capsys.readouterr().err
+def several(place, tmp_path, *recordings, options=()):
+    """Predicts several recordings in one call; returns the exit code."""
+    arguments = ["predict", *map(str, recordings), *options, "--quiet", "--no-video"]
+    return cli.main(
+        [*arguments, f"--out={tmp_path / 'out'}", f"--model={place / 'model.safetensors'}"]
+    )
+
+
+def test_recordings_that_cannot_be_opened_do_not_stop_the_others(place, tmp_path, capsys):
+    np.savez(tmp_path / "cut.npz", depth=DEPTH)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:5000])
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "last.npy", DEPTH[:5])
+    bad = [tmp_path / name for name in ("cut.npz", "empty", "none.npy")]
+    assert several(place, tmp_path, *bad[:2], place / "ward1", bad[2], tmp_path / "last.npy") == 2
+    printed = capsys.readouterr()
+    line = json.loads(printed.out.splitlines()[-1])
+    assert [row["frames"] for row in line["recordings"]] == [24, 5]
+    assert [row["recording"] for row in line["failed"]] == [str(path) for path in bad]
+    for row, words in zip(line["failed"], ("cannot be read", "no depth", "no such"), strict=True):
+        assert words in row["why"] and row["why"] in printed.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last", "ward1"]
+
+
+def test_a_folder_that_may_not_be_read_is_a_recording_that_cannot_be_used(
+    place, tmp_path, capsys, monkeypatch
+):
+    def forbidden(folder, **_):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("jaxpose.recordings.opening.open_images", forbidden)
+    np.save(tmp_path / "last.npy", DEPTH[:5])
+    assert several(place, tmp_path, place / "ward1", tmp_path / "last.npy") == 2
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [row["frames"] for row in line["recordings"]] == [5]
+    assert line["failed"][0]["why"] == f"{place / 'ward1'}: cannot be read (Permission denied)"
+
+
+def test_one_recording_at_a_time_is_open(place, tmp_path, monkeypatch):
+    """Its arrays are freed before the next one is opened, also where it fails."""
+    opened = []
+    open_source = task.open_source
+
+    def watched(where, how):
+        assert [source() for source in opened] == [None] * len(opened)
+        source = open_source(where, how)
+        opened.append(weakref.ref(source))
+        return source
+
+    monkeypatch.setattr(task, "open_source", watched)
+    names = [tmp_path / name for name in ("a.npz", "b.npz", "c.npz")]
+    for name, depth in zip(names, (DEPTH[:5], DEPTH[:5] * 0, DEPTH[:5]), strict=True):
+        np.savez(name, depth=depth)
+    assert several(place, tmp_path, *names) == 2
+    assert len(opened) == 3
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--rotate=45"], "turn by 45 degrees"),
+        (["--crop=0,0,0,5"], "--crop=0,0,0,5: the width is 0; expected at least 1 px"),
+        (["--crop=0,0,5,-1"], "--crop=0,0,5,-1: the height is -1; expected at least 1 px"),
+        (["--mm_per_unit=0"], "--mm_per_unit=0: expected"),
+        (["--farthest=0"], "--farthest=0: expected"),
+        (["--size=96x64"], "--size=96x64 is for raw frames on stdin"),
+        (["-"], "raw frames need --size"),
+        (["--session_start=now"], "expected a time with its zone"),
+    ],
+)
+def test_impossible_options_are_refused_before_any_work(
+    place, tmp_path, capsys, monkeypatch, options, words
+):
+    monkeypatch.setattr("jaxpose.runtime.load_model", lambda *_, **__: pytest.fail("loaded"))
+    assert several(place, tmp_path, place / "ward1", tmp_path / "none", options=options) == 2
+    assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("reason", ["time", "depth"])
+def test_an_error_in_the_middle_of_a_recording_leaves_the_poses_that_are_there(
+    place, tmp_path, capsys, monkeypatch, reason
+):
+    """A source yields what none should; the folder goes on once that is mended."""
+    np.save(tmp_path / "a.npy", DEPTH)
+    open_source, broken = task.open_source, True
+
+    def opened(where, how):
+        source = open_source(where, how)
+
+        def read():
+            for one in source.read():
+                frame = one.frame
+                if broken and frame.number == 20 and reason == "time":
+                    frame = frame._replace(time_s=0.0)
+                elif broken and frame.number == 20:
+                    frame = frame._replace(depth_mm=frame.depth_mm + np.uint16(60000))
+                yield one._replace(frame=frame)
+
+        return dataclasses.replace(source, read=read)
+
+    monkeypatch.setattr(task, "open_source", opened)
+    out, options = tmp_path / "out", ["--rate=6", "--no-video"]
+    assert run(place, out, *options, recording=tmp_path / "a.npy") == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'a.npy'}: frame 20: " in error
+    before = (out / "poses.part").read_bytes()
+    assert len(before) >= 8 * RECORD.itemsize
+    broken = False
+    assert run(place, out, *options, recording=tmp_path / "a.npy") == 0
+    assert len(wide(out / "pose.csv")[0]) == 24
 
 
 def test_several_recordings_get_a_folder_each(place, tmp_path, capsys):

@@ -10,6 +10,7 @@ from scipy.io import savemat
 from test_utd_mhad import body_at
 
 from jaxpose.errors import DataError
+from jaxpose.recordings import images
 from jaxpose.recordings.opening import Format, checked_intrinsics, open_source, read_intrinsics
 from jaxpose.recordings.stacks import open_stream
 
@@ -185,19 +186,6 @@ def test_raw_frames_of_a_stream_and_its_end_inside_a_frame():
         open_source("-", Format())
 
 
-def test_lossless_video(tmp_path):
-    av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 8, 6, "gray16le"
-        for image in depth(4):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray16le")))
-        container.mux(stream.encode())
-    items = readings(open_source(str(tmp_path / "a.mkv"), Format()))
-    np.testing.assert_array_equal(np.stack([r.frame.depth_mm for r in items]), depth(4))
-    assert [r.frame.time_s for r in items] == pytest.approx([0, 0.1, 0.2, 0.3])
-
-
 def test_damaged_and_empty_images_are_readings_with_a_reason(tmp_path):
     folder = write(tmp_path / "a", [f"{n}.png" for n in range(1, 6)], depth(5))
     for name in ("1.png", "3.png"):
@@ -214,6 +202,14 @@ def test_damaged_and_empty_images_are_readings_with_a_reason(tmp_path):
     [
         (["a1.png", "b01.png"], [(6, 8)] * 2, "b01.png: a1.png has the same number"),
         (["left.png"], [(6, 8)], "left.png: no number in the name"),
+        (["13.50.png", "13.53.png"], [(6, 8)] * 2, "13.50 is no number of a frame"),
+        (["13.500.png", "13.533.png", "13.567.png"], [(6, 8)] * 3, "13.500 is no number of"),
+        (["0.5.png", "0.6.png", "0.7.png"], [(6, 8)] * 3, "0.5 is no number of a frame"),
+        (["0.998.png", "0.999.png", "1.000.png"], [(6, 8)] * 3, "0.998 is no number of a frame"),
+        (["0.1000.png", "0.101.png", "0.102.png"], [(6, 8)] * 3, "0.1000 is no number of a"),
+        (["a1.001.png", "a1.002.png", "3.png"], [(6, 8)] * 3, "1.001 is no number of a frame"),
+        (["1.png", "3.png", "400000000.png"], [(6, 8)] * 3, "a: 199999997 frames are absent"),
+        ([f"{2**53 - k}.png" for k in (1, 2, 3, 4)], [(6, 8)] * 4, "have one time at --rate=30"),
         (["1.png", "2.png"], [(6, 8), (8, 6)], "2.png: 6x8 pixels; 1.png has 8x6"),
         (["1341846313.553992.png"], [(6, 8)], "1341846313.553992 is no number of a frame"),
         (["depth_13.5.tif"], [(6, 8)], "13.5 is no number of a frame; name the images 1, 2, 3"),
@@ -230,6 +226,17 @@ def test_folders_that_are_no_recording(tmp_path, names, sizes, words):
 def test_a_point_before_the_number_is_no_decimal_number(tmp_path):
     folder = write(tmp_path / "a", ["v1.2_ward.10.png", "v1.2_ward.9.png"], depth(2)[::-1])
     assert [m[::2] for m in marks(open_source(str(folder), Format()))] == [(9, 100), (10, 101)]
+
+
+def test_the_digits_after_a_point_count_in_a_sequence(tmp_path):
+    names = ["cam1.0009.png", "cam1.0010.png", "cam1.0012.png", "cam1.0011.png"]
+    folder = write(tmp_path / "a", names, depth(4)[[0, 1, 3, 2]])
+    source = open_source(str(folder), Format())
+    assert [m[::2] for m in marks(source)] == [(9, 100), (10, 101), (11, 102), (12, 103)]
+    assert source.image_name(10) == "cam1.0010.png"
+    every_fifth = [f"cam1.{k:04d}_16bit.png" for k in (1, 6, 11)]
+    folder = write(tmp_path / "b", every_fifth, depth(3))
+    assert [m[0] for m in marks(open_source(str(folder), Format()))] == [1, 6, 11]
 
 
 def test_a_tiff_of_several_pages_is_refused(tmp_path):
@@ -256,6 +263,31 @@ def test_files_that_are_not_read_change_neither_a_folder_nor_its_state(tmp_path)
     write(folder, ["3.png"], depth(1))
     states.add(open_source(str(folder), Format()).state)
     assert len(states) == 4
+
+
+def test_the_size_of_a_tiff_is_read_without_its_pixels_and_none_of_a_damaged_one(tmp_path):
+    folder = write(tmp_path / "a", ["1.tiff"], depth(1, size=(31, 77)))
+    path = folder / "1.tiff"
+    assert images._size(path) == (77, 31)
+    data = path.read_bytes()
+    for end in range(0, len(data), 7):
+        path.write_bytes(data[:end])
+        assert images._size(path) in (None, (77, 31))
+    path.write_bytes(b"II*\0" + bytes(60))
+    assert images._size(path) is None and images._size(tmp_path / "none.tif") is None
+
+
+def test_an_image_of_another_size_whose_header_says_nothing_is_a_reading_without_depth(
+    tmp_path, monkeypatch
+):
+    folder = write(tmp_path / "a", ["1.tiff", "3.tiff"], depth(2))
+    write(folder, ["2.tiff"], depth(1, size=(6, 9)))
+    with pytest.raises(DataError, match="2.tiff: 9x6 pixels; 1.tiff has 8x6; use one size"):
+        open_source(str(folder), Format())
+    monkeypatch.setattr(images, "_size", lambda path: None)
+    items = readings(open_source(str(folder), Format()))
+    assert [r.frame.depth_mm is None for r in items] == [False, True, False]
+    assert items[1].problem.startswith("frame 2: 9x6 pixels; expected 8x6 as in the first frame")
 
 
 def test_colour_images_are_refused(tmp_path):

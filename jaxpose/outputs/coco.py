@@ -1,6 +1,7 @@
 """Records -> pose_coco.json: keypoints as COCO defines them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,16 @@ def annotation(record: np.void, number: int) -> dict:
     }
 
 
-def write_coco(path: Path, records: np.ndarray, size: tuple[int, int], info: dict) -> None:
+def write_coco(
+    path: Path,
+    records: np.ndarray,
+    size: tuple[int, int],
+    info: dict,
+    image_name: Callable[[int], str] | None = None,
+) -> None:
     """Writes images, annotations and the category; `size` is (width, height) px.
 
+    `image_name` turns a frame's number into its file's name; without, it is `<n>_16bit.png`.
     Image and annotation ids count from 1, `frame` is the frame's number. Frame by frame, so that a
     long recording needs no memory.
     """
@@ -58,7 +66,7 @@ def write_coco(path: Path, records: np.ndarray, size: tuple[int, int], info: dic
             number = int(record["number"])
             image = {
                 "id": index,
-                "file_name": f"{number}_16bit.png",
+                "file_name": image_name(number) if image_name else f"{number}_16bit.png",
                 "frame": number,
                 "width": width,
                 "height": height,

@@ -62,6 +62,18 @@ def about_poses(records: np.ndarray) -> list[str]:
     ]
 
 
+def about_problems(problems: dict[int, str], count: int) -> list[str]:
+    """Returns a warning if some of `count` frames have no depth; `problems` says why, by number."""
+    if not problems:
+        return []
+    number, why = next(iter(problems.items()))
+    first = why if why.startswith(f"frame {number}:") else f"frame {number}: {why}"
+    return [
+        f"{len(problems)} of {count} frames cannot be used, see `unreadable` in quality.json; the "
+        f"first is {first}"
+    ]
+
+
 def about_intrinsics(intrinsics: Intrinsics, size: tuple[int, int]) -> list[str]:
     """Returns a warning if the principal point is far from the middle of an image of this size."""
     cx, cy = intrinsics.cx, intrinsics.cy

@@ -121,7 +121,8 @@ class Overlay:
 
     def _begin(self) -> None:
         times, image = [time_s for time_s, _ in self._waiting], self._waiting[0][1]
-        self._rate = float(np.clip(1 / np.median(np.diff(times)), 1, 120))
+        step_s = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        self._rate = float(np.clip(1 / step_s, 1, 120))
         self._start_s = times[0]
         self._writer = (_H264 if _av() else _VP9)(self._beside, image.shape[1::-1], self._rate)
 
@@ -140,12 +141,12 @@ class Overlay:
         self._waiting.clear()
 
     def close(self) -> None:
-        """Completes the video.
+        """Completes the video; a single image is shown for a second.
 
         Raises:
           OSError: it could not be written.
         """
-        if self._writer is None and len(self._waiting) > 1:
+        if self._writer is None and self._waiting:
             self._begin()
         if self._writer is not None:
             self._write_waiting()

@@ -5,8 +5,9 @@ import numpy as np
 from jaxpose.body.skeleton import JOINTS
 from jaxpose.decoding.confidence import FOUND, MISSING, STATES, WEAK, Calibration
 from jaxpose.kinematics.table import LEAST_COVERAGE
-from jaxpose.outputs.rows import absent_before, interval_s
+from jaxpose.outputs.rows import interval_s
 from jaxpose.outputs.usable import frames_without_gaps, usable
+from jaxpose.recordings.numbering import absent_before
 
 
 def present(records: np.ndarray) -> np.ndarray:

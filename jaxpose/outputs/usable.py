@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 from jaxpose.body.skeleton import HIPS, JOINTS, LIMBS, SHOULDERS
 from jaxpose.decoding.confidence import FOUND, STATES
 from jaxpose.kinematics.table import LEAST_COVERAGE
-from jaxpose.outputs.rows import absent_before, interval_s
+from jaxpose.outputs.rows import interval_s
+from jaxpose.recordings.numbering import absent_before
 
 PARTS = {name: [joint] for joint, name in enumerate(JOINTS)} | {
     "trunk": [*SHOULDERS, *HIPS],

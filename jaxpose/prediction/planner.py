@@ -10,6 +10,8 @@ import collections
 import dataclasses
 from collections.abc import Iterator
 
+from jaxpose.errors import DataError
+
 TOLERANCE, NEAR, WIDEST = 0.45, 0.1, 1.25
 """How far a neighbour may be from its time, as shares of the time between frames of a clip: up to
 `TOLERANCE` where frames before and after that time are at most `WIDEST` apart, else up to `NEAR`.
@@ -58,10 +60,10 @@ class Planner:
         A frame that is not `usable` is in no clip; None is yielded for it.
 
         Raises:
-          ValueError: `time_s` is not later than that of the frame before.
+          DataError: `time_s` is not later than that of the frame before.
         """
         if not time_s > self._newest:
-            raise ValueError(f"frame {self._count}: time {time_s} s is not after {self._newest} s")
+            raise DataError(f"frame {self._count}: time {time_s} s is not after {self._newest} s")
         self._pending.append((self._count, time_s, usable))
         if usable:
             self._index.append(self._count)

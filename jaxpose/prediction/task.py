@@ -10,7 +10,7 @@ from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError, UserError
 from jaxpose.files import write_json
 from jaxpose.prediction.stream import View
-from jaxpose.recordings.opening import Format, read_intrinsics
+from jaxpose.recordings.opening import Format, name_of, open_source, read_intrinsics
 from jaxpose.recordings.source import Source
 
 if TYPE_CHECKING:
@@ -62,6 +62,34 @@ class Task:
             "intrinsics": dataclasses.asdict(self.intrinsics) if self.intrinsics else None,
             "video": self.video,
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A recording to predict that is not opened yet: all else is known.
+
+    Attributes:
+      place: what the user named.
+      view: what the nets see of an image; without a crop, that of the recording, if it has one.
+      out, format, intrinsics, video: as of `Task`.
+    """
+
+    place: str
+    out: Path
+    view: View
+    format: Format
+    intrinsics: Intrinsics | None = None
+    video: bool = True
+
+    def open(self) -> Task:
+        """Opens the recording.
+
+        Raises:
+          DataError: it cannot be used.
+        """
+        source = open_source(self.place, self.format)
+        view = self.view.within(source.crop)
+        return Task(source, self.out, view, self.format, self.intrinsics, video=self.video)
 
 
 def with_intrinsics(task: Task) -> Task:
@@ -122,18 +150,20 @@ def prepare(task: Task, settings: dict) -> None:
         )
 
 
-def folders(sources: Sequence[Source], out: Path) -> list[Path]:
+def folders(places: Sequence[str], out: Path) -> list[Path]:
     """Returns an output folder per recording: `out` for one, `out`/NAME for several.
+
+    No recording is opened.
 
     Where two have one name, as in A/depth and B/depth, the folder above is put before it: A_depth.
 
     Raises:
       UserError: two recordings have one name even so.
     """
-    names = [source.name for source in sources]
+    names = [name_of(place) for place in places]
     if len(names) == 1:
         return [out]
-    above = [Path(source.path).resolve().parent.name for source in sources]
+    above = [Path(place).resolve().parent.name for place in places]
     unique = [
         f"{parent}_{name}" if names.count(name) > 1 else name
         for parent, name in zip(above, names, strict=True)

@@ -1,6 +1,7 @@
 """Any folder of depth images, PNG or TIFF, whose names hold numbers -> a source.
 
-The last number in a name is the frame's; a decimal number, such as a time, is refused. A gap in the
+The last number in a name is the frame's; a decimal number, such as a time, is refused. In a
+sequence cam1.0001, cam1.0002 the digits after the point are the number. A gap in the
 numbers is a gap in time. timestamps.csv, with the columns `frame` and `time_s`, replaces the times
 that follow from the rate.
 """
@@ -9,23 +10,28 @@ import csv
 import dataclasses
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt16
+from PIL import Image
 
 from jaxpose.errors import DataError
+from jaxpose.recordings import png
 from jaxpose.recordings.folder import IMAGE_NAME
-from jaxpose.recordings.png import image_size, read_depth
+from jaxpose.recordings.numbering import absent_before
 from jaxpose.recordings.recording import RATE_HZ, Recording
 from jaxpose.recordings.source import MILLIMETRES, Reading, Source, Units, in_mm, of_recording
 
 SUFFIXES = (".png", ".tif", ".tiff")
 TIMES = "timestamps.csv"
-DECIMAL = re.compile(r"([0-9]+\.[0-9]+)[^0-9]*$")
-"""A decimal number, such as a time in seconds, at the end of a name."""
+DECIMAL = re.compile(r"(([0-9]+)\.([0-9]+))[^0-9]*$")
+"""A decimal number, such as a time in seconds, at the end of a name: all of it, and both parts."""
+LONGEST_STEP = 10
+"""Median step of digits after a point below which they count images, see `_is_sequence`."""
 LARGEST = 2**53
 """Largest number in a name; of larger ones, neighbours have the same time."""
 
@@ -36,11 +42,15 @@ def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIM
     Raises:
       DataError: no images, a name without a number or with a decimal one, two with one number,
         images of several sizes, a file of several pages, an image of another kind without a scale,
-        or an unusable timestamps.csv.
+        too large a gap in the numbers, or an unusable timestamps.csv.
     """
     images = _numbered(folder)
     numbers = sorted(images)
-    sizes = {n: s for n in numbers if (s := image_size(images[n])) is not None}
+    try:
+        absent_before(np.array(numbers))
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from None
+    sizes = {n: s for n in numbers if (s := _size(images[n])) is not None}
     first = next((n for n in numbers if n in sizes), numbers[0])
     for number, size in sizes.items():
         if size != sizes[first]:
@@ -63,7 +73,9 @@ def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIM
         rate_hz=rate_hz,
     )
     source = of_recording(recording, folder.resolve().name)
+    source = dataclasses.replace(source, image_name=lambda number: images[number].name)
     if not (folder / TIMES).exists():
+        _check_rate(folder, numbers, rate_hz)
         return source
     times = _times(folder / TIMES, numbers)
 
@@ -94,9 +106,10 @@ def _numbered(folder: Path) -> dict[int, Path]:
             "names, such as 17_16bit.png or depth_0017.tiff"
         )
     images: dict[int, Path] = {}
-    for path in chosen:
-        name = path.stem.removesuffix("_16bit")
-        if decimal := DECIMAL.search(name):
+    stems = [path.stem.removesuffix("_16bit") for path in chosen]
+    sequence = _is_sequence(stems)
+    for path, name in zip(chosen, stems, strict=True):
+        if not sequence and (decimal := DECIMAL.search(name)):
             raise DataError(
                 f"{path}: {decimal[1]} is no number of a frame; name the images 1, 2, 3 ... in the "
                 f"order of their times, and write the times into {TIMES} (frame,time_s)"
@@ -113,6 +126,42 @@ def _numbered(folder: Path) -> dict[int, Path]:
             raise DataError(f"{path}: {images[number].name} has the same number; remove one")
         images[number] = path
     return images
+
+
+def _is_sequence(stems: list[str]) -> bool:
+    """Tells whether names such as cam1.0001, cam1.0002 hold a number after a point, and no decimal.
+
+    What is before the point is equal in all, what follows has equally many digits, 3 or more, and
+    counts: as times, the images would be over 100 per second.
+    """
+    found = [DECIMAL.search(stem) for stem in stems]
+    if len(found) < 2 or None in found:
+        return False
+    digits = sorted(decimal[3] for decimal in found)
+    if len({(decimal[2], len(decimal[3])) for decimal in found}) > 1 or len(digits[0]) < 3:
+        return False
+    return float(np.median(np.diff([int(text) for text in digits]))) < LONGEST_STEP
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Reads (width, height) px from an image's header; None where that is damaged."""
+    if path.suffix.lower() == ".png":
+        return png.image_size(path)
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError):  # what Pillow raises on damage
+        return None
+
+
+def _check_rate(folder: Path, numbers: list[int], rate_hz: float) -> None:
+    """Raises `DataError` where two numbers are so large that they have one time."""
+    for before, number in zip(numbers, numbers[1:], strict=False):
+        if not before / rate_hz < number / rate_hz:
+            raise DataError(
+                f"{folder}: frames {before} and {number} have one time at --rate={rate_hz:g}; name "
+                f"the images 1, 2, 3 ..., and write their times into {TIMES} (frame,time_s)"
+            )
 
 
 def _check_pages(path: Path) -> None:
@@ -145,7 +194,7 @@ def _bits(path: Path, units: Units) -> int:
 def _read(path: Path, bits: int, units: Units) -> UInt16[np.ndarray, "h w"]:
     """Reads one image in mm."""
     if path.suffix.lower() == ".png":
-        return in_mm(read_depth(path, bits, in_units=True), units, str(path))
+        return in_mm(png.read_depth(path, bits, in_units=True), units, str(path))
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except (OSError, cv2.error) as error:

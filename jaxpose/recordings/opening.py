@@ -4,16 +4,20 @@ import dataclasses
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError
 from jaxpose.recordings.images import TIMES, image_files, open_images
 from jaxpose.recordings.recording import DEEPEST_MM, RATE_HZ
-from jaxpose.recordings.source import MILLIMETRES, Source, Units
-from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad, open_video
+from jaxpose.recordings.source import MILLIMETRES, Source, Units, of_one_size
+from jaxpose.recordings.stacks import open_array, open_stream, open_utd_mhad
 from jaxpose.recordings.state import state_of
+from jaxpose.recordings.video import open_video
 
+STDIN = "-"
+"""What names the standard input."""
 CAMERA = "camera.json"
 """File with the camera's intrinsics: in the folder of images, or beside a file."""
 KINDS = "a folder of 16-bit PNG or TIFF images, .npy, .npz, UTD-MHAD's .mat, 16-bit .mkv, or -"
@@ -27,6 +31,9 @@ class Format:
       rate_hz: frames per second, where the recording has no times of its own.
       mm_per_unit, farthest_mm: as of `jaxpose.recordings.source.Units`.
       size: (width, height) px of raw frames on stdin.
+
+    Raises:
+      DataError: `mm_per_unit` or `farthest_mm` is out of range.
     """
 
     rate_hz: float = RATE_HZ
@@ -34,10 +41,44 @@ class Format:
     farthest_mm: float | None = None
     size: tuple[int, int] | None = None
 
+    def __post_init__(self):
+        if self.farthest_mm is not None and not 0 < self.farthest_mm <= DEEPEST_MM:
+            raise DataError(
+                f"--farthest={self.farthest_mm:g}: expected mm, above 0 and at most {DEEPEST_MM}"
+            )
+        if self.mm_per_unit is not None and not 0 < self.mm_per_unit < math.inf:
+            raise DataError(
+                f"--mm_per_unit={self.mm_per_unit:g}: expected the millimetres of one unit, above "
+                "0, such as 1000 for metres"
+            )
+
     @property
     def units(self) -> Units:
         """What the values of images mean."""
         return Units(self.mm_per_unit, self.farthest_mm)
+
+
+def name_of(place: str) -> str:
+    """Returns the name of a recording, which its results get, without opening it."""
+    if place == STDIN:
+        return "stdin"
+    path = Path(place)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def check_size(places: Sequence[str], size: tuple[int, int] | None) -> None:
+    """Checks that `size` is passed where a recording is a stream, and nowhere else.
+
+    Raises:
+      DataError: it is missing, or would have no effect.
+    """
+    if STDIN in places and size is None:
+        raise DataError("-: raw frames need --size=WIDTHxHEIGHT, such as --size=640x480")
+    if STDIN not in places and size is not None:
+        raise DataError(
+            f"--size={size[0]}x{size[1]} is for raw frames on stdin (-) alone; files say their "
+            "size; leave it out"
+        )
 
 
 def open_source(place: str, how: Format) -> Source:
@@ -46,19 +87,17 @@ def open_source(place: str, how: Format) -> Source:
     Raises:
       DataError: there is no such recording, or it cannot be used.
     """
-    if how.farthest_mm is not None and not 0 < how.farthest_mm <= DEEPEST_MM:
-        raise DataError(
-            f"--farthest={how.farthest_mm:g}: expected mm, above 0 and at most {DEEPEST_MM}"
-        )
-    if how.mm_per_unit is not None and not 0 < how.mm_per_unit < math.inf:
-        raise DataError(
-            f"--mm_per_unit={how.mm_per_unit:g}: expected the millimetres of one unit, above 0, "
-            "such as 1000 for metres"
-        )
+    try:
+        return of_one_size(_open(place, how))
+    except OSError as error:
+        why = error.strerror or error
+        raise DataError(f"{error.filename or place}: cannot be read ({why})") from error
+
+
+def _open(place: str, how: Format) -> Source:
     scale = {"rate_hz": how.rate_hz, "units": how.units}
-    if place == "-":
-        if how.size is None:
-            raise DataError("-: raw frames need --size=WIDTHxHEIGHT, such as --size=640x480")
+    if place == STDIN:
+        check_size([place], how.size)
         return open_stream(sys.stdin.buffer, how.size, **scale)
     path = Path(place)
     if path.is_dir():

@@ -36,6 +36,7 @@ class Source:
       read: begins again at the first frame and yields all readings.
       crop: (x, y, width, height) px of the part that the nets see; None: the whole image.
       intrinsics_file: file with the camera's intrinsics beside the frames, if there is one.
+      image_name: number of a frame -> the name of its file; None where a file holds all frames.
       state: hash of the files' names, sizes and times; None for a stream.
     """
 
@@ -45,6 +46,7 @@ class Source:
     read: Callable[[], Iterator[Reading]]
     crop: Box | None = None
     intrinsics_file: Path | None = None
+    image_name: Callable[[int], str] | None = None
     state: str | None = None
 
 
@@ -92,6 +94,30 @@ def of_recording(recording: Recording, name: str, crop: Box | None = None) -> So
     )
 
 
+def of_one_size(source: Source) -> Source:
+    """Returns the source with frames of another size than the first as readings without depth."""
+
+    def read() -> Iterator[Reading]:
+        size = None
+        for one in source.read():
+            number, time_s, depth = one.frame
+            if depth is not None:
+                size = size or depth.shape
+                if depth.shape != size:
+                    one = reading(number, time_s, DataError(_other_size(number, depth.shape, size)))
+            yield one
+
+    return dataclasses.replace(source, read=read)
+
+
+def _other_size(number: int, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    given, before = ("x".join(map(str, reversed(sides))) for sides in (shape, expected))
+    return (
+        f"frame {number}: {given} pixels; expected {before} as in the first frame; use one size "
+        "for all frames of a recording"
+    )
+
+
 def reading(number: int, time_s: float, depth: np.ndarray | DataError) -> Reading:
     """Returns one reading: of a depth image, or of the error that came instead."""
     if isinstance(depth, DataError):
@@ -99,6 +125,14 @@ def reading(number: int, time_s: float, depth: np.ndarray | DataError) -> Readin
     if not depth.any():
         return Reading(Frame(number, time_s, None), "every pixel is 0, which means no depth")
     return Reading(Frame(number, time_s, depth))
+
+
+def reading_in_mm(number: int, time_s: float, image: np.ndarray, units: Units) -> Reading:
+    """Returns the reading of an image of these units."""
+    try:
+        return reading(number, time_s, in_mm(image, units, f"frame {number}"))
+    except DataError as error:
+        return reading(number, time_s, error)
 
 
 def in_mm(

@@ -1,4 +1,4 @@
-"""Files that hold a whole recording: .npy, .npz, UTD-MHAD's .mat, 16-bit .mkv, raw frames."""
+"""Files that hold a whole recording: .npy, .npz, UTD-MHAD's .mat, raw frames."""
 
 from collections.abc import Iterator
 from io import BufferedIOBase
@@ -17,6 +17,7 @@ from jaxpose.recordings.source import (
     in_mm,
     of_recording,
     reading,
+    reading_in_mm,
 )
 
 
@@ -53,7 +54,7 @@ def open_array(path: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIMETR
 
     def read() -> Iterator[Reading]:
         for number, image in enumerate(depth):
-            yield _reading(number, float(times[number]), np.asarray(image), units)
+            yield reading_in_mm(number, float(times[number]), np.asarray(image), units)
 
     return Source(name=path.stem, path=str(path), count=len(depth), read=read)
 
@@ -66,39 +67,6 @@ def open_utd_mhad(path: Path) -> Source:
     """
     recording = utd_mhad.open_depth(path, subject=path.stem, sequence="")
     return of_recording(recording, path.stem, crop=recording.crop)
-
-
-def open_video(path: Path, *, units: Units = MILLIMETRES) -> Source:
-    """Opens a lossless 16-bit grey video, such as FFV1 in Matroska; times are those of the file.
-
-    Raises:
-      DataError: PyAV is missing, or the file is no such video.
-    """
-    try:
-        import av
-    except ModuleNotFoundError:
-        raise DataError(f"{path}: reading video needs PyAV; pip install 'jaxpose[video]'") from None
-
-    def read() -> Iterator[Reading]:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for number, frame in enumerate(container.decode(stream)):
-                image = frame.to_ndarray(format=frame.format.name)
-                yield _reading(number, float(frame.time), image, units)
-
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            kind, count = stream.codec_context.pix_fmt, stream.frames or None
-    except (av.error.FFmpegError, IndexError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a video ({error})") from error
-    if kind not in ("gray16le", "gray16be"):
-        raise DataError(
-            f"{path}: pixels are {kind}; expected gray16le, such as `ffmpeg -c:v ffv1 -pix_fmt "
-            "gray16le` writes: other formats lose depth"
-        )
-    return Source(name=path.stem, path=str(path), count=count, read=read)
 
 
 def open_stream(
@@ -125,15 +93,7 @@ def open_stream(
                 yield reading(number, number / rate_hz, problem)
                 return
             image = np.frombuffer(data, "<u2").reshape(height, width).astype(np.uint16)
-            yield _reading(number, number / rate_hz, image, units)
+            yield reading_in_mm(number, number / rate_hz, image, units)
             number += 1
 
     return Source(name="stdin", path="-", count=None, read=read)
-
-
-def _reading(number: int, time_s: float, image: np.ndarray, units: Units) -> Reading:
-    """Returns the reading of an image of these units."""
-    try:
-        return reading(number, time_s, in_mm(image, units, f"frame {number}"))
-    except DataError as error:
-        return reading(number, time_s, error)
