@@ -151,8 +151,6 @@ class Overlay:
         if self._writer is not None:
             self._write_waiting()
             self._writer.close()
-            if not _complete(self._beside):
-                raise OSError(errno.EIO, "the video could not be written", str(self.path))
             self._beside.replace(self.path)
 
     def discard(self) -> None:
@@ -161,7 +159,7 @@ class Overlay:
 
 
 def _complete(path: Path) -> bool:
-    """Tells whether a video has an index, which is written last: OpenCV reports no full disk."""
+    """Tells whether a video has an index, which OpenCV writes last."""
     video = cv2.VideoCapture(str(path))
     try:
         return video.isOpened() and video.get(cv2.CAP_PROP_FRAME_COUNT) > 0
@@ -209,9 +207,10 @@ class _H264:
 
 
 class _VP9:
-    """A video by OpenCV."""
+    """A video by OpenCV, which reports no full disk."""
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float):
+        self._path = path
         code = cv2.VideoWriter_fourcc(*"vp09")
         self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, size)
         if not self._writer.isOpened():
@@ -226,3 +225,5 @@ class _VP9:
 
     def close(self) -> None:
         self._writer.release()
+        if not _complete(self._path):
+            raise OSError(errno.EIO, "the video could not be written", str(self._path))
