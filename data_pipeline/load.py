@@ -28,8 +28,10 @@ from data_pipeline.locks import locked
 from data_pipeline.sources import SOURCES, AnnotatedFrame
 from jaxpose.body.geometry import depth_to_grid, inside, joints_to_grid
 from jaxpose.files import remove_parts
+from jaxpose.recordings.orientation import Box, widened
+from jaxpose.recordings.recording import Recording
 
-LOADER = 3
+LOADER = 4
 """Version of what this module computes from the same files. Raise it when that changes."""
 SUFFIXES = (".mat", ".png", ".csv", ".xlsx")
 """Suffixes of the files that data sets consist of."""
@@ -114,10 +116,20 @@ def read(dataset: str, data_dir: Path, grid: tuple[int, int], config: str) -> Fr
     background = DATASETS[dataset].background_mm
     depth, annotated = [], []
     for frame in SOURCES[dataset](data_dir, config):
-        crop = frame.recording.crop
-        depth.append(depth_to_grid(frame.depth_mm[None], crop, grid, background)[0])
+        area = area_of(frame.recording, grid)
+        depth.append(depth_to_grid(frame.depth_mm[None], area, grid, background)[0])
         annotated.append(frame._replace(depth_mm=None))
     return _frames(dataset, np.stack(depth), annotated, in_time=config != "row_order")
+
+
+def area_of(recording: Recording, grid: tuple[int, int]) -> Box:
+    """Returns the part of a recording's images that becomes the grid, as in prediction.
+
+    That is the recording's own crop, or else the whole image with margins where its proportions are
+    not those of the grid.
+    """
+    whole = (0, 0, *recording.size)
+    return widened(whole, grid[1] / grid[0]) if recording.crop == whole else recording.crop
 
 
 def _frames(
@@ -128,7 +140,7 @@ def _frames(
     `in_time`: the frames are in time order, so that gaps in their numbers count.
     """
     grid = depth_mm.shape[1:]
-    crop = np.array([a.recording.crop for a in annotated], np.int32)
+    crop = np.array([area_of(a.recording, grid) for a in annotated], np.int32)
     xy = joints_to_grid(np.array([a.joints for a in annotated], np.float32), crop[:, None], grid)
     visible = np.array([a.visible for a in annotated]) & inside(xy, grid)
     number = np.array([a.number for a in annotated], np.int32)

@@ -16,6 +16,8 @@ from data_pipeline import load
 from data_pipeline.babypose import frames as babypose_frames
 from data_pipeline.errors import DataError
 from jaxpose.body import geometry
+from jaxpose.prediction.view import View
+from jaxpose.recordings.opening import Format, open_source
 
 
 def write_babypose(folder, infants, size=(48, 64)):
@@ -80,6 +82,25 @@ def test_a_joint_at_pixel_x_is_at_half_of_x_minus_a_quarter_on_a_grid_half_as_fi
     clicked = np.array([[int(v) for v in row[column].split(",")] for row in rows])
     np.testing.assert_allclose(frames.xy[4:, 2], clicked / 2 - 0.25, atol=1e-5)
     assert frames.visible.all()
+
+
+@pytest.mark.parametrize(
+    "size, grid", [((48, 58), (24, 32)), ((48, 80), (24, 32)), ((48, 64), (16, 32))]
+)
+def test_images_keep_their_proportions_as_in_prediction(tmp_path, size, grid):
+    """512x424 pixels, say, on a grid of 64x48."""
+    folder = write_folder(tmp_path / "data", size=size)
+    frames = load.read("babypose", folder, grid, "time_order")
+    x, y, width, height = frames.crop[0]
+    assert width / height == pytest.approx(grid[1] / grid[0], rel=0.02)
+    assert (x, y) == ((size[1] - width) // 2, (size[0] - height) // 2) and min(x, y) < 0
+    image = open_source(str(folder / "pz1"), Format())
+    depth = np.stack([reading.frame.depth_mm for reading in image.read()])
+    box = View().box((size[1], size[0]), grid)
+    assert (*frames.crop[0],) == box
+    by_number = {reading.frame.number: k for k, reading in enumerate(image.read())}
+    expected = geometry.depth_to_grid(depth, box, grid)[[by_number[n] for n in frames.frame]]
+    np.testing.assert_array_equal(frames.depth_mm, expected)
 
 
 def test_a_missing_joint_is_hidden_and_lies_at_minus_one(tmp_path):
