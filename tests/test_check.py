@@ -587,4 +587,4 @@ def test_images_that_are_not_4_to_3_are_a_remark(tmp_path):
     report = check(folder)
     assert report.problems == []
     (remark,) = report.remarks
-    assert "80x48 are not 4:3" in remark.what
+    assert "80x48 are not 4:3; a grid of 4:3 gets margins" in remark.what

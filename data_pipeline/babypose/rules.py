@@ -3,7 +3,7 @@
 A *problem* prevents an import: something is missing, damaged or ambiguous, or depth or joints would
 be changed without notice. A *remark* does not: the data has one clear meaning, which a person
 should check. A joint outside the image counts as missing; right and left that look exchanged may be
-correct; images that are not 4:3 are squeezed. `joint_rules` and `depth_rules` contain what concerns
+correct; images that are not 4:3 get margins. `joint_rules` and `depth_rules` contain what concerns
 one of the two.
 """
 
@@ -121,8 +121,8 @@ def _check_shape(root: Path, infant: Infant, remark: Report) -> None:
     width, height = infant.recording.size
     if 3 * width != 4 * height:
         what = (
-            f"images of {width}x{height} are not 4:3; the nets see them squeezed, and errors in "
-            "px of 128x96 are squeezed too"
+            f"images of {width}x{height} are not 4:3; a grid of 4:3 gets margins around them, so "
+            "the nets see the infants smaller than in images of 4:3"
         )
         remark(Problem(str(root), None, what))
 
