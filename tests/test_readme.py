@@ -14,6 +14,7 @@ from experiments.bench import stored
 from experiments.bench.cases import Case
 from experiments.blocks.accuracy import accuracy
 from experiments.blocks.confidence import confidence
+from experiments.blocks.costs import costs
 from experiments.blocks.overview import gain, summary
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
@@ -25,7 +26,7 @@ from experiments.study.jobs import recipe_of
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 RUN = RESULTS / "simulated-asy-seed3002.json"
-BENCH = "experiments/results/bench-paper-cpu-AVX-512_BF16-float32-jax0.10.2-torch2.13.0.json"
+(BENCH,) = (str(path.relative_to(ROOT)) for path in RESULTS.glob("bench-paper-cpu-*.json"))
 TEXTS = (".json", ".md", ".csv", ".html", ".svg")
 DOCUMENTS = [path for pattern in readme.DOCUMENTS for path in sorted(ROOT.glob(pattern))]
 
@@ -317,6 +318,23 @@ def test_the_table_of_costs_has_the_smaller_ratio_and_the_time_of_that_opponent(
     peers = [*usual, *(case("full", one) for one in ("torch_onednn", "onnxruntime", "openvino"))]
     over = [ratio_of(result, ours, theirs)["speedup"] for theirs in peers]
     assert cells[-1].startswith(f"{min(over):.2f} (") and min(over) < over[0]
+
+
+def test_a_table_of_costs_has_the_rows_of_the_precisions_that_it_names(tmp_path):
+    result = stored.load(ROOT / BENCH)
+    rows = [row for row in result["rows"] if row["dtype"] == "float32"]
+    result["rows"] = rows + [row | {"dtype": "bfloat16"} for row in rows]
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(result))
+    both, exact, half = (
+        costs([Source((path,))], sentences="no", precisions=names)
+        for names in ("float32,bfloat16", "float32", "bfloat16")
+    )
+    assert "| full, forward, 1 clip | " in exact and "bfloat16" not in exact
+    assert (
+        "| full, forward, 1 clip, bfloat16 | " in half and "| full, forward, 1 clip | " not in half
+    )
+    assert len(both.splitlines()) == len(exact.splitlines()) + len(half.splitlines()) - 3
 
 
 def test_the_table_of_nets_has_the_ratios_of_what_runs_on_the_platform():

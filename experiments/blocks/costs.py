@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from experiments.account import account, parse_clip
 from experiments.bench import stored
-from experiments.bench.cases import PEERS, Case
+from experiments.bench.cases import PEERS, PRECISIONS, Case
 from experiments.bench.comparisons import PYTORCH
 from experiments.bench.render import interval, ms, speedup
 from experiments.blocks.source import Source, joined, wrapped
@@ -25,11 +25,14 @@ WHATS = {"forward": "forward", "train_step": "training step"}
 """Value of a row's `what` -> its text."""
 
 
-def costs(sources: Sequence[Source], *, sentences: str = "yes") -> str:
+def costs(
+    sources: Sequence[Source], *, sentences: str = "yes", precisions: str = ",".join(PRECISIONS)
+) -> str:
     """Returns a table of median times, with our speed-up over the best of the other frameworks.
 
-    Ours is the fastest lowering, PyTorch's time the better of eager and compiled. Unless
-    `sentences=no`, sentences describe the machine and the ratios of asy over full.
+    Ours is the fastest lowering, PyTorch's time the better of eager and compiled. `precisions`
+    selects rows. Unless `sentences=no`, sentences describe the machine and the ratios of asy over
+    full.
 
     Raises:
       ConfigError: there is no file, or one is damaged.
@@ -42,7 +45,7 @@ def costs(sources: Sequence[Source], *, sentences: str = "yes") -> str:
     rows = []
     for result in results:
         rows.append([f"**{size(result)}**", *[""] * (len(header) - 1)])
-        rows += [_line(result, tasks) for tasks in _tasks(result)]
+        rows += [_line(result, t) for t in _tasks(result) if t[0]["dtype"] in precisions.split(",")]
     if sentences == "no":
         return table(header, rows)
     texts = [sentence for result in results for sentence in _sentences(result)]
