@@ -12,6 +12,7 @@ from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.clips import CLIP
 from data_pipeline.examples.frames import Frames
 from data_pipeline.examples.splits import Split
+from experiments.choices import nets
 from experiments.config import Config
 from experiments.machines import commit
 from experiments.numerics import NUMERICS
@@ -33,7 +34,11 @@ def layer_weights(graph: nnx.GraphDef, weights: Weights) -> NetWeights:
 
 
 def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, NetWeights]) -> Model:
-    """Creates the model of both trained nets; its provenance describes the training."""
+    """Creates the model of both trained nets; its provenance describes the training.
+
+    Where both nets see one frame, the model's clips have one, although those of the training had
+    several: prediction then computes a frame once, and waits for no other.
+    """
     recipe = config.recipe
     dataset = DATASETS[recipe.dataset]
     train = split.used["train"]
@@ -42,7 +47,7 @@ def assemble(config: Config, frames: Frames, split: Split, weights: dict[str, Ne
         grid=recipe.rows_cols,
         depth_scale_mm=dataset.scale_mm,
         background_mm=dataset.background_mm,
-        clip_frames=CLIP,
+        clip_frames=1 if all(net.sees_one_frame for net in nets(recipe).values()) else CLIP,
         frame_interval_s=frames.interval_s,
         variant=recipe.variant,
         detection_factorise=recipe.detection.factorise,

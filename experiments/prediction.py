@@ -27,7 +27,7 @@ def predictor(model: Model, frames: Frames) -> Predict:
     of the frames; the detection maps are the detection net's all the same.
     """
     if model.specification.provenance.get("input_masks") != "true":
-        return lambda clips, starts: model.maps(clips, BATCH)
+        return lambda clips, starts: maps_of(model, clips)
     specification = model.specification
     net, scale = specification.nets()["regression"], specification.target_scale
     weights = fold_net(model.weights["regression"], specification.bn_epsilon)
@@ -41,10 +41,21 @@ def predictor(model: Model, frames: Frames) -> Predict:
     def predict(clips, starts) -> Maps:
         index = clip_frames(starts)
         masks = target.draw(np, frames.xy[index], frames.visible[index], frames.grid)
-        detected = model.maps(clips, BATCH).detection
+        detected = maps_of(model, clips).detection
         return Maps(detected, np.asarray(regress(weights, clips, masks)))
 
     return predict
+
+
+def maps_of(model: Model, clips: Float[np.ndarray, "b t h w 1"]) -> Maps:
+    """Computes both nets' maps [b t h w 20] of clips that are as long as those of a training.
+
+    The clips of a model that sees one frame are shorter.
+    """
+    count, frames, length = *clips.shape[:2], model.specification.clip_frames
+    parts = clips.reshape(-1, length, *clips.shape[2:])
+    maps = model.maps(parts, BATCH * frames // length)
+    return Maps(*(m.reshape(count, frames, *m.shape[2:]) for m in maps))
 
 
 def overlapping_maps(

@@ -13,6 +13,7 @@ from lowerings import FOLDED
 from models import SPECIFICATION, make_model
 
 import jaxpose
+from experiments.prediction import maps_of
 from jaxpose import estimator as module
 from jaxpose.estimator import Estimator
 from jaxpose.model import Model
@@ -118,6 +119,37 @@ def test_a_stream_yields_the_same_poses_one_by_one_and_reads_only_as_far_as_it_m
         # the first 5 frames wait for t + 10, those in the middle of their clip for t + 5
         assert read[-1] == min(59, max(k + 5, min(k, 4) + 10))
     assert k == 59
+
+
+def test_nets_that_see_one_frame_give_the_poses_of_clips_at_once_and_at_any_rate():
+    """A model of such nets computes a frame once, and its stream waits for no other frame."""
+    planar = dataclasses.replace(
+        SPECIFICATION, depth_scale_mm=20.0, variant="planar", detection_factorise="planar"
+    )
+    of_clips = make_model(planar)
+    single = Model(dataclasses.replace(planar, clip_frames=1), of_clips.weights, lowering=FOLDED)
+    depth = frames(7)
+    expected = of_clips.poses(depth)
+    assert 0.05 < expected.found.mean() < 1
+    for rate_hz in (6.0, 11.0, 30.0):
+        pose = Estimator(single)(depth, rate_hz=rate_hz)
+        np.testing.assert_array_equal(pose.state == "found", expected.found)
+        at = expected.found
+        np.testing.assert_allclose(pose.xy[at], expected.xy[at], atol=1e-3)
+    read = []
+
+    def counted():
+        for k, image in enumerate(depth):
+            read.append(k)
+            yield image
+
+    stream = Estimator(single, batch_size=1).stream(counted())
+    for k in range(len(depth)):
+        assert next(stream).number == k and len(read) == k + 1
+    grid = of_clips.to_grid(depth[:6], (0, 0, 96, 64))
+    clips = of_clips.clips(grid.reshape(2, 3, *planar.grid))
+    for actual, wanted in zip(maps_of(single, clips), of_clips.maps(clips), strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-5)
 
 
 def test_a_frame_that_cannot_be_read_is_missing_and_the_rest_goes_on(model):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxpose.nets import detection, regression
 from jaxpose.nets.compute import Computation
+from jaxpose.nets.factorise import FACTORISATIONS, VARIANTS
 from jaxpose.nets.layers import Layer
 from jaxpose.nets.modules import Conv
 from jaxpose.training.step import run_net, split_net
@@ -67,6 +69,15 @@ def test_a_convolution_in_bfloat16_hands_on_bfloat16():
     conv = Conv(Layer("a", 2, 3, (1, 3, 1)), Computation(dtype="bfloat16"), rngs=nnx.Rngs(0))
     assert conv(normal(0, 1, 3, 4, 4, 2), train=True).dtype == jnp.bfloat16
     assert conv.norm.mean[...].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", FACTORISATIONS)
+def test_nets_see_one_frame_exactly_where_no_kernel_and_no_shift_reaches_another(name):
+    for net in (
+        detection.net(1 / 16, FACTORISATIONS[name]),
+        regression.net(VARIANTS[name], 1 / 16),
+    ):
+        assert net.sees_one_frame == (name == "planar")
 
 
 def test_layers_and_numerics_cannot_be_changed_by_accident():

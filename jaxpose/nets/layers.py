@@ -107,6 +107,11 @@ class Net:
         """All layers, in the order in which they run."""
         return tuple(layer for block in self.blocks.values() for layer in block)
 
+    @property
+    def sees_one_frame(self) -> bool:
+        """Whether each frame of the output depends on the same frame of the input alone."""
+        return all(layer.kernel[0] == 1 and not layer.shift for layer in self.layers)
+
     def walk(self, run: Run, concat: Concat, *inputs: X) -> X:
         """Runs the net on `inputs`: `run(name, x)` computes one *layer*, `concat` joins channels.
 
