@@ -62,7 +62,7 @@ def _tasks(result: dict) -> Iterator[list[dict]]:
     """Yields the rows of every task and type that we computed."""
     tasks: dict[tuple, list[dict]] = {}
     for row in result["rows"]:
-        if row["net"] in STAGES:
+        if row["net"] in (*STAGES, "pipeline") and row["what"] in WHATS:
             key = tuple(row[k] for k in ("net", "variant", "what", "batch", "dtype"))
             tasks.setdefault(key, []).append(row)
     yield from (rows for rows in tasks.values() if _ours(rows))
@@ -79,7 +79,9 @@ def _line(result: dict, rows: list[dict]) -> list[str]:
     ratio = _ratio(result, fastest, [row for row in rows if row["implementation"] in PEERS])
     both = [row["median_ms"] for row in rows if row["implementation"] in PYTORCH]
     clips = f"{fastest['batch']} clip" + "s" * (fastest["batch"] > 1)
-    task = f"{fastest['variant'] or 'detection'}, {WHATS[fastest['what']]}, {clips}"
+    net = fastest["variant"] or "detection"
+    net = f"detection + {net}" if fastest["net"] == "pipeline" else net
+    task = f"{net}, {WHATS[fastest['what']]}, {clips}"
     task += "" if fastest["dtype"] == "float32" else f", {fastest['dtype']}"
     peers = {row["implementation"]: row["median_ms"] for row in rows}
     return [
@@ -133,14 +135,15 @@ def _sentences(result: dict) -> Iterator[str]:
     around = {
         ("decoding", "chain"): "decoding a pose",
         ("input", "to_grid"): "reducing a frame to the grid",
+        ("pipeline", "camera_to_pose"): "the way from a camera's images to the pose",
     }
     times = [
-        f"{ms(row['median_ms'])} ms for {text}"
+        f"{ms(row['median_ms'])} ms for {text}" + f" in {row['dtype']}" * (row["net"] == "pipeline")
         for row in result["rows"]
         if (text := around.get((row["net"], row["what"])))
     ]
     if times:
-        yield f"Besides, there are {joined(times)}."
+        yield f"Besides, at {size(result)}, there are {joined(times)}."
     if result["control_spread"]:
         most = max(result["control_spread"].values())
         yield f"At {size(result)}, a case differs from itself by up to {100 * most:.0f} %."
@@ -151,7 +154,7 @@ def _asy_over_full(result: dict) -> Iterator[str]:
     nominal MACs)"."""
     for rows in _tasks(result):
         fastest = min(_ours(rows), key=lambda row: row["median_ms"])
-        if fastest["variant"] != "asy":
+        if (fastest["net"], fastest["variant"]) != ("regression", "asy"):
             continue
         key = ("net", "what", "batch", "dtype")
         full = [
