@@ -10,7 +10,7 @@ from experiments.study import claims_of_cost as cost
 from experiments.study import claims_of_error as error
 from experiments.study import speeds
 from experiments.study.claim import Claim
-from experiments.study.comparisons import primary
+from experiments.study.comparisons import Compared, primary
 from experiments.study.evidence import Evidence
 from experiments.table1 import table
 
@@ -72,13 +72,32 @@ def central(evidence: Evidence) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _lower(evidence: Evidence, one: Compared) -> str:
+    """Says by how much asy's error is lower than thin's, beside the margin of the plan."""
+    difference, margin = one.differences["all"], evidence.plan.margins.primary
+    mean, least, most = (
+        -100 * value / one.theirs_px for value in (difference.mean, difference.high, difference.low)
+    )
+    full = evidence.comparison("asy", "full", error.DATA)
+    small = full is not None and -difference.low < margin * full.theirs_px
+    text = (
+        "lower than that of a thinner net of its weights, by "
+        f"{mean:.1f} % [{least:.1f} to {most:.1f}]"
+    )
+    if small:
+        return (
+            f"{text}. Thin's is within the margin of {primary(evidence.plan.margins)} all the same."
+        )
+    return f"{text}."
+
+
 def _answer(evidence: Evidence, one, measured: list[speeds.Saving]) -> str:
     """Applies the decision rule."""
     if one is None or not one.complete:
         return "Not decided: not all trainings of both nets are there."
     difference = one.differences["all"]
     if difference.high < 0:
-        return "Asy buys something: its error is lower than that of a thinner net of its weights."
+        return f"Asy buys something: its error is {_lower(evidence, one)}"
     within = one.non_inferior[primary(evidence.plan.margins)]
     if not within:
         higher = "higher" if difference.low > 0 else "not shown to be as low"
