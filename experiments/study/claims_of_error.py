@@ -22,7 +22,8 @@ def described(one: Compared | None) -> str:
     return (
         f"{one.comparison.ours} - {one.comparison.theirs} = {difference.mean:+.2f} px "
         f"[{difference.low:+.2f} to {difference.high:+.2f}], ratio {one.ratio:.2f}, "
-        f"{one.pairs} of {one.expected} trainings, {difference.infants} simulated infants"
+        f"{one.pairs} of {one.expected} trainings, {difference.infants} simulated infants, missed "
+        f"joints {' / '.join(f'{100 * share:.1f} %' for share in one.missed)}"
     )
 
 
