@@ -15,10 +15,10 @@ def _no_files(name: str, sources: Sequence[Source]) -> None:
         )
 
 
-def study_answer(sources: Sequence[Source]) -> str:
-    """Returns the answer to the central question."""
+def study_answer(sources: Sequence[Source], *, brief: str = "no") -> str:
+    """Returns the answer to the central question; with `brief=yes` one line."""
     _no_files("study_answer", sources)
-    return claims.central(committed())
+    return claims.central(committed(), brief=brief == "yes")
 
 
 def study_claims(sources: Sequence[Source], *, brief: str = "no") -> str:

@@ -52,22 +52,26 @@ def brief_table(evidence: Evidence) -> str:
     )
 
 
-def central(evidence: Evidence) -> str:
+def central(evidence: Evidence, *, brief: bool = False) -> str:
     """Answers the question of the study, asy against thin, by the rule of the plan.
 
     Asy buys something only if its error is lower than thin's, or if it is non-inferior and faster.
+    With `brief`, the answer is one line with the errors.
     """
     one = evidence.comparison("asy", "thin", error.DATA)
     faster = {
         what: speeds.savings(evidence.benchmarks, what, ours="asy", theirs="thin")
         for what in ("forward", "train_step")
     }
+    answer = _answer(evidence, one, [s for savings in faster.values() for s in savings])
+    if brief:
+        return f"**{answer}** ({error.described(one)})\n"
     lines = [
         f"- Error, primary endpoint: {error.described(one)}.",
         "- Time of asy against thin, forward pass: "
         f"{speeds.everywhere(faster['forward'], speeds.tally)}.",
         f"- Training step: {speeds.everywhere(faster['train_step'], speeds.tally)}.",
-        f"- **{_answer(evidence, one, [s for savings in faster.values() for s in savings])}**",
+        f"- **{answer}**",
     ]
     return "\n".join(lines) + "\n"
 
