@@ -38,6 +38,7 @@ OPTIONS = {
     name: ELSEWHERE[name] if name in ELSEWHERE else importlib.import_module(name).Options
     for name in commands()
 } | {
+    "jaxpose.cli (export)": cli.Export,
     "jaxpose.cli (predict)": cli.Predict,
     "jaxpose.cli (label export)": label.Export,
     "jaxpose.cli (label import)": label.Import,
@@ -46,7 +47,15 @@ OPTIONS = {
 
 
 def descriptions(options_class) -> dict[str, str]:
-    """Name of an option -> the text under it."""
+    """Name of an option -> the text under it, of a class and of those that it inherits from."""
+    texts = {}
+    for one in reversed(options_class.__mro__):
+        if dataclasses.is_dataclass(one):
+            texts |= own_descriptions(one)
+    return texts
+
+
+def own_descriptions(options_class) -> dict[str, str]:
     (body,) = ast.parse(inspect.getsource(options_class)).body
     fields = [node for node in body.body if not isinstance(node, ast.FunctionDef)]
     texts = {

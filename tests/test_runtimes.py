@@ -40,15 +40,15 @@ def test_a_measurement_has_stages_memory_and_errors(tmp_path, capsys):
 
 
 def test_bfloat16_is_a_runtime_of_its_own_where_the_cpu_has_it(monkeypatch):
-    half = command.Chosen("jax", command.fastest("bfloat16").name, "bfloat16")
-    assert command.chosen("openvino:bfloat16,jax:bfloat16") == [
-        command.Chosen("openvino", None, "bfloat16"),
-        half,
-    ]
-    for reason, there in ((None, True), ("no such instruction", False)):
-        lowering = SimpleNamespace(unavailable=lambda precision, reason=reason: reason)
-        monkeypatch.setitem(command.LOWERINGS, "onednn", lowering)
+    half = command.Chosen("jax", "some", "bfloat16")
+    for recorder, there in ((object, True), (None, False)):
+        lowering = SimpleNamespace(name="some", recorder=recorder)
+        monkeypatch.setattr(command, "fastest", lambda dtype, lowering=lowering: lowering)
         assert (half in command.chosen("all")) == there
+        assert command.chosen("openvino:bfloat16,jax:bfloat16") == [
+            command.Chosen("openvino", None, "bfloat16"),
+            half,
+        ]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ PROTOCOLS = {
         minutes=3,
         least_blocks=3,
         most_blocks=12,
-        warm_s=0.3,
+        warm_s=1.0,
         pace=Pace(0.1),
         slow_once_s=1.0,
     ),

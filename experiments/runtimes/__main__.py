@@ -104,15 +104,15 @@ def chosen(names: str) -> list[Chosen]:
     Raises:
       ConfigError: one of them is unknown.
     """
-    quickest = fastest("float32").name
+    quickest, of_half = fastest("float32").name, fastest("bfloat16")
     known = {"jax": Chosen("jax", quickest)}
     known |= {f"jax:{name}": Chosen("jax", name) for name in LOWERINGS}
     known |= {name: Chosen(name) for name in ENGINES}
-    half = {"jax:bfloat16": Chosen("jax", fastest("bfloat16").name, "bfloat16")}
+    half = {"jax:bfloat16": Chosen("jax", of_half.name, "bfloat16")}
     half |= {f"{name}:bfloat16": Chosen(name, None, "bfloat16") for name in IN_BFLOAT16}
     known |= half
     if names == "all":
-        there = LOWERINGS["onednn"].unavailable("bfloat16") is None
+        there = of_half.recorder is not None  # XLA alone would emulate it
         names = ",".join(["jax", "jax:folded", *ENGINES, *(half if there else ())])
     for name in names.split(","):
         if name not in known:
