@@ -38,7 +38,6 @@ OPTIONS = {
     name: ELSEWHERE[name] if name in ELSEWHERE else importlib.import_module(name).Options
     for name in commands()
 } | {
-    "jaxpose.cli (export)": cli.Export,
     "jaxpose.cli (predict)": cli.Predict,
     "jaxpose.cli (label export)": label.Export,
     "jaxpose.cli (label import)": label.Import,
