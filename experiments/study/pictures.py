@@ -74,6 +74,10 @@ def draw(evidence: Evidence, key: tuple[str, str], folder: Path) -> Path:
     return path
 
 
+STYLES = (("o", "-"), ("s", "--"), ("^", ":"))
+"""Markers and lines of ten runtimes, the next ten, ..., which have the same ten colours."""
+
+
 def _draw_products(
     axes, errors: Mapping[str, Estimate], costs: Mapping[str, tuple[float, float]]
 ) -> None:
@@ -97,12 +101,19 @@ def _draw_times(
 ) -> None:
     """Draws a Pareto front per runtime; an arm's points are on one line, named at its end."""
     for number, (name, costs) in enumerate(series.items()):
+        marker, line = STYLES[number // 10 % len(STYLES)]
         points = {arm: (costs[arm][0], errors[arm].mean) for arm in errors if arm in costs}
         for arm, (cost, mean) in points.items():
             axes.errorbar(
-                cost, mean, xerr=costs[arm][1], fmt="o", ms=5, color=f"C{number}", elinewidth=0.7
+                cost,
+                mean,
+                xerr=costs[arm][1],
+                fmt=marker,
+                ms=5,
+                color=f"C{number}",
+                elinewidth=0.7,
             )
-        _draw_front(axes, points, f"C{number}", name)
+        _draw_front(axes, points, f"C{number}", name, f"{marker}{line}")
     shown = {
         arm: errors[arm].mean for arm in errors if any(arm in costs for costs in series.values())
     }
@@ -123,10 +134,14 @@ def _draw_times(
 
 
 def _draw_front(
-    axes, points: Mapping[str, tuple[float, float]], colour: str, label: str | None
+    axes,
+    points: Mapping[str, tuple[float, float]],
+    colour: str,
+    label: str | None,
+    style: str = "-",
 ) -> None:
     if front := [points[arm] for arm in statistics.pareto(points)]:
-        axes.plot(*zip(*front, strict=True), "-", color=colour, lw=1, label=label)
+        axes.plot(*zip(*front, strict=True), style, ms=5, color=colour, lw=1, label=label)
 
 
 def _apart(places: list[float], least: float) -> list[float]:
