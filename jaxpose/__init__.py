@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxpose.estimator import Estimator, load, shipped_model
     from jaxpose.model import Model
     from jaxpose.prediction.pose import Pose
-    from jaxpose.prediction.stream import View
+    from jaxpose.prediction.view import View
     from jaxpose.recordings.recording import Frame
     from jaxpose.specification import Specification
 

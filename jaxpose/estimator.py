@@ -19,7 +19,8 @@ from jaxpose.lowering import Lowering
 from jaxpose.model import Model
 from jaxpose.nets.compute import check_batch_size
 from jaxpose.prediction.pose import Pose, stack
-from jaxpose.prediction.stream import Counts, Stream, View
+from jaxpose.prediction.stream import Counts, Stream
+from jaxpose.prediction.view import View
 from jaxpose.recordings.recording import (
     DEEPEST_MM,
     RATE_HZ,

@@ -17,7 +17,8 @@ from experiments.prediction import maps_of
 from jaxpose import estimator as module
 from jaxpose.estimator import Estimator
 from jaxpose.model import Model
-from jaxpose.prediction.stream import Stream, View
+from jaxpose.prediction.stream import Stream
+from jaxpose.prediction.view import View
 from jaxpose.recordings.recording import Frame
 
 pytestmark = pytest.mark.usefixtures("strict_types")

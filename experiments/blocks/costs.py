@@ -113,8 +113,9 @@ def _machines(results: list[dict]) -> str:
     for result in results:
         isa = f", {result['isa']}" if result["isa"] else ""
         torch = result["versions"].get("torch", "").split("+")[0]
-        peers = any(row["implementation"] in PEERS for row in result["rows"])
-        pytorch = f", PyTorch {torch}, the better of eager and compiled" if peers and torch else ""
+        timed = {row["implementation"] for row in result["rows"]}
+        pytorch = f", PyTorch {torch}" if torch and timed & {*PEERS} else ""
+        pytorch += ", the better of eager and compiled" if pytorch and timed & {*PYTORCH} else ""
         dirty = ", from changed files" if result["dirty"] else ""
         busy = ", while the machine was busy" if result["loaded"] else ""
         clauses.append(

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.blocks.source import Source, joined, read, wrapped
-from experiments.config import ConfigError
+from experiments.blocks.source import Source, joined, of_each, wrapped
 from experiments.table1 import table
 
 
@@ -13,13 +12,7 @@ def precisions(sources: Sequence[Source]) -> str:
     Raises:
       ConfigError: a file is damaged.
     """
-    text = ""
-    for path in (path for source in sources for path in source.paths):
-        try:
-            text += _of(read(path))
-        except (KeyError, TypeError, IndexError):
-            raise ConfigError(f"{path}: is no result of experiments.precisions") from None
-    return text
+    return of_each(sources, _of, "experiments.precisions")
 
 
 def _of(result: dict) -> str:
@@ -42,7 +35,7 @@ def _of(result: dict) -> str:
     left_out = [f"{name} ({reason})" for name, reason in result["left_out"].items()]
     absent = f" Left out: {joined(left_out)}." if left_out else ""
     return table(header, rows) + wrapped(
-        f"The model that ships, {result['infants']} simulated infants that it has not seen, n = "
-        f"{result['rows'][0]['n_frames']} frames, px of 128x96, missing joints at their fallback. "
+        f"Model {result['model'][:12]}, {result['infants']} simulated infants that it has not "
+        f"seen, n = {result['rows'][0]['n_frames']} frames, px of 128x96, missing joints at their fallback. "
         f"{result['cpu']}, {result['instruction_set']}, commit {result['commit']}.{absent}"
     )

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.blocks.source import Source, joined, read, wrapped
-from experiments.config import ConfigError
+from experiments.blocks.source import Source, joined, of_each, wrapped
 from experiments.table1 import table
 
 BUSY = 0.25
@@ -16,13 +15,7 @@ def runtimes(sources: Sequence[Source]) -> str:
     Raises:
       ConfigError: a file is damaged.
     """
-    text = ""
-    for path in (path for source in sources for path in source.paths):
-        try:
-            text += _of(read(path))
-        except (KeyError, TypeError, IndexError):
-            raise ConfigError(f"{path}: is no result of experiments.runtimes") from None
-    return text
+    return of_each(sources, _of, "experiments.runtimes")
 
 
 def _of(result: dict) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.config import ConfigError
@@ -34,6 +35,21 @@ def read(path: Path) -> dict:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: is not a JSON object; restore the file")
     return value
+
+
+def of_each(sources: Sequence[Source], describe: Callable[[dict], str], command: str) -> str:
+    """Describes every file, a result of `command`, and joins the texts.
+
+    Raises:
+      ConfigError: a file is damaged, or of another kind.
+    """
+    text = ""
+    for path in (path for source in sources for path in source.paths):
+        try:
+            text += describe(read(path))
+        except (KeyError, TypeError, IndexError):
+            raise ConfigError(f"{path}: is no result of {command}") from None
+    return text
 
 
 def joined(parts: list[str]) -> str:

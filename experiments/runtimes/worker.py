@@ -21,8 +21,8 @@ from jaxpose import predict, recorder
 from jaxpose.estimator import Estimator
 from jaxpose.model import Model
 from jaxpose.outputs.overlay import Overlay
-from jaxpose.prediction.stream import View
 from jaxpose.prediction.task import Task
+from jaxpose.prediction.view import View
 from jaxpose.recordings.opening import Format, open_source
 from jaxpose.recordings.source import Source
 from jaxpose.runtime import load_model

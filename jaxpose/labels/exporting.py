@@ -20,7 +20,7 @@ from jaxpose.labels.choice import Choice, Clip, choose, clips_of
 from jaxpose.labels.package import COCO, DEPTH, IMAGES, Exported, Package
 from jaxpose.labels.pictures import stretched
 from jaxpose.prediction.pose import Pose, stack
-from jaxpose.prediction.stream import View
+from jaxpose.prediction.view import View
 from jaxpose.recordings.orientation import turn
 from jaxpose.recordings.recording import Frame
 from jaxpose.recordings.source import Reading, Source

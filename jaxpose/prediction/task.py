@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jaxpose.body.space import Intrinsics
 from jaxpose.errors import DataError, UserError
 from jaxpose.files import write_json
-from jaxpose.prediction.stream import View
+from jaxpose.prediction.view import View
 from jaxpose.recordings.opening import Format, name_of, open_source, read_intrinsics
 from jaxpose.recordings.source import Source
 
