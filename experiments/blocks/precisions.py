@@ -36,6 +36,7 @@ def _of(result: dict) -> str:
     absent = f" Left out: {joined(left_out)}." if left_out else ""
     return table(header, rows) + wrapped(
         f"Model {result['model'][:12]}, {result['infants']} simulated infants that it has not "
-        f"seen, n = {result['rows'][0]['n_frames']} frames, px of 128x96, missing joints at their fallback. "
+        f"seen, n = {result['rows'][0]['n_frames']} frames, px of 128x96, "
+        "missing joints at their fallback. "
         f"{result['cpu']}, {result['instruction_set']}, commit {result['commit']}.{absent}"
     )
