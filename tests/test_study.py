@@ -23,6 +23,7 @@ from experiments.config import ConfigError
 from experiments.options import parse
 from experiments.study import __main__ as study
 from experiments.study import costs, process, results, runner, tuning, workers
+from experiments.study.evidence import RESULTS
 from experiments.study.jobs import jobs_of, recipe_of
 from experiments.study.plan import read_plan
 
@@ -141,6 +142,29 @@ def test_a_plan_that_cannot_be_used_is_refused_and_says_why(plan, old, new, word
         jobs_of(read_plan(plan))
     for word in (str(plan), *words):
         assert word in str(error.value)
+
+
+def test_options_of_the_whole_plan_are_replaced_by_a_part_s_and_those_by_an_arm_s(plan):
+    usual = jobs_of(read_plan(plan))[-1].recipe
+    text = '[recipe]\nmin_score = 0.25\nmaps = "regression"\n"detection.epochs" = 77\n'
+    changed(plan, "[margins]", f"{text}[margins]")
+    changed(plan, '{ variant = "full" }', '{ variant = "full", maps = "combined" }')
+    recipe = jobs_of(read_plan(plan))[-1].recipe
+    assert recipe.min_score == 0.25
+    assert recipe.maps == "combined"
+    assert recipe.detection.epochs == usual.detection.epochs != 77
+
+
+@pytest.mark.parametrize("name", ["study", "study-tuning"])
+def test_the_committed_results_have_the_recipes_of_the_plan(name):
+    plan = study.PLAN.with_stem({"study": "plan", "study-tuning": "tuning"}[name])
+    recipes = {job.name: job.recipe.hash for job in jobs_of(read_plan(plan))}
+    found = {
+        path.stem: json.loads(path.read_text())["recipe_hash"]
+        for path in (RESULTS / name).glob("*.json")
+    }
+    assert found
+    assert found == {job: recipes[job] for job in found}
 
 
 def test_two_jobs_of_one_name_are_refused(plan):

@@ -66,7 +66,7 @@ def _folds(part: Part) -> tuple[int | None, ...]:
 
 def _job(plan: Plan, part: Part, arm: str, seed: int, fold: int | None) -> Job:
     data, own = plan.data[part.data], plan.arms[arm]
-    options = {"dataset": data.dataset, "seed": seed}
+    options = {"dataset": data.dataset, "seed": seed, **plan.recipe}
     if fold is not None:
         options |= {"folds": part.folds, "fold": fold}
     options |= {**part.options, **own}

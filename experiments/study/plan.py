@@ -1,6 +1,7 @@
 """A plan file in TOML -> what is fixed before the first job of the study.
 
     [margins]                        see `Margins`
+    [recipe]                         options of all jobs, in place of those of quick
     [data.NAME]                      see `Data`
     [arms.NAME]                      options of `experiments.run`, such as variant = "asy"
     [[comparisons]]                  ours, theirs, and whether the comparison is confirmatory
@@ -8,7 +9,8 @@
     [[parts]]                        part, data, arms, seeds, folds; see `Part`
 
 An *arm* is what is compared: a regression net, or a setting of the recipe. The plan is committed
-before its first job. Recipes start from the preset quick.
+before its first job. Recipes start from the preset quick; an option in [recipe] is replaced by that
+of a part, and this by that of an arm.
 """
 
 import dataclasses
@@ -104,6 +106,7 @@ class Plan:
     """All that is fixed before the first job."""
 
     path: Path
+    recipe: Options
     data: dict[str, Data]
     arms: dict[str, Options]
     margins: Margins
@@ -127,6 +130,7 @@ def read_plan(path: Path) -> Plan:
     try:
         plan = Plan(
             path=path,
+            recipe=values.get("recipe", {}),
             data={name: Data(name, **_tuples(v)) for name, v in values["data"].items()},
             arms=values["arms"],
             margins=Margins(**_tuples(values["margins"])),
