@@ -1,7 +1,7 @@
 """The recipe of a run: what is trained, on what, and how. Presets, and the default folder name.
 
-The default preset, quick, takes minutes on two cores. It differs from the paper where a run of some
-hundred steps would learn nothing otherwise. long is quick with more steps, for the model that
+The default preset, quick, takes minutes on two cores. It differs from the paper where a run of so
+few steps would learn nothing otherwise. long is quick with more steps, for the model that
 jaxpose ships. paper has all values of the paper, and its split. finetune, which --init implies,
 goes on from a model with a few hundred small steps.
 """
@@ -66,7 +66,7 @@ class Recipe:
     dataset: Annotated[str, arg(help=f"Data set: {', '.join(DATASETS)}.")] = "simulated"
     preset: str = "quick"
     """Defaults of the other options: quick, long, paper, finetune. On two cores, quick takes
-    minutes; long has eight to ten times as many steps. --init implies finetune."""
+    minutes; long has five to eight times as many steps. --init implies finetune."""
     seed: int = 0
     """Seed of initial weights and of the order of clips; 0 to 2^32 - 1."""
     split: Annotated[
@@ -125,7 +125,7 @@ class Recipe:
         "adam",
         3e-3,
         "cosine",
-        epochs=20,
+        epochs=40,
         batch_size=8,
         steps_per_epoch=30,
         std_over_radius=1 / 3,

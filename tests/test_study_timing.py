@@ -86,8 +86,8 @@ def test_a_setting_has_a_row_per_net_once_measured_and_a_blank_one_before(tmp_pa
     path = tmp_path / "experiments" / "results" / "times-a_CPU.json"
     path.write_text(json.dumps(value))
     text = times.cost_times([])
-    # 600 steps of 100 ms are a minute
-    assert f"| {first} (AVX2): asy | 100 | 100 | 100 (8 clips) | 1.0 | 1.5 | 12 |" in text
+    # 1,200 steps of 100 ms are two minutes
+    assert f"| {first} (AVX2): asy | 100 | 100 | 100 (8 clips) | 2.0 | 1.5 | 12 |" in text
     assert text.count("\n| ") == len(blank) - 1 + 2
 
 

@@ -10,7 +10,7 @@ from experiments.study import quality, timing
 from experiments.study.evidence import committed
 from experiments.table1 import table
 
-WORDS = ["forward, 1 clip", "16 clips", "training step", "600 steps, min", "compile s", "MB"]
+WORDS = ["forward, 1 clip", "16 clips", "training step", "STEPS, min", "compile s", "MB"]
 
 
 def cost_times(sources: Sequence[Source]) -> str:
