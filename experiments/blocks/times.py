@@ -19,7 +19,7 @@ def cost_times(sources: Sequence[Source]) -> str:
     paths = sorted((ROOT / "experiments" / "results").glob("times-*.json"))
     known = [timing.load(path) for path in paths] or [{"cpu": "not measured yet", "settings": {}}]
     rows = [row for machine in known for row in _machine(machine)]
-    titles = [title.replace("600", str(quality.steps())) for title in WORDS]
+    titles = [title.replace("STEPS", f"{quality.steps():,} steps") for title in WORDS]
     return table(["median ms", *titles], rows) + "\n" + wrapped(
         "A training is the benchmarked step times the steps of a training, never the seconds of a "
         "run. Compile: tracing and compilation of the training step. MB: temporary memory of the "
