@@ -22,8 +22,7 @@ from data_pipeline.examples.clips import CLIP, clip_starts
 from data_pipeline.examples.feed import feed
 from data_pipeline.examples.frames import Frames
 from data_pipeline.outputs import written_too
-from experiments import evaluate, evaluation, machines
-from experiments.study.statistics import estimate
+from experiments import machines, paired
 from jaxpose.body.masks import Target
 from jaxpose.commands import run_command
 from jaxpose.errors import UserError
@@ -69,7 +68,7 @@ def measure(options: Options) -> dict:
     """
     path = options.model or shipped_model()
     model = load_model(path)
-    tested = frames_of(model, options.data_dir, options)
+    tested = paired.frames_in(options.data_dir, model, options.cache_dir)
     rows, left_out, reference = [], {}, None
     with tempfile.TemporaryDirectory() as folder:
         for runtime, precision in SETTINGS:
@@ -80,15 +79,14 @@ def measure(options: Options) -> dict:
                 print(f"{name}: left out: {error}", file=sys.stderr)
                 left_out[name] = str(error)
                 continue
-            row, infants = _test(loaded, tested)
+            row, infants = paired.errors(loaded, tested)
             reference = infants if reference is None else reference
-            change = estimate([infants - reference])
             rows.append(
                 {
                     "runtime": runtime,
                     "precision": precision,
                     **row,
-                    "change_px": {"mean": change.mean, "interval": [change.low, change.high]},
+                    "change_px": paired.change(infants, reference),
                 }
             )
     return {
@@ -104,16 +102,6 @@ def measure(options: Options) -> dict:
     }
 
 
-def frames_of(model: Model, folder: Path, options: Options) -> Frames:
-    """Reads simulated infants on the model's grid.
-
-    Raises:
-      DataError: the folder cannot be used.
-    """
-    place = evaluate.Options(model=Path(), data_dir=folder, cache_dir=options.cache_dir)
-    return evaluate.frames_of(model, place)
-
-
 def _load(
     model: Model, path: Path, runtime: str, precision: str, folder: Path, options: Options
 ) -> Model:
@@ -124,7 +112,7 @@ def _load(
     if not exported.exists():
         if options.calibration_dir is None:
             raise UserError("int8 needs --calibration_dir, a folder of other infants")
-        frames = frames_of(model, options.calibration_dir, options)
+        frames = paired.frames_in(options.calibration_dir, model, options.cache_dir)
         exported.write_bytes(to_int8(model, np.concatenate([*calibration(model, frames)])))
     return load_model(exported, runtime=runtime)
 
@@ -137,21 +125,6 @@ def calibration(model: Model, frames: Frames) -> Iterator[Float[np.ndarray, "b t
     target = Target(specification.decoding.radius_px)
     for batch in feed(frames, specification.depth_scale_mm, target)(chosen, 8):
         yield batch["depth"]
-
-
-def _test(model: Model, frames: Frames) -> tuple[dict, Float[np.ndarray, " infants"]]:
-    """Returns a model's errors, and each infant's mean error in px of 128x96 with fallback."""
-    everyone = evaluate.Options(model=Path())
-    split = evaluate.split_of(model, frames, everyone)
-    tested = evaluation.test_model(model, frames, split)
-    errors = evaluation.limb_errors(model, frames, split, tested)
-    report = evaluation.report(frames, tested, errors)
-    infants = evaluation.infant_rows(frames, tested, errors)
-    names = ("rmsd_fallback_px", "rmsd_px", "missed_rate", "hidden_found_rate", "pck", "n_frames")
-    return (
-        {name: report[name] for name in names},
-        np.array([row["rmsd_fallback_px"]["all"]["mean"] for row in infants], np.float64),
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from experiments.blocks.costs import costs, weights
 from experiments.blocks.findings import findings, paired
 from experiments.blocks.finetuning import finetuning
 from experiments.blocks.growth import cost_files, cost_growth, cost_layers
+from experiments.blocks.light import light
 from experiments.blocks.nets import nets
 from experiments.blocks.overview import gain, summary
 from experiments.blocks.precisions import precisions
@@ -44,6 +45,7 @@ BLOCKS = {
         penetration,
         findings,
         finetuning,
+        light,
         paired,
         precisions,
         runtimes,
