@@ -216,9 +216,11 @@ def with_mm() -> np.ndarray:
     """All joints found in 120 frames, moving, with positions in px and in mm."""
     made = records(np.arange(120) / 30)
     rng = np.random.default_rng(0)
-    made["xy"] = 100 + 10 * np.arange(24).reshape(12, 2) + rng.normal(size=(120, 12, 2))
+    made["xy"] = 100 + 10 * np.arange(24).reshape(12, 2) + rng.normal(size=(120, 12, 2)) / 10
+    phase = np.pi * made["time_s"][:, None, None] + np.arange(24).reshape(12, 2)
+    made["xy"] += 10 * np.sin(phase)
     made["mm"][..., :2] = 2 * made["xy"]
-    made["mm"][..., 2] = 700 + rng.normal(size=(120, 12))
+    made["mm"][..., 2] = 700 + rng.normal(size=(120, 12)) / 10
     return made
 
 

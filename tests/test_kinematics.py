@@ -316,6 +316,56 @@ def test_the_table_has_the_whole_recording_and_windows_of_a_minute():
         assert value(rows, "whole", part, measure).unit == unit
 
 
+def noisy_infant(noise, moving):
+    """An infant in mm whose right wrist goes twice as far as the left one; the rest is at rest."""
+    times = np.arange(900) / RATE
+    mm = np.concatenate([still(len(times)), np.full((len(times), 12, 1), 700.0)], axis=2)
+    swing = 30 * np.sin(np.pi * times) * (times % 10 < 10 * moving)
+    mm[:, joint("right_wrist"), 0] += swing
+    mm[:, joint("left_wrist"), 0] += swing / 2
+    noise = np.random.default_rng(0).normal(scale=noise, size=mm.shape) if noise else 0
+    return list(table.rows(times, mm + noise, "mm"))
+
+
+@pytest.mark.parametrize("moving", [1.0, 0.3])
+@pytest.mark.parametrize("noise", [0.0, 0.2, 1.0, 2.0])
+def test_no_number_that_is_given_is_mostly_noise(noise, moving):
+    true, rows = noisy_infant(0.0, moving), noisy_infant(noise, moving)
+    index = value(rows, "whole", "wrist", "asymmetry_index")
+    assert value(true, "whole", "wrist", "asymmetry_index").value == pytest.approx(1 / 3, abs=0.01)
+    assert np.isnan(index.value) or 0.22 < index.value < 0.34  # true to a third
+    assert np.isfinite(index.value) == (noise <= (1.0 if moving == 1 else 0.2))
+    for part in ("right_wrist", "left_wrist", "left_ankle"):
+        path = value(rows, "whole", part, "path_length")
+        moves = value(rows, "whole", part, "time_moving")
+        right = [value(true, "whole", part, m).value for m in ("path_length", "time_moving")]
+        assert np.isnan(path.value) or path.value == pytest.approx(right[0], rel=0.7, abs=1e-6)
+        assert np.isnan(moves.value) or moves.value == pytest.approx(right[1], abs=0.06)
+        assert np.isfinite(moves.value) == (noise < 1.2)  # 18.75 mm/s, half of 0.25 torsos/s
+        for row in (path, moves):
+            reason = "the noise floor is above 50 % of" if np.isnan(row.value) else ""
+            assert row.reason.startswith(reason) and bool(row.reason) == bool(reason)
+            assert row.coverage == 1
+    assert np.isnan(value(rows, "whole", "left_ankle", "path_length").value) == (noise > 0)
+
+
+def test_an_empty_value_has_a_reason_and_another_has_none():
+    xy = still()
+    xy[:300, joint("left_ankle")] = np.nan
+    rows = list(table.rows(T, xy, "px"))
+    assert all(bool(row.reason) == bool(np.isnan(row.value)) for row in rows)
+    assert value(rows, "whole", "left_ankle", "path_length").reason == "the coverage is below 70 %"
+    assert "none that differ" in value(rows, "whole", "wrist", "lrCorr_x").reason
+
+
+def test_noise_that_is_not_known_is_not_taken_for_none():
+    values = {"speed_noise_floor": np.nan}
+    found = measures.too_noisy(values, np.ones(9), 100.0)
+    assert found == dict.fromkeys(("path_length", "time_moving"), "the noise is not known")
+    nothing = np.full(9, np.nan)
+    assert measures.too_noisy(values, nothing, np.nan) == {}  # that is the reason
+
+
 def test_what_is_seen_too_rarely_is_not_measured():
     xy = still()
     xy[:300, joint("left_ankle")] = np.nan

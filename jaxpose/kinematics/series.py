@@ -15,8 +15,8 @@ LONGEST_GAP_S = 2.0
 WINDOW_S = 0.25
 """Length of the window in which a cubic is fitted for derivatives; at least 5 samples."""
 _DEGREE = 3
-_AT_ONCE = 10_000
-"""Number of windows whose noise is computed at a time, which limits the memory."""
+_MOST_WINDOWS = 10_000
+"""Largest number of windows, evenly spaced, that noise is computed from."""
 _NEIGHBOURS = 1.5
 """Longest time between neighbouring frames, in steps, if times are irregular."""
 
@@ -159,15 +159,12 @@ def _noise_variance(series: Series) -> Float[np.ndarray, " axes"] | None:
     used = np.flatnonzero(whole & (found.sum(axis=1) > _DEGREE + 1))
     if not len(used):
         return None
+    used = used[:: -(-len(used) // _MOST_WINDOWS)]
     powers = np.linspace(-1, 1, size)[:, None] ** np.arange(_DEGREE + 1)
-    variances = []
-    for part in np.array_split(used, -(-len(used) // _AT_ONCE)):
-        values = sliding_window_view(series.values, size, axis=0)[part]
-        weight = found[part].astype(float)
-        normal = np.einsum("nk,ki,kj->nij", weight, powers, powers)
-        moments = np.einsum("nk,ki,nak->nia", weight, powers, values)
-        cubic = np.einsum("ki,nia->nak", powers, np.linalg.solve(normal, moments))
-        squares = (weight[:, None] * (values - cubic) ** 2).sum(axis=2)
-        free = weight.sum(axis=1) - (_DEGREE + 1)
-        variances.append(squares / chi2.ppf(0.5, free)[:, None])
-    return np.median(np.concatenate(variances), axis=0)
+    values = sliding_window_view(series.values, size, axis=0)[used].swapaxes(1, 2)
+    weight = found[used].astype(float)
+    weighted = weight[:, None] * powers.T
+    cubic = powers @ np.linalg.solve(weighted @ powers, weighted @ values)
+    squares = (weight[:, :, None] * (values - cubic) ** 2).sum(axis=1)
+    free = weight.sum(axis=1) - (_DEGREE + 1)
+    return np.median(squares / chi2.ppf(0.5, free)[:, None], axis=0)
