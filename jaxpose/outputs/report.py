@@ -103,7 +103,7 @@ def _limbs(result: dict) -> str:
         [name, f"{100 * limb['share']:.0f} %", "yes" if limb["include"] else limb["reason"]]
         for name, limb in result["limbs"].items()
     ]
-    return _table(["limb", "frames with all joints found", "used"], rows)
+    return _table(["limb", "time with all joints found", "used"], rows)
 
 
 def _coverage(result: dict) -> str:
