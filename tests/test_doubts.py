@@ -82,7 +82,10 @@ def test_frames_that_are_lost_throughout_are_named_and_a_few_are_not():
     lost = records(np.arange(90)[np.arange(90) % 3 < 2] / 30)
     (said,) = about_pauses(lost)
     assert "cover 67 % of the 2.967 s" in said and "longest pause, of 0.06667 s" in said
-    assert said.endswith(": look for what lost frames in the recording")
+    assert "look for what lost frames in the recording, or predict those that are evenly" in said
+    assert about_pauses(lost[::2]) == []  # every third number
+    assert usable(lost[::2])["left_arm"]["share"] == 1
+    assert usable(lost)["left_arm"]["share"] == pytest.approx(2 / 3, abs=0.01)
     assert about_pauses(records(np.arange(90)[np.arange(90) % 5 < 4] / 30)) == []
     assert about_pauses(records(np.arange(90) / 30)) == []
     assert about_pauses(records([5.0])) == []

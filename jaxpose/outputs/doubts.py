@@ -73,7 +73,10 @@ def about_pauses(records: np.ndarray) -> list[str]:
             "minutes"
         )
     else:
-        remedy = "look for what lost frames in the recording"
+        remedy = (
+            "look for what lost frames in the recording, or predict those that are evenly apart, "
+            "such as every third number"
+        )
     return [
         f"the frames cover {100 * with_frames_s / whole_s:.0f} % of the {whole_s:.4g} s from the "
         f"first to the last, at {usual_s:.3g} s each; the longest pause, of {pauses_s[at]:.4g} s, "
