@@ -18,7 +18,7 @@ from jaxpose.errors import DataError, ModelError
 from jaxpose.lowering import Lowering
 from jaxpose.model import Model
 from jaxpose.nets.compute import check_batch_size
-from jaxpose.prediction.pose import Pose, stack
+from jaxpose.prediction.pose import Pose, of_image, stack
 from jaxpose.prediction.stream import Counts, Stream
 from jaxpose.prediction.view import View
 from jaxpose.recordings.recording import (
@@ -177,9 +177,14 @@ class Estimator:
                 frame = Frame(index, index / rate_hz, frame)
             _check(frame)
             stream.add(frame)
-            yield from stream.poses(self._lock)
+            yield from self._poses(stream)
         stream.finish()
-        yield from stream.poses(self._lock)
+        yield from self._poses(stream)
+
+    def _poses(self, stream: Stream) -> Iterator[tuple[Frame, Pose | None]]:
+        """Yields the poses that a stream has ready, each with the size of its image."""
+        for frame, pose in stream.poses(self._lock):
+            yield frame, None if pose is None else of_image(pose, frame.depth_mm)
 
 
 def _check(frame: Frame) -> None:

@@ -21,6 +21,7 @@ from jaxpose.outputs.doubts import (
     DISTANCES_MM,
     about_distance,
     about_intrinsics,
+    about_pauses,
     about_poses,
     about_problems,
     about_times,
@@ -60,6 +61,34 @@ def test_frames_without_neighbours_in_time_are_warned_of_with_what_to_do():
     assert said.startswith("10 % of the frames have no neighbours 0.167 s before or after them")
     assert "frames are 0.1 s apart" in said and "--rate" in said and "timestamps.csv" in said
     assert about_times(records(times), Counts(middle=19, incomplete=1), 1 / 6) == []
+
+
+def test_a_long_pause_is_named_with_where_it_is_and_what_to_do():
+    parts = np.concatenate([np.arange(20) / 6, 100 + np.arange(20) / 6])
+    made = records(parts)
+    (said,) = about_pauses(made)
+    assert said.startswith(
+        "the frames cover 6 % of the 103.3 s from the first to the last, at 0.16"
+    )
+    assert "the longest pause, of 96.83 s, is between frames 19 and 20" in said
+    assert said.endswith(": split the recording there and predict the parts one by one, or use the "
+                         "rows of single minutes")  # fmt: skip
+    assert doubts(made, Counts(middle=40), 1 / 6, None, (640, 480)) == [said]
+    reason = usable(made)["left_arm"]["reason"]
+    assert reason == "all its joints are found in 6 % of the time; expected at least 70 %"
+
+
+def test_frames_that_are_lost_throughout_are_named_and_a_few_are_not():
+    lost = records(np.arange(90)[np.arange(90) % 3 < 2] / 30)
+    (said,) = about_pauses(lost)
+    assert "cover 67 % of the 2.967 s" in said and "longest pause, of 0.06667 s" in said
+    assert "look for what lost frames in the recording, or predict those that are evenly" in said
+    assert about_pauses(lost[::2]) == []  # every third number
+    assert usable(lost[::2])["left_arm"]["share"] == 1
+    assert usable(lost)["left_arm"]["share"] == pytest.approx(2 / 3, abs=0.01)
+    assert about_pauses(records(np.arange(90)[np.arange(90) % 5 < 4] / 30)) == []
+    assert about_pauses(records(np.arange(90) / 30)) == []
+    assert about_pauses(records([5.0])) == []
 
 
 def test_almost_no_pose_is_warned_of():
@@ -216,9 +245,11 @@ def with_mm() -> np.ndarray:
     """All joints found in 120 frames, moving, with positions in px and in mm."""
     made = records(np.arange(120) / 30)
     rng = np.random.default_rng(0)
-    made["xy"] = 100 + 10 * np.arange(24).reshape(12, 2) + rng.normal(size=(120, 12, 2))
+    made["xy"] = 100 + 10 * np.arange(24).reshape(12, 2) + rng.normal(size=(120, 12, 2)) / 10
+    phase = np.pi * made["time_s"][:, None, None] + np.arange(24).reshape(12, 2)
+    made["xy"] += 10 * np.sin(phase)
     made["mm"][..., :2] = 2 * made["xy"]
-    made["mm"][..., 2] = 700 + rng.normal(size=(120, 12))
+    made["mm"][..., 2] = 700 + rng.normal(size=(120, 12)) / 10
     return made
 
 

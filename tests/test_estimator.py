@@ -266,6 +266,50 @@ def test_a_pose_is_read_only_and_converts_to_mm(model):
 
 
 @pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda d: d[:1], r"depth_mm is \[1, 64, 96\], the points are \[6, 12, 2\]; expected depth "
+         r"\[6, rows, columns\]: one image for each frame"),
+        (lambda d: d[:5], r"depth_mm is \[5, 64, 96\]"),
+        (lambda d: d[0], r"depth_mm is \[64, 96\]"),
+        (lambda d: d[None], r"depth_mm is \[1, 6, 64, 96\]"),
+        (lambda d: d[0, 0], r"depth_mm is \[96\]"),
+        (lambda d: d[:, ::2, ::2], "images of 48x32 px, the poses are of images of 96x64 px; pass"),
+        (lambda d: d[:, :60], "images of 96x60 px, the poses are of images of 96x64 px"),
+        (lambda d: np.rot90(d, axes=(1, 2)), "images of 64x96 px, the poses are of images of 96x6"),
+        (lambda d: d / 1000, "depth_mm is float64; expected the uint16 array, in mm"),
+        (list, "depth_mm is list; expected the uint16 array"),
+    ],
+)  # fmt: skip
+def test_depth_of_other_frames_is_never_taken_for_that_of_the_poses(model, change, words):
+    depth = frames(6)
+    pose = Estimator(model)(depth, rate_hz=6.0)
+    with pytest.raises(ValueError, match=words):
+        pose.to_mm(change(depth), jaxpose.Intrinsics(100.0, 100.0, 47.5, 31.5))
+
+
+def test_poses_of_a_stream_know_the_size_of_their_image(model):
+    depth = frames(9)
+    camera = jaxpose.Intrinsics(100.0, 100.0, 47.5, 31.5)
+    items = [Frame(k, k / 6, None if k == 4 else image) for k, image in enumerate(depth)]
+    poses = list(Estimator(model).stream(items))
+    assert np.isnan(poses[4].to_mm(depth[4], camera)).all()
+    for k in (0, 3, 8):
+        assert poses[k].to_mm(depth[k], camera).shape == (12, 3)
+        assert poses[k].image_px.tolist() == [96, 64]
+        with pytest.raises(ValueError, match="images of 48x32 px, the poses are of images of 96x6"):
+            poses[k].to_mm(depth[k, ::2, ::2], camera)
+        with pytest.raises(
+            ValueError, match=r"the points are \[12, 2\]; expected depth \[rows, col"
+        ):
+            poses[k].to_mm(depth, camera)
+    together = module.stack(poses)  # one of them has no size
+    assert together.to_mm(depth, camera).shape == (9, 12, 3)
+    with pytest.raises(ValueError, match="the poses are of images of 96x64 px"):
+        together.to_mm(depth[:, 1:], camera)
+
+
+@pytest.mark.parametrize(
     "depth, words",
     [
         (frames(2), "2 frames; expected at least 3, one clip"),

@@ -160,6 +160,48 @@ def test_the_noise_floor_is_the_speed_of_a_joint_at_rest(axes):
     assert speed_noise_floor(series(drift)) == pytest.approx(floor, rel=0.02)
 
 
+def whole_z(positions):
+    """What a depth camera gives: x and y from a model, z in whole mm."""
+    return np.concatenate([positions[:, :2], np.round(positions[:, 2:])], axis=1)
+
+
+@pytest.mark.parametrize("moving", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "as_read", [np.array, np.round, whole_z], ids=["exact", "whole", "whole z"]
+)
+@pytest.mark.parametrize("noise_mm", [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0])
+def test_the_noise_floor_is_right_in_whole_mm_and_is_not_raised_by_movement(
+    noise_mm, as_read, moving
+):
+    times = np.arange(3000) / RATE
+    swing = np.array([30, 20, 15]) * np.sin(2 * np.pi * times[:, None] * [1.0, 1.5, 0.8])
+    swing[times % 10 >= 10 * moving] = 0  # up to 190 mm/s in this share of the time
+    rng = np.random.default_rng(0)
+    ratios = []
+    for place in rng.uniform(size=(5, 3)):  # whole mm are worst where the place is half of one
+        rest = place + rng.normal(scale=noise_mm, size=(3000, 3)) * [0.3, 0.3, 1.0]
+        speeds = np.linalg.norm(derivative(series(as_read(rest)), 1), axis=1)
+        floor = speed_noise_floor(series(as_read(rest + swing)))
+        ratios.append((floor + 1) / (np.median(speeds) + 1))  # 1 mm/s more or less is no matter
+    assert 0.7 < min(ratios) and max(ratios) < 1.3
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_noise_in_one_direction_is_not_taken_for_noise_in_all(axis):
+    rest = np.zeros((20_000, 3))
+    rest[:, axis] = np.random.default_rng(0).normal(scale=2.0, size=20_000)
+    speeds = np.linalg.norm(derivative(series(rest), 1), axis=1)
+    assert speed_noise_floor(series(rest)) == pytest.approx(np.median(speeds), rel=0.05)
+
+
+def test_the_noise_floor_is_known_where_every_third_frame_is_lost():
+    rest = np.random.default_rng(0).normal(scale=1.5, size=(6000, 1, 3))
+    kept = np.arange(6000) % 3 < 2
+    grid = regular(np.arange(6000)[kept] / RATE, rest[kept])
+    there = series(grid.positions[:, 0], grid.found[:, 0])
+    assert speed_noise_floor(there) == pytest.approx(np.nanmedian(measures.speed(there)), rel=0.15)
+
+
 def test_the_noise_floor_is_that_of_samples_that_were_not_filled():
     noise = np.random.default_rng(0).normal(scale=1.5, size=(20_000, 1, 2))
     floor = speed_noise_floor(series(noise[:, 0]))
@@ -170,8 +212,8 @@ def test_the_noise_floor_is_that_of_samples_that_were_not_filled():
     assert speed_noise_floor(there) == pytest.approx(floor, rel=0.03)
     speed = np.nanmedian(measures.speed(there))  # of a joint at rest
     assert speed == pytest.approx(floor, rel=0.1)
-    found = np.arange(20_000) % 3 > 0
-    assert np.isnan(speed_noise_floor(series(noise[:, 0], found)))  # never three in a row
+    found = np.arange(20_000) % 9 < 4
+    assert np.isnan(speed_noise_floor(series(noise[:, 0], found)))  # 4 of 9 fit every cubic
 
 
 def test_half_of_the_time_moving():
@@ -272,6 +314,56 @@ def test_the_table_has_the_whole_recording_and_windows_of_a_minute():
         ("left_knee", "mean_angle", "deg"), ("knee", "lrCorr_angle_lag", "s"),
     ]:  # fmt: skip
         assert value(rows, "whole", part, measure).unit == unit
+
+
+def noisy_infant(noise, moving):
+    """An infant in mm whose right wrist goes twice as far as the left one; the rest is at rest."""
+    times = np.arange(900) / RATE
+    mm = np.concatenate([still(len(times)), np.full((len(times), 12, 1), 700.0)], axis=2)
+    swing = 30 * np.sin(np.pi * times) * (times % 10 < 10 * moving)
+    mm[:, joint("right_wrist"), 0] += swing
+    mm[:, joint("left_wrist"), 0] += swing / 2
+    noise = np.random.default_rng(0).normal(scale=noise, size=mm.shape) if noise else 0
+    return list(table.rows(times, mm + noise, "mm"))
+
+
+@pytest.mark.parametrize("moving", [1.0, 0.3])
+@pytest.mark.parametrize("noise", [0.0, 0.2, 1.0, 2.0])
+def test_no_number_that_is_given_is_mostly_noise(noise, moving):
+    true, rows = noisy_infant(0.0, moving), noisy_infant(noise, moving)
+    index = value(rows, "whole", "wrist", "asymmetry_index")
+    assert value(true, "whole", "wrist", "asymmetry_index").value == pytest.approx(1 / 3, abs=0.01)
+    assert np.isnan(index.value) or 0.22 < index.value < 0.34  # true to a third
+    assert np.isfinite(index.value) == (noise <= (1.0 if moving == 1 else 0.2))
+    for part in ("right_wrist", "left_wrist", "left_ankle"):
+        path = value(rows, "whole", part, "path_length")
+        moves = value(rows, "whole", part, "time_moving")
+        right = [value(true, "whole", part, m).value for m in ("path_length", "time_moving")]
+        assert np.isnan(path.value) or path.value == pytest.approx(right[0], rel=0.7, abs=1e-6)
+        assert np.isnan(moves.value) or moves.value == pytest.approx(right[1], abs=0.06)
+        assert np.isfinite(moves.value) == (noise < 1.2)  # 18.75 mm/s, half of 0.25 torsos/s
+        for row in (path, moves):
+            reason = "the noise floor is above 50 % of" if np.isnan(row.value) else ""
+            assert row.reason.startswith(reason) and bool(row.reason) == bool(reason)
+            assert row.coverage == 1
+    assert np.isnan(value(rows, "whole", "left_ankle", "path_length").value) == (noise > 0)
+
+
+def test_an_empty_value_has_a_reason_and_another_has_none():
+    xy = still()
+    xy[:300, joint("left_ankle")] = np.nan
+    rows = list(table.rows(T, xy, "px"))
+    assert all(bool(row.reason) == bool(np.isnan(row.value)) for row in rows)
+    assert value(rows, "whole", "left_ankle", "path_length").reason == "the coverage is below 70 %"
+    assert "none that differ" in value(rows, "whole", "wrist", "lrCorr_x").reason
+
+
+def test_noise_that_is_not_known_is_not_taken_for_none():
+    values = {"speed_noise_floor": np.nan}
+    found = measures.too_noisy(values, np.ones(9), 100.0)
+    assert found == dict.fromkeys(("path_length", "time_moving"), "the noise is not known")
+    nothing = np.full(9, np.nan)
+    assert measures.too_noisy(values, nothing, np.nan) == {}  # that is the reason
 
 
 def test_what_is_seen_too_rarely_is_not_measured():

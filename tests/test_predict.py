@@ -27,11 +27,12 @@ from data_pipeline.datasets import DATASETS
 from data_pipeline.examples.splits import split_frames
 from data_pipeline.load import load_frames
 from experiments import evaluation
-from jaxpose import cli
+from jaxpose import cli, demo
 from jaxpose.body.geometry import joints_to_grid
 from jaxpose.body.skeleton import JOINTS
 from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
+from jaxpose.outputs import overlay
 from jaxpose.outputs.overlay import COLOURS, draw
 from jaxpose.prediction import task
 from jaxpose.prediction.journal import RECORD
@@ -227,6 +228,45 @@ def test_the_opacity_of_a_limb_is_its_confidence():
     half = (np.array(COLOURS["right_arm"]) + 100) / 2
     np.testing.assert_allclose(drawn[0.5][200, 300], half, atol=1)
     assert (drawn[1.0][220] == 100).all()
+
+
+def drawn(depth, number=30, time_s=5.0):
+    """The picture of a frame without any joint, and with the recording's size."""
+    one = np.zeros((), RECORD)
+    one["number"], one["time_s"], one["state"] = number, time_s, 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlay, "_av", lambda: True)
+        video = overlay.Overlay(Path("unused.mp4"))
+        video.add(depth.astype(np.uint16), one[()])
+    return video.pictures[0][1]
+
+
+def test_the_frame_and_its_time_are_as_legible_on_a_bright_bed_as_on_a_dark_floor():
+    boxes = {}
+    for rows in (240, 480, 960):
+        bed = np.linspace(600, 900, 4 * rows // 3)[None].repeat(rows, axis=0)
+        bright, dark = drawn(bed), drawn(bed[:, ::-1])  # the text is on the left
+        same = (bright == dark).all(axis=-1)
+        width = int(np.flatnonzero(~same[0])[0])
+        height = int(np.flatnonzero(~same[:, 0])[0])
+        box = bright[:height, :width]
+        assert same[:height, :width].all() and (box == 0).mean() > 0.5 and box.max() == 255
+        assert (box[0] == 0).all() and (box[-1] == 0).all() and (box[:, :2] == 0).all()
+        written = np.flatnonzero((box > 128).any(axis=(1, 2)))
+        boxes[rows] = np.ptp(written) / rows
+        assert (drawn(bed, number=20) != bright)[:height, :width].any()
+    assert all(share == pytest.approx(1 / 28, rel=0.15) for share in boxes.values())
+
+
+def test_an_infant_stands_out_from_the_bed_that_it_lies_on():
+    with np.load(demo.sample(), allow_pickle=False) as stored:
+        depth, joints, visible = (stored[k][30] for k in ("depth", "joints_px", "visible"))
+    x, y = np.rint(joints[visible]).astype(int).T
+    bed = np.abs(depth - np.median(depth[depth > 0])) < 5
+    picture = drawn(depth)[..., 0].astype(float)
+    assert np.median(picture[y, x]) - np.median(picture[bed]) > 50  # 34 without a local stretch
+    low = np.arange(480)[:, None] > 60  # below the text
+    assert (picture[(depth == 0) & low] == 0).all()
 
 
 def test_kinematics_csv_is_about_the_joints_that_were_found(done, expected):

@@ -27,12 +27,27 @@ class Intrinsics:
     cy: float
 
 
+def check_images(xy: np.ndarray, depth_mm: np.ndarray) -> None:
+    """Raises `ValueError` unless there is one depth image for each set of points."""
+    if depth_mm.ndim < 2 or depth_mm.shape[:-2] != xy.shape[:-2]:
+        expected = ", ".join([*map(str, xy.shape[:-2]), "rows", "columns"])
+        raise ValueError(
+            f"depth_mm is [{', '.join(map(str, depth_mm.shape))}], the points are "
+            f"[{', '.join(map(str, xy.shape))}]; expected depth [{expected}]: one image for each "
+            "frame of the points, in their order"
+        )
+
+
 def joints_in_mm(
     xy: Float[np.ndarray, "*n joints 2"],
     depth_mm: UInt16[np.ndarray, "*n h w"],
     intrinsics: Intrinsics,
 ) -> Float[np.ndarray, "*n joints 3"]:
-    """Returns each joint's position (x, y, z) in mm; NaN where it or its depth is missing."""
+    """Returns each joint's position (x, y, z) in mm; NaN where it or its depth is missing.
+
+    Raises:
+      ValueError: there is not one image for each set of joints.
+    """
     z = surface_depth(xy, depth_mm)
     x = (xy[..., 0] - intrinsics.cx) / intrinsics.fx * z
     y = (xy[..., 1] - intrinsics.cy) / intrinsics.fy * z
@@ -47,7 +62,11 @@ def surface_depth(
     It is the median over the disc's pixels that are at most `SURFACE_MM` behind the disc's nearest
     tenth: the rest is the bed beside a limb. NaN where the point is NaN or outside of the image, or
     fewer than `LEAST_VALID` of the disc's pixels have depth.
+
+    Raises:
+      ValueError: there is not one image for each set of points.
     """
+    check_images(xy, depth_mm)
     h, w = depth_mm.shape[-2:]
     images, points = depth_mm.reshape(-1, h, w), xy.reshape(-1, *xy.shape[-2:])
     radius = max(1, round(RADIUS_SHARE * w))

@@ -7,6 +7,15 @@ from jaxpose.kinematics.series import Series, derivative, speed_noise_floor
 
 MOVING = 0.25
 """Speed above which a joint moves, torso lengths per second."""
+MOST_NOISE = 0.5
+"""Largest noise floor, as a share of the speed `MOVING` or of the mean speed, with which the time
+moving and the path are given. A joint at rest is faster than twice the floor in 2 % (in mm) to 6 %
+(in px) of the time; of the path, at most this share is noise."""
+MOST_NOISE_IN_ASYMMETRY = 1 / 3
+"""The same of both sides' noise floors and mean speeds: the asymmetry is nearer to 0 by about as
+much."""
+_ROUNDING = 1e-6
+"""Speeds below this come from the rounding of numbers."""
 
 
 def iqr(values: np.ndarray) -> float:
@@ -46,6 +55,39 @@ def movement(series: Series, torso: float) -> dict[str, float]:
         "acceleration_IQR": iqr(acceleration),
         "time_moving": float((speeds[known] > MOVING * torso).mean() if torso > 0 else np.nan),
     }
+
+
+def too_noisy(
+    values: dict[str, float], speeds: Float[np.ndarray, " n"], torso: float
+) -> dict[str, str]:
+    """Returns which of the measures of a movement are mostly noise: name -> the reason.
+
+    `values` and `torso` are as in `movement`, `speeds` those of the same series.
+    """
+    compared = {
+        "path_length": (mean_speed(speeds), "the mean speed"),
+        "time_moving": (MOVING * torso, "the speed above which a joint moves"),
+    }
+    return {
+        name: reason
+        for name, (limit, words) in compared.items()
+        if (reason := noise_reason(values["speed_noise_floor"], limit, MOST_NOISE, words))
+    }
+
+
+def noise_reason(floor: float, limit: float, share: float, words: str) -> str:
+    """Returns why a number is not given if a noise floor is above a share of `limit`, else ""."""
+    if np.isnan(limit) or floor <= share * limit + _ROUNDING:
+        return ""
+    if np.isnan(floor):
+        return "the noise is not known"
+    return f"the noise floor is above {100 * share:.0f} % of {words}"
+
+
+def mean_speed(speeds: Float[np.ndarray, " n"]) -> float:
+    """Returns the mean of the speeds that are known; NaN without any."""
+    known = speeds[np.isfinite(speeds)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def position(series: Series) -> dict[str, float]:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import savgol_coeffs, savgol_filter
 from scipy.stats import chi2
 
@@ -14,6 +15,8 @@ LONGEST_GAP_S = 2.0
 WINDOW_S = 0.25
 """Length of the window in which a cubic is fitted for derivatives; at least 5 samples."""
 _DEGREE = 3
+_MOST_WINDOWS = 10_000
+"""Largest number of windows, evenly spaced, that noise is computed from."""
 _NEIGHBOURS = 1.5
 """Longest time between neighbouring frames, in steps, if times are irregular."""
 
@@ -128,17 +131,40 @@ def derivative(series: Series, order: int) -> Float[np.ndarray, "n *k"]:
 def speed_noise_floor(series: Series) -> float:
     """Returns the median speed that a joint at rest would seem to have; NaN if it is not known.
 
-    The noise of positions is estimated from their second differences (median absolute deviation),
-    which smooth movements hardly change, where all three samples were found. It is taken to be
-    independent from frame to frame.
+    The noise of positions is taken to be independent from frame to frame. That of each axis is the
+    median, over all windows of a derivative, of the variance around the fitted cubic, of samples
+    that were found. Smooth movements are cubics, and a window of positions in whole mm is seldom
+    constant where the speed is not 0.
     """
-    found = series.found & np.isfinite(series.values).all(axis=1)
-    three = found[2:] & found[1:-1] & found[:-2]
-    if not three.any():
+    variance = _noise_variance(series)
+    if variance is None:
         return float("nan")
-    second = np.diff(series.values, n=2, axis=0)[three]
-    noise = 1.4826 * np.median(np.abs(second), axis=0) / np.sqrt(6)
+    total = variance.sum()
+    if total == 0:
+        return 0.0
     weights = savgol_coeffs(window_samples(series.rate_hz), _DEGREE, deriv=1)
     gain = series.rate_hz * np.sqrt((weights**2).sum())
-    axes = series.values.shape[1]
-    return float(np.sqrt((noise**2).mean()) * gain * np.sqrt(chi2.ppf(0.5, axes)))
+    axes = total**2 / (variance**2).sum()  # 1 if one axis has all noise
+    return float(gain * np.sqrt(total / axes * chi2.ppf(0.5, axes)))
+
+
+def _noise_variance(series: Series) -> Float[np.ndarray, " axes"] | None:
+    """Returns the variance of each axis's noise; None where no window has enough found samples."""
+    size = window_samples(series.rate_hz)
+    if len(series.values) < size:
+        return None
+    known = np.isfinite(series.values).all(axis=1)
+    whole = sliding_window_view(known, size).all(axis=1)
+    found = sliding_window_view(series.found, size)
+    used = np.flatnonzero(whole & (found.sum(axis=1) > _DEGREE + 1))
+    if not len(used):
+        return None
+    used = used[:: -(-len(used) // _MOST_WINDOWS)]
+    powers = np.linspace(-1, 1, size)[:, None] ** np.arange(_DEGREE + 1)
+    values = sliding_window_view(series.values, size, axis=0)[used].swapaxes(1, 2)
+    weight = found[used].astype(float)
+    weighted = weight[:, None] * powers.T
+    cubic = powers @ np.linalg.solve(weighted @ powers, weighted @ values)
+    squares = (weight[:, :, None] * (values - cubic) ** 2).sum(axis=1)
+    free = weight.sum(axis=1) - (_DEGREE + 1)
+    return np.median(squares / chi2.ppf(0.5, free)[:, None], axis=0)

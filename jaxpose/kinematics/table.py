@@ -22,7 +22,7 @@ PAIRS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 
 
 class Row(NamedTuple):
-    """One number. `value` is NaN where the coverage is too low."""
+    """One number. `value` is NaN where it would mislead; `reason` says why, and is empty else."""
 
     window: str
     start_s: float
@@ -32,6 +32,7 @@ class Row(NamedTuple):
     value: float
     unit: str
     coverage: float
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +56,17 @@ class _Window:
         """Returns the share of the samples at which everything was found."""
         return float(np.logical_and.reduce(found).sum()) / self.samples
 
-    def row(self, part: str, measure: str, value: float, coverage: float) -> Row:
-        """Returns a row whose value is NaN if the coverage is too low."""
-        value = value if coverage >= LEAST_COVERAGE else float("nan")
+    def row(self, part: str, measure: str, value: float, coverage: float, reason: str = "") -> Row:
+        """Returns a row whose value is NaN if there is a reason, or the coverage is too low."""
+        if coverage < LEAST_COVERAGE:
+            reason = f"the coverage is below {100 * LEAST_COVERAGE:.0f} %"
+        elif np.isnan(value):
+            reason = "too few samples in a row, or none that differ"
+        value = float("nan") if reason else value
         unit = _units(self.unit)[measure]
         coverage = round(coverage, 4)
-        return Row(self.name, self.start_s, self.end_s, part, measure, value, unit, coverage)
+        span = self.name, self.start_s, self.end_s
+        return Row(*span, part, measure, value, unit, coverage, reason)
 
 
 def rows(
@@ -102,14 +108,18 @@ def _rows(window: _Window) -> Iterator[Row]:
     yield window.row("torso", "torso_length", torso, trunk)
     scale = torso if trunk >= LEAST_COVERAGE else float("nan")
     relative = to_trunk(positions)
-    joints, to_body = {}, {}
+    joints, to_body, speeds, floors = {}, {}, {}, {}
     for joint, part in enumerate(JOINTS):
         joints[part] = Series(positions[:, joint], found[:, joint], rate_hz)
         to_body[part] = Series(relative[:, joint], found[:, joint] & trunk_found, rate_hz)
         enough = window.share(joints[part].found)
-        for measure, value in _measured(measures.movement, enough, joints[part], scale).items():
+        values = _measured(measures.movement, enough, joints[part], scale)
+        speeds[part] = measures.speed(joints[part])
+        floors[part] = values["speed_noise_floor"]
+        noisy = measures.too_noisy(values, speeds[part], scale)
+        for measure, value in values.items():
             coverage = min(enough, trunk) if measure == NEEDS_TORSO else enough
-            yield window.row(part, measure, value, coverage)
+            yield window.row(part, measure, value, coverage, noisy.get(measure, ""))
         enough = window.share(to_body[part].found)
         for measure, value in _measured(measures.position, enough, to_body[part]).items():
             yield window.row(part, measure, value, enough)
@@ -125,9 +135,16 @@ def _rows(window: _Window) -> Iterator[Row]:
         yield from _correlations(window, pair, "lrCorr_x", to_body)
         if f"right_{pair}" in angles:
             yield from _correlations(window, pair, "lrCorr_angle", angles)
-        right, left = joints[f"right_{pair}"], joints[f"left_{pair}"]
-        index = symmetry.asymmetry(measures.speed(right), measures.speed(left))
-        yield window.row(pair, "asymmetry_index", index, window.share(right.found, left.found))
+        sides = f"right_{pair}", f"left_{pair}"
+        index = symmetry.asymmetry(*(speeds[side] for side in sides))
+        noisy = measures.noise_reason(
+            sum(floors[side] for side in sides),
+            sum(measures.mean_speed(speeds[side]) for side in sides),
+            measures.MOST_NOISE_IN_ASYMMETRY,
+            "the mean speed of both sides",
+        )
+        enough = window.share(*(joints[side].found for side in sides))
+        yield window.row(pair, "asymmetry_index", index, enough, noisy)
 
 
 def _correlations(

@@ -1,9 +1,10 @@
-"""Records -> warnings about times that do not fit, and poses and mm that are not there."""
+"""Records -> warnings about times that do not fit, pauses, and poses and mm that are not there."""
 
 import numpy as np
 
 from jaxpose.body.space import Intrinsics
 from jaxpose.decoding.confidence import MISSING, STATES
+from jaxpose.kinematics.series import LONGEST_GAP_S
 from jaxpose.kinematics.table import LEAST_COVERAGE
 from jaxpose.outputs.rows import interval_s
 from jaxpose.outputs.usable import known_positions, lost_in_mm, unit_of
@@ -11,6 +12,8 @@ from jaxpose.prediction.stream import Counts
 
 MOST_INCOMPLETE = 0.05
 """Share of frames without neighbours in time from which there is a warning."""
+MOST_PAUSES = 0.3
+"""Longest time without frames, as a share of the time with frames, without a warning."""
 LEAST_PRESENT = 0.1
 """Share of joints with a position below which there is a warning."""
 
@@ -31,7 +34,7 @@ def doubts(
     `wanted_s` is the time between the frames of a clip in the model's training, `size` the (width,
     height) px of the images.
     """
-    found = about_times(records, counts, wanted_s) + about_poses(records)
+    found = about_times(records, counts, wanted_s) + about_pauses(records) + about_poses(records)
     if intrinsics is None:
         return found
     return found + about_intrinsics(intrinsics, size) + about_unit(records)
@@ -47,6 +50,39 @@ def about_times(records: np.ndarray, counts: Counts, wanted_s: float) -> list[st
         f"them, as the model was trained with: frames are {usual_s:.3g} s apart, going by --rate, "
         "their numbers or their time stamps; if that is wrong, pass the true --rate, or times in "
         "seconds in timestamps.csv; poses of these frames come from the frame alone"
+    ]
+
+
+def about_pauses(records: np.ndarray) -> list[str]:
+    """Returns a warning if much of the time has no frames: all shares are of the whole time.
+
+    It says where the longest pause is, and to split the recording there where that would help.
+    """
+    usual_s = interval_s(records)
+    if usual_s is None:
+        return []
+    times, numbers = records["time_s"].astype(np.float64), records["number"]
+    with_frames_s, whole_s = usual_s * len(times), float(np.ptp(times)) + usual_s
+    if whole_s <= (1 + MOST_PAUSES) * with_frames_s:
+        return []
+    pauses_s = np.diff(times)
+    at = int(pauses_s.argmax())
+    if pauses_s[at] > max(LONGEST_GAP_S, 3 * usual_s):
+        remedy = (
+            "split the recording there and predict the parts one by one, or use the rows of single "
+            "minutes"
+        )
+    else:
+        remedy = (
+            "look for what lost frames in the recording, or predict those that are evenly apart, "
+            "such as every third number"
+        )
+    return [
+        f"the frames cover {100 * with_frames_s / whole_s:.0f} % of the {whole_s:.4g} s from the "
+        f"first to the last, at {usual_s:.3g} s each; the longest pause, of {pauses_s[at]:.4g} s, "
+        f"is between frames {numbers[at]} and {numbers[at + 1]}; time without frames counts as "
+        "time in which no joint was found, and kinematics.csv has no number below "
+        f"{100 * LEAST_COVERAGE:.0f} %: {remedy}"
     ]
 
 
@@ -96,7 +132,7 @@ def about_unit(records: np.ndarray) -> list[str]:
     if lost:
         names = (
             f"; in mm, {', '.join(lost)} would be known in less than "
-            f"{100 * LEAST_COVERAGE:.0f} % of the frames, and not be measured"
+            f"{100 * LEAST_COVERAGE:.0f} % of the time, and not be measured"
         )
     return [
         f"kinematics.csv is in px: {100 * in_mm.sum() / found.sum():.0f} % of the found joints "

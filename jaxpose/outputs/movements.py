@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxpose.decoding.confidence import FOUND
 from jaxpose.files import written_whole
-from jaxpose.kinematics.measures import MOVING
+from jaxpose.kinematics.measures import MOST_NOISE, MOST_NOISE_IN_ASYMMETRY, MOVING
 from jaxpose.kinematics.series import LONGEST_FILLED_S, WINDOW_S
 from jaxpose.kinematics.table import LEAST_COVERAGE, Row, rows
 from jaxpose.outputs.usable import positions
@@ -19,12 +19,14 @@ SETTINGS = {
     "derivative_degree": 3,
     "least_coverage": LEAST_COVERAGE,
     "moving_torso_per_s": MOVING,
+    "most_noise": MOST_NOISE,
+    "most_noise_in_asymmetry": round(MOST_NOISE_IN_ASYMMETRY, 4),
 }
 """What the numbers depend on; a part of quality.json."""
 
 
 def write_kinematics(path: Path, records: np.ndarray) -> str:
-    """Writes a row per number; an empty value: too rarely seen. Returns the unit of positions."""
+    """Writes a row per number; an empty value has a reason. Returns the unit of positions."""
     values, unit = positions(records)
     with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -34,6 +34,27 @@ def grey(depth_mm: UInt16[np.ndarray, "h w"], near: float, far: float) -> UInt8[
     return np.where(depth_mm > 0, level, 0).astype(np.uint8)
 
 
+def contrast(
+    depth_mm: UInt16[np.ndarray, "h w"], near: float, far: float
+) -> UInt8[np.ndarray, "h w"]:
+    """Returns `grey` with the contrast stretched in each part: limbs are near the mattress."""
+    local = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(3, 4)).apply(grey(depth_mm, near, far))
+    return np.where(depth_mm > 0, local, 0).astype(np.uint8)
+
+
+def write_text(image: UInt8[np.ndarray, "h w 3"], text: str) -> None:
+    """Writes white text on a black box into the image's corner, in a size that grows with it."""
+    font, height = cv2.FONT_HERSHEY_SIMPLEX, max(9, round(image.shape[0] / 20))
+    thick = max(1, round(height / 9))
+    scale = cv2.getFontScaleFromHeight(font, height, thick)
+    (width, height), below = cv2.getTextSize(text, font, scale, thick)
+    margin = height // 3
+    box = width + 2 * margin, height + below + margin
+    cv2.rectangle(image, (0, 0), box, (0, 0, 0), -1)
+    place = margin, height + margin
+    cv2.putText(image, text, place, font, scale, (255, 255, 255), thick, cv2.LINE_AA)
+
+
 def draw(image: UInt8[np.ndarray, "h w 3"], record: np.void, scale: float) -> None:
     """Draws the limbs of a record into an image; the opacity is the confidence.
 
@@ -86,7 +107,7 @@ class Overlay:
             if self._range is None:
                 low, high = np.percentile(depth_mm[depth_mm > 0], [1, 99])
                 self._range = (float(low), float(high))
-            self._last = grey(depth_mm, *self._range)
+            self._last = contrast(depth_mm, *self._range)
         if self._last is None:
             return
         scale = 1.0 if _av() else 0.5
@@ -95,10 +116,7 @@ class Overlay:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if depth_mm is not None:
             draw(image, record, scale)
-        text = f"{int(record['number'])}  {float(record['time_s']):.2f} s"
-        for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):  # an outline, then the text
-            place, font = (4, 12), cv2.FONT_HERSHEY_SIMPLEX
-            cv2.putText(image, text, place, font, 0.4, colour, thick, cv2.LINE_AA)
+        write_text(image, f"frame {int(record['number'])}  {float(record['time_s']):.2f} s")
         self._picture(int(record["number"]), image)
         self._write(float(record["time_s"]), image)
 

@@ -103,7 +103,7 @@ def _limbs(result: dict) -> str:
         [name, f"{100 * limb['share']:.0f} %", "yes" if limb["include"] else limb["reason"]]
         for name, limb in result["limbs"].items()
     ]
-    return _table(["limb", "frames with all joints found", "used"], rows)
+    return _table(["limb", "time with all joints found", "used"], rows)
 
 
 def _coverage(result: dict) -> str:
@@ -122,17 +122,17 @@ def _comparison(whole: list[dict]) -> str:
         for measure in COMPARED:
             sides = [values.get((f"{side}_{pair}", measure)) for side in ("right", "left")]
             if None not in sides:
-                shown = [_shown(side["value"]) for side in sides]
+                shown = [_shown(side) for side in sides]
                 rows.append([f"{pair}, {measure.replace('_', ' ')}, {sides[0]['unit']}", *shown])
         index = values.get((pair, "asymmetry_index"))
         if index is not None:
-            rows.append([f"{pair}, asymmetry index", _shown(index["value"]), ""])
+            rows.append([f"{pair}, asymmetry index", _shown(index), ""])
     return _table(["", "right", "left"], rows)
 
 
-def _shown(value: str) -> str:
-    """Returns a cell of kinematics.csv for people: three digits."""
-    return f"{float(value):.3g}" if value else "not measured"
+def _shown(row: dict) -> str:
+    """Returns a value of kinematics.csv for people: three digits, or why there is none."""
+    return f"{float(row['value']):.3g}" if row["value"] else f"not measured: {row['reason']}"
 
 
 def _traces(records: np.ndarray) -> Iterable[str]:

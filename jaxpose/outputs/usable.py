@@ -36,7 +36,7 @@ def known_positions(records: np.ndarray) -> tuple[Bool[np.ndarray, "n 12"], ...]
 
 
 def shares(known: Bool[np.ndarray, "n 12"], total: int) -> dict[str, float]:
-    """Returns the share of `total` frames in which all joints of each part are known."""
+    """Returns the share of the time, `total` frames, in which all joints of a part are known."""
     return {name: float(known[:, joints].all(1).sum()) / total for name, joints in PARTS.items()}
 
 
@@ -70,9 +70,10 @@ def positions(records: np.ndarray) -> tuple[Float[np.ndarray, "n 12 axes"], str]
 
 
 def usable(records: np.ndarray) -> dict[str, dict]:
-    """Returns for each limb the share of frames with all its joints, and whether that is enough.
+    """Returns for each limb the share of the time with all its joints, and whether that is enough.
 
-    Joints must have a position for `kinematics.csv`, which this is about: it takes no weak ones.
+    Time without frames is time without joints. Joints must have a position for `kinematics.csv`,
+    which this is about: it takes no weak ones.
     """
     total = frames_without_gaps(records)
     duration_s = float(records["time_s"][-1] - records["time_s"][0])
@@ -86,7 +87,7 @@ def usable(records: np.ndarray) -> dict[str, dict]:
         limbs[name] |= {"include": include}
         if not include:
             limbs[name]["reason"] = (
-                f"all its joints are {where} in {100 * share:.0f} % of the frames; expected at "
+                f"all its joints are {where} in {100 * share:.0f} % of the time; expected at "
                 f"least {100 * LEAST_COVERAGE:.0f} %"
             )
     return limbs
