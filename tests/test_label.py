@@ -225,6 +225,15 @@ def test_unchanged_labels_are_the_predictions_and_the_check_passes(work, capsys)
     assert not report.problems and report.infants["7"].frames == 12
 
 
+@pytest.mark.parametrize("options", [[], ["--rotate=90"], ["--crop=8,0,30,60"]])
+def test_unchanged_labels_of_images_with_margins_come_back(place, tmp_path, options):
+    np.save(tmp_path / "narrow.npy", frames(24, size=(64, 40)))
+    options = ["--rate=6", "--frames=12", *options]
+    assert export(place, tmp_path / "l", *options, recording=tmp_path / "narrow.npy") == 0
+    assert bring_back_from(tmp_path, "l") == 0
+    assert not check(tmp_path / "ward").problems
+
+
 def test_ten_moved_joints_are_the_only_ones_that_differ(work, capsys):
     content, rng = exported(work), np.random.default_rng(3)
     before = predicted(work)

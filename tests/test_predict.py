@@ -99,6 +99,26 @@ def test_pose_csv_has_the_poses_in_deeplabcuts_layout(done, expected):
     assert np.isnan(xy).any() and not likelihood[np.isnan(xy[..., 0])].any()
 
 
+@pytest.mark.parametrize(
+    "options, area",
+    [
+        ([], (0, 0, 40, 64)),
+        (["--rotate=90"], (0, 0, 40, 64)),
+        (["--crop=10,8,24,48"], (10, 8, 24, 48)),
+        (["--crop=4,20,30,10", "--rotate=270"], (4, 20, 30, 10)),
+    ],
+)
+def test_no_joint_is_outside_of_the_image_or_of_the_crop(place, tmp_path, options, area):
+    write(tmp_path / "narrow", frames(24, size=(64, 40)))
+    assert run(place, tmp_path / "a", *options, "--no-video", recording=tmp_path / "narrow") == 0
+    _, xy, likelihood = wide(tmp_path / "a" / "pose.csv")
+    known = np.isfinite(xy).all(axis=-1)
+    assert known.any() and not known.all()
+    np.testing.assert_array_equal(known, likelihood > 0)
+    first, last = np.array(area[:2]), np.array(area[:2]) + area[2:] - 1
+    assert ((xy[known] >= first) & (xy[known] <= last)).all()
+
+
 def test_pose_long_csv_has_px_mm_confidence_and_state(done, expected):
     with open(done[0] / "pose_long.csv", newline="") as file:
         table = list(csv.DictReader(file))

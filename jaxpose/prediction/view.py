@@ -43,8 +43,8 @@ class View:
         """Returns an image without depth outside of the crop, turned."""
         return turn(cut(depth_mm, self.crop), self.turn)
 
-    def box(self, size: tuple[int, int], grid: tuple[int, int]) -> Box:
-        """Returns the part of the turned image that the nets' `grid` (rows, columns) covers.
+    def part(self, size: tuple[int, int]) -> Box:
+        """Returns the part of the turned image that the crop leaves, all of it without a crop.
 
         `size` is the (width, height) px of the image before it is turned.
 
@@ -53,7 +53,14 @@ class View:
         """
         if self.crop is not None:
             check_overlap(self.crop, size)
-        box = turn_box(self.crop or (0, 0, *size), size, self.turn)
+        return turn_box(self.crop or (0, 0, *size), size, self.turn)
+
+    def box(self, size: tuple[int, int], grid: tuple[int, int]) -> Box:
+        """Returns what the nets' `grid` (rows, columns) covers: `part` with its margins.
+
+        Arguments and errors are those of `part`.
+        """
+        box = self.part(size)
         return box if self.stretch else widened(box, grid[1] / grid[0])
 
 
