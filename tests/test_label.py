@@ -187,7 +187,7 @@ def test_contrast_is_stretched_and_holes_are_black():
     [
         (["--frames=2"], "--frames=2: expected 3 or more"),
         (["--rate=0"], "--rate=0.0: expected frames per second"),
-        (["--crop=0,0,900,60"], "--crop=0,0,900,60 reaches beyond the image of 96x64"),
+        (["--crop=0,0,900,60"], "the crop 0,0,900,60 reaches beyond images of 96x64"),
         (["--rotate=45"], "a turn by 45 degrees"),
         (["--mm_per_unit=1", "--frames=3", "--crop=1,2"], "--crop=1,2: expected 4 numbers"),
     ],

@@ -20,7 +20,7 @@ from jaxpose.labels.choice import Choice, Clip, choose, clips_of
 from jaxpose.labels.package import COCO, DEPTH, IMAGES, Exported, Package
 from jaxpose.labels.pictures import stretched
 from jaxpose.prediction.pose import Pose, stack
-from jaxpose.prediction.view import View
+from jaxpose.prediction.view import View, check_inside, cropped
 from jaxpose.recordings.orientation import turn
 from jaxpose.recordings.recording import Frame
 from jaxpose.recordings.source import Reading, Source
@@ -59,14 +59,8 @@ def seen(source: Source, view: View) -> Source:
     def cut(frame: Frame) -> Frame:
         depth = frame.depth_mm
         if view.crop is not None:
-            x, y, width, height = view.crop
-            rows, columns = depth.shape
-            if x < 0 or y < 0 or x + width > columns or y + height > rows:
-                raise DataError(
-                    f"{source.path}: --crop={x},{y},{width},{height} reaches beyond the image of "
-                    f"{columns}x{rows} px"
-                )
-            depth = depth[y : y + height, x : x + width]
+            check_inside(view.crop, (depth.shape[1], depth.shape[0]))
+            depth = cropped(depth, view.crop)
         return frame._replace(depth_mm=turn(depth, view.turn))
 
     def read() -> Iterator[Reading]:
