@@ -104,7 +104,8 @@ class Stream:
         """
         length = self._model.specification.clip_frames
         if self._count < length:
-            raise DataError(f"{self._count} frames; expected at least {length}, one clip")
+            count = "1 frame" if self._count == 1 else f"{self._count} frames"
+            raise DataError(f"{count}; expected at least {length}, one clip")
         self._ended = True
         self._planned.extend(self._planner.finish())
 
