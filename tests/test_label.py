@@ -1,5 +1,6 @@
 """`jaxpose label`: frames to correct elsewhere, and what comes back: same, changed or broken."""
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -21,9 +22,10 @@ from data_pipeline.check import main as run_check
 from jaxpose import cli
 from jaxpose.body.skeleton import JOINTS
 from jaxpose.errors import DataError
-from jaxpose.labels import choice, sheet, tools
+from jaxpose.labels import choice, exporting, sheet, tools
 from jaxpose.labels.package import read_package
 from jaxpose.labels.pictures import stretched
+from jaxpose.outputs import doubts
 from jaxpose.recordings.orientation import turn
 
 DEPTH = frames(40)
@@ -128,6 +130,70 @@ def test_a_turned_and_cut_recording_is_exported_as_the_nets_see_it(place, tmp_pa
         depth = cv2.imread(str(tmp_path / "turned" / "depth" / frame.depth), cv2.IMREAD_UNCHANGED)
         whole = DEPTH[(frame.number - 1) // 5]
         np.testing.assert_array_equal(depth, turn(whole[:60, 8:80], 90))
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_the_predictions_of_a_turned_and_cut_recording_are_where_its_images_show_them(
+    place, tmp_path, degrees
+):
+    np.save(tmp_path / "bed.npy", DEPTH)
+    options = [f"--rotate={degrees}", "--crop=8,0,72,60", "--rate=6", "--frames=6"]
+    assert export(place, tmp_path / "l", *options, recording=tmp_path / "bed.npy") == 0
+    model = jaxpose.Model.load(place / "model.safetensors")
+    view = jaxpose.View(crop=(8, 0, 72, 60), turn=degrees)
+    pose = jaxpose.Estimator(model)(DEPTH, rate_hz=6.0, view=view)
+    marked = np.zeros((60, 72))  # of the image that was cut, not turned
+    for frame in read_package(tmp_path / "l").frames:
+        for shown, xy in zip(frame.joints(), pose.xy[frame.frame], strict=True):
+            assert np.isfinite(shown).all() == np.isfinite(xy).all()
+            if np.isfinite(xy).all():
+                x, y = np.round(xy).astype(int) - (8, 0)
+                marked[:] = 0
+                marked[y, x] = 1
+                (row, column) = np.argwhere(turn(marked, degrees))[0]
+                np.testing.assert_allclose(shown, (column, row), atol=0.51)
+
+
+def test_frames_without_depth_inside_of_the_crop_are_not_chosen(place, tmp_path):
+    depth = DEPTH.copy()
+    depth[10:20, 10:] = 0
+    np.save(tmp_path / "bed.npy", depth)
+    options = ["--rate=6", "--crop=0,10,96,54", "--frames=30"]
+    assert export(place, tmp_path / "l", *options, recording=tmp_path / "bed.npy") == 0
+    frames = [frame.frame for frame in read_package(tmp_path / "l").frames]
+    assert len(frames) == 27 and not set(frames) & set(range(10, 20))
+
+
+@pytest.mark.parametrize(
+    "error, code", [(KeyboardInterrupt, 130), (OSError(28, "No space left"), 1), (IndexError, None)]
+)
+def test_an_export_that_fails_leaves_nothing_and_can_be_repeated(
+    place, tmp_path, monkeypatch, error, code
+):
+    def fail(package):
+        tools.write(package)
+        raise error
+
+    (tmp_path / "l").mkdir()
+    with monkeypatch.context() as patch, contextlib.suppress(IndexError):
+        patch.setattr(exporting.Package, "write", fail)
+        assert export(place, tmp_path / "l", "--frames=3") == code
+    assert list((tmp_path / "l").iterdir()) == []
+    assert export(place, tmp_path / "l", "--frames=3") == 0
+
+
+def test_an_export_warns_of_what_a_prediction_warns_of(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(doubts.DISTANCES_MM, "none", (1, 2))  # the data set of the model
+    for command in (
+        ["label", "export", str(place / "bed1"), f"--out={tmp_path / 'l'}", "--frames=3"],
+        ["predict", str(place / "bed1"), f"--out={tmp_path / 'o'}", "--no-video"],
+    ):
+        options = ["--rotate=180", "--quiet", f"--model={place / 'model.safetensors'}"]
+        assert cli.main([*command, *options]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    about = ("the images look turned", "the median depth", "the head points", "right and left look")
+    warnings = [line for line in lines if any(words in line for words in about)]
+    assert len(warnings) >= 4 and len(set(warnings)) == len(warnings) / 2
 
 
 def test_frames_are_numbered_30_per_second_whatever_the_rate(place, tmp_path):
