@@ -14,7 +14,7 @@ from typing import Annotated
 import tyro
 
 import jaxpose
-from jaxpose.errors import DataError, UserError
+from jaxpose.errors import UserError
 from jaxpose.labels.choice import Choice
 from jaxpose.reading_options import ReadingOptions
 
@@ -96,7 +96,7 @@ def run(options: Export | Import) -> dict:
 def run_export(options: Export) -> dict:
     """Writes the folder that `jaxpose.labels.package` describes. Errors as in `run`."""
     from jaxpose.estimator import Estimator, shipped_model
-    from jaxpose.labels.exporting import claim, export, remove_empty, seen
+    from jaxpose.labels.exporting import claimed, export
     from jaxpose.labels.package import COCO, IMAGES
     from jaxpose.recordings.opening import open_source
 
@@ -108,7 +108,6 @@ def run_export(options: Export) -> dict:
     model = jaxpose.Model.load(options.model or shipped_model())
     source = open_source(str(options.recording), known)
     view = dataclasses.replace(view, crop=view.crop or source.crop)
-    claim(options.out)
     facts = {
         "recording": source.path,
         "model": model.digest,
@@ -116,19 +115,17 @@ def run_export(options: Export) -> dict:
         "view": dataclasses.asdict(view),
         "choose": options.choose,
     }
-    try:
+    with claimed(options.out):
         package = export(
             Estimator(model),
-            seen(source, view),
+            source,
+            view,
             options.out,
             frames=options.frames,
             how=options.choose,
             facts=facts,
             progress=not options.quiet,
         )
-    except DataError:
-        remove_empty(options.out)
-        raise
     return {
         "frames": len(package.frames),
         "joints_missing": sum(point is None for frame in package.frames for point in frame.xy),

@@ -12,9 +12,8 @@ from jaxpose import __version__
 from jaxpose.errors import DataError, UserError
 from jaxpose.estimator import Estimator
 from jaxpose.files import remove_parts, write_json
-from jaxpose.outputs.anatomy import anatomy, trained_direction
 from jaxpose.outputs.coco import write_coco
-from jaxpose.outputs.doubts import about_distance, about_problems, doubts
+from jaxpose.outputs.doubts import about_problems, doubts
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
 from jaxpose.outputs.quality import quality
 from jaxpose.outputs.report import write_report
@@ -88,16 +87,17 @@ def write_all(
     rate: float,
 ) -> dict:
     """Writes all files of a recording whose poses are there; returns quality.json."""
-    specification = estimator.model.specification
-    distance_mm = recorder.distance_mm
+    specification, inspection = estimator.model.specification, recorder.inspection
     found = doubts(
-        records, recorder.counts, specification.frame_interval_s, task.intrinsics, recorder.size
+        records, recorder.counts, specification.frame_interval_s, task.intrinsics, inspection.size
     )
-    found += about_distance(distance_mm, specification.provenance.get("dataset"))
-    found += about_problems(recorder.problems, len(records))
     for text in found:
-        recorder.warn(text)
-    named = list(recorder.problems.items())[:MOST_PROBLEMS]
+        inspection.warn(text)
+    inspection.check_distance()
+    for text in about_problems(inspection.problems, len(records)):
+        inspection.warn(text)
+    orientation, distance_mm = inspection.check_orientation(records), inspection.distance_mm
+    named = list(inspection.problems.items())[:MOST_PROBLEMS]
     result = {
         **settings,
         "jaxpose": __version__,
@@ -105,12 +105,12 @@ def write_all(
         "distance_mm": None if distance_mm is None else round(distance_mm),
         "clips": dataclasses.asdict(recorder.counts),
         "unreadable": [{"frame": number, "why": why} for number, why in named],
-        "orientation": orientation(estimator, recorder, records),
-        "warnings": recorder.warnings,
+        "orientation": orientation,
+        "warnings": inspection.warnings,
         "frames_per_s": round(rate, 2),
     }
     pictures = recorder.overlay.pictures if recorder.overlay is not None else []
-    write_outputs(task, records, recorder.size, result, pictures)
+    write_outputs(task, records, inspection.size, result, pictures)
     return result
 
 
@@ -125,24 +125,6 @@ def is_complete(task: Task) -> bool:
         print(f"{task.out}: lacks {', '.join(lacking)}; all is computed again", file=sys.stderr)
         (task.out / QUALITY).unlink()
     return not lacking
-
-
-def orientation(estimator: Estimator, recorder: Recorder, records: np.ndarray) -> dict:
-    """Returns which way the head points, and what each turn of the images gave; warns."""
-    specification, turn = estimator.model.specification, recorder.upright.turn
-    trained = trained_direction(
-        np.array(specification.mean_pose), specification.grid[0], degrees=turn
-    )
-    found, warnings = anatomy(records, trained, recorder.size[0])
-    for text in warnings:
-        recorder.warn(text)
-    compared = {str(turn): round(value, 4) for turn, value in recorder.upright.confidence.items()}
-    return {
-        "turn": turn,
-        "mean_confidence_by_turn": compared,
-        "clips_compared": recorder.upright.clips,
-        **found,
-    }
 
 
 def write_outputs(

@@ -1,5 +1,6 @@
-"""docs/design.md names files, functions and constants that exist."""
+"""docs/design.md names what exists, and packages list their modules."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -23,3 +24,11 @@ def test_what_the_table_names_exists(question, answer):
         else:
             defined = re.compile(rf"^(    )?(def|class) {name}\b|^(    )?{name}\b.* = ", re.M)
             assert any(defined.search(f.read_text()) for f in files), f"{question}: {name}"
+
+
+@pytest.mark.parametrize("package", ["recordings", "outputs", "kinematics"])
+def test_a_package_lists_its_modules_and_no_others(package):
+    folder = ROOT / "jaxpose" / package
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()), clean=False)
+    listed = re.findall(r"^    ([a-z_]+)  +[^ ]", text, re.MULTILINE)
+    assert sorted(listed) == sorted({p.stem for p in folder.glob("*.py")} - {"__init__"})

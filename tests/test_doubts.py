@@ -202,10 +202,20 @@ def test_recordings_of_one_name_are_told_apart_by_the_folder_above(place, tmp_pa
 # ---- options and names ----
 
 
-def test_a_crop_outside_of_the_image_is_refused(place, tmp_path, capsys):
-    write(tmp_path / "ward", DEPTH[:4])
-    assert predict(place, tmp_path / "ward", tmp_path / "out", "--crop=2000,0,64,48") == 2
-    assert "the crop 2000,0,64,48 lies outside of images of" in capsys.readouterr().err
+@pytest.mark.parametrize("crop", ["2000,0,64,48", "-8,0,64,48", "0,0,97,48", "0,20,64,48"])
+def test_a_crop_that_is_not_inside_of_the_image_is_refused_by_every_command(
+    place, tmp_path, capsys, crop
+):
+    ward, model = write(tmp_path / "ward", DEPTH[:4]), place / "model.safetensors"
+    out, option = f"--out={tmp_path / 'out'}", f"--crop={crop}"
+    for command in (
+        ["predict", str(ward), f"--model={model}", "--quiet", "--no-video"],
+        ["label", "export", str(ward), f"--model={model}", "--quiet", "--frames=3"],
+        ["export", str(model), "--format=stablehlo", f"--clips={ward}"],
+    ):
+        assert cli.main([*command, out, option]) == 2
+        assert f"the crop {crop} reaches beyond images of 96x64" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_rate_without_end_and_a_suffix_in_capitals(place, tmp_path, capsys):
@@ -424,5 +434,5 @@ def test_images_without_depth_do_not_make_the_distance_small(place, tmp_path):
     depth[7, 40, 50] = 800  # outside of the crop below
     assert distance(place, tmp_path, depth) == (700, [])
     assert distance(place, tmp_path, depth, "--crop=0,0,20,20") == (700, [])
-    depth[:, :20, :20] = 0
-    assert distance(place, tmp_path, depth, "--crop=0,0,20,20") == (None, [])
+    depth[1:, :20, :20] = 0
+    assert distance(place, tmp_path, depth, "--crop=0,0,20,20") == (700, [])

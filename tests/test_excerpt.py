@@ -99,7 +99,7 @@ def test_images_without_depth_in_the_crop_are_in_no_clip():
     depth[1, :20, :20] = 0
     with pytest.raises(DataError, match="no clip of 3 readable frames"):
         excerpt(model, source(depth), View((0, 0, 20, 20)), 1)
-    with pytest.raises(DataError, match="lies outside of images"):
+    with pytest.raises(DataError, match="reaches beyond images"):
         excerpt(model, source(depth), View((900, 0, 20, 20)), 1)
 
 

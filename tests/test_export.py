@@ -300,6 +300,7 @@ def test_every_command_of_the_guide_runs(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(exporting, "CALIBRATING", 1)
     monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", 1000.0)  # of a net of random weights
+    monkeypatch.setattr(exporting, "LARGEST_FOUND_OTHERWISE", 1.0)
     path = path.rename(tmp_path / "infant.safetensors")
     monkeypatch.setattr("jaxpose.estimator.shipped_model", lambda: path)
     np.save("ward1", frames(12))
@@ -337,6 +338,7 @@ def test_int8_needs_calibration_and_says_how_far_it_moves_the_joints(
     assert cli.main(command) == 2 and not out.exists()
     assert "joints move by" in capsys.readouterr().err
     monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", 1000.0)
+    monkeypatch.setattr(exporting, "LARGEST_FOUND_OTHERWISE", 1.0)  # of a net of random weights
     assert cli.main(command) == 0
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["out"], line["precision"]) == (str(out), "int8")
@@ -345,9 +347,47 @@ def test_int8_needs_calibration_and_says_how_far_it_moves_the_joints(
     assert 0 <= line["shift"]["onnxruntime"]["median_px"] < 64
 
 
+def refused_int8(model, path, monkeypatch, capsys, change=lambda maps: maps) -> str:
+    """Returns the error of an export in int8, in which `change` is applied to the model's maps."""
+    np.save(path.with_name("ward.npy"), frames(12))
+    monkeypatch.setattr(exporting, "CALIBRATING", 2)
+    monkeypatch.setattr(exporting, "to_int8", lambda model, clips: b"")
+    monkeypatch.setattr(
+        exporting, "readers", lambda *_: {"this": lambda c: [change(m) for m in model.maps(c)]}
+    )
+    command = ["export", str(path), "--format=onnx", "--precision=int8"]
+    command += ["--calibration", str(path.with_name("ward.npy"))]
+    assert cli.main([*command, f"--clips={path.with_name('ward.npy')}"]) == 2
+    assert not path.with_name("model-int8.onnx").exists()
+    return capsys.readouterr().err
+
+
+def test_int8_that_finds_no_joint_is_not_written(model, path, monkeypatch, capsys):
+    said = refused_int8(model, path, monkeypatch, capsys, change=np.zeros_like)
+    assert "int8 by this, none of the joints that the model finds is found" in said
+
+
+def test_int8_that_loses_some_of_the_joints_is_not_written(model, path, monkeypatch, capsys):
+    def three_lost(maps):  # of 12, all of which this model finds
+        return np.where(np.isin(np.arange(20), [1, 4, 10]), np.float32(0), maps)
+
+    said = refused_int8(model, path, monkeypatch, capsys, change=three_lost)
+    assert "25 % of the joints are found by int8 alone or by the model alone" in said
+
+
+def test_int8_is_not_compared_where_the_model_itself_finds_nothing(
+    model, path, monkeypatch, capsys
+):
+    blind = make_model(dataclasses.replace(SPECIFICATION, target_scale=1e6))  # maps are almost 0
+    blind.save(path)
+    said = refused_int8(blind, path, monkeypatch, capsys)
+    assert "the model finds no joint in 2 clips of" in said and "ward.npy" in said
+
+
 def test_a_recording_is_read_for_an_export_as_for_a_prediction(path, tmp_path, monkeypatch, capsys):
     installed("onnx", "onnxruntime")
     monkeypatch.setattr(exporting, "LARGEST_SHIFT_PX", 1000.0)
+    monkeypatch.setattr(exporting, "LARGEST_FOUND_OTHERWISE", 1.0)
     depth = frames(9)
     turned = np.stack([turn(image, 270) for image in depth])
     metres = np.pad(turned / 1000, ((0, 0), (8, 8), (8, 8)), constant_values=65.535)

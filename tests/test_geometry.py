@@ -13,6 +13,7 @@ from jaxpose.body.geometry import (
     inside,
     joints_from_grid,
     joints_to_grid,
+    moved_into,
     standardise,
 )
 
@@ -220,6 +221,21 @@ def test_half_a_pixel_of_border_is_inside_but_for_its_far_edge():
     xy = [(-0.5, -0.5), (-0.51, 0), (127.49, 95.49), (127.5, 95), (127, 95.5), (0, -0.6)]
     actual = inside(np.array(xy, np.float32), GRID)
     np.testing.assert_array_equal(actual, [True, False, True, False, False, False])
+
+
+def test_points_beside_a_box_move_to_its_nearest_pixel_and_say_if_they_were_near():
+    box, most_px = (10, 20, 4, 3), np.array([2.0, 1.0])  # pixels 10 to 13 and 20 to 22
+    points = {  # its place afterwards, and whether it was near
+        (11.5, 21.0): (11.5, 21.0, True),
+        (9.75, 22.25): (10.0, 22.0, True),
+        (7.5, 21.0): (10.0, 21.0, True),  # 2 px before the edge at 9.5
+        (7.25, 21.0): (10.0, 21.0, False),
+        (15.5, 23.5): (13.0, 22.0, True),
+        (15.75, 22.0): (13.0, 22.0, False),
+        (13.0, 23.75): (13.0, 22.0, False),
+    }
+    xy, near = moved_into(np.array(list(points), np.float32), box, most_px)
+    np.testing.assert_array_equal(np.column_stack([xy, near]), list(points.values()))
 
 
 def test_standardise_takes_each_image_s_own_mean_and_divides_by_the_scale():

@@ -1,5 +1,6 @@
 """`jaxpose label`: frames to correct elsewhere, and what comes back: same, changed or broken."""
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -21,9 +22,10 @@ from data_pipeline.check import main as run_check
 from jaxpose import cli
 from jaxpose.body.skeleton import JOINTS
 from jaxpose.errors import DataError
-from jaxpose.labels import choice, sheet, tools
+from jaxpose.labels import choice, exporting, sheet, tools
 from jaxpose.labels.package import read_package
 from jaxpose.labels.pictures import stretched
+from jaxpose.outputs import doubts
 from jaxpose.recordings.orientation import turn
 
 DEPTH = frames(40)
@@ -130,6 +132,70 @@ def test_a_turned_and_cut_recording_is_exported_as_the_nets_see_it(place, tmp_pa
         np.testing.assert_array_equal(depth, turn(whole[:60, 8:80], 90))
 
 
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_the_predictions_of_a_turned_and_cut_recording_are_where_its_images_show_them(
+    place, tmp_path, degrees
+):
+    np.save(tmp_path / "bed.npy", DEPTH)
+    options = [f"--rotate={degrees}", "--crop=8,0,72,60", "--rate=6", "--frames=6"]
+    assert export(place, tmp_path / "l", *options, recording=tmp_path / "bed.npy") == 0
+    model = jaxpose.Model.load(place / "model.safetensors")
+    view = jaxpose.View(crop=(8, 0, 72, 60), turn=degrees)
+    pose = jaxpose.Estimator(model)(DEPTH, rate_hz=6.0, view=view)
+    marked = np.zeros((60, 72))  # of the image that was cut, not turned
+    for frame in read_package(tmp_path / "l").frames:
+        for shown, xy in zip(frame.joints(), pose.xy[frame.frame], strict=True):
+            assert np.isfinite(shown).all() == np.isfinite(xy).all()
+            if np.isfinite(xy).all():
+                x, y = np.round(xy).astype(int) - (8, 0)
+                marked[:] = 0
+                marked[y, x] = 1
+                (row, column) = np.argwhere(turn(marked, degrees))[0]
+                np.testing.assert_allclose(shown, (column, row), atol=0.51)
+
+
+def test_frames_without_depth_inside_of_the_crop_are_not_chosen(place, tmp_path):
+    depth = DEPTH.copy()
+    depth[10:20, 10:] = 0
+    np.save(tmp_path / "bed.npy", depth)
+    options = ["--rate=6", "--crop=0,10,96,54", "--frames=30"]
+    assert export(place, tmp_path / "l", *options, recording=tmp_path / "bed.npy") == 0
+    frames = [frame.frame for frame in read_package(tmp_path / "l").frames]
+    assert len(frames) == 27 and not set(frames) & set(range(10, 20))
+
+
+@pytest.mark.parametrize(
+    "error, code", [(KeyboardInterrupt, 130), (OSError(28, "No space left"), 1), (IndexError, None)]
+)
+def test_an_export_that_fails_leaves_nothing_and_can_be_repeated(
+    place, tmp_path, monkeypatch, error, code
+):
+    def fail(package):
+        tools.write(package)
+        raise error
+
+    (tmp_path / "l").mkdir()
+    with monkeypatch.context() as patch, contextlib.suppress(IndexError):
+        patch.setattr(exporting.Package, "write", fail)
+        assert export(place, tmp_path / "l", "--frames=3") == code
+    assert list((tmp_path / "l").iterdir()) == []
+    assert export(place, tmp_path / "l", "--frames=3") == 0
+
+
+def test_an_export_warns_of_what_a_prediction_warns_of(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(doubts.DISTANCES_MM, "none", (1, 2))  # the data set of the model
+    for command in (
+        ["label", "export", str(place / "bed1"), f"--out={tmp_path / 'l'}", "--frames=3"],
+        ["predict", str(place / "bed1"), f"--out={tmp_path / 'o'}", "--no-video"],
+    ):
+        options = ["--rotate=180", "--quiet", f"--model={place / 'model.safetensors'}"]
+        assert cli.main([*command, *options]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    about = ("the images look turned", "the median depth", "the head points", "right and left look")
+    warnings = [line for line in lines if any(words in line for words in about)]
+    assert len(warnings) >= 4 and len(set(warnings)) == len(warnings) / 2
+
+
 def test_frames_are_numbered_30_per_second_whatever_the_rate(place, tmp_path):
     np.save(tmp_path / "slow.npy", DEPTH)
     export(place, tmp_path / "l", "--rate=12", "--frames=6", recording=tmp_path / "slow.npy")
@@ -187,7 +253,7 @@ def test_contrast_is_stretched_and_holes_are_black():
     [
         (["--frames=2"], "--frames=2: expected 3 or more"),
         (["--rate=0"], "--rate=0.0: expected frames per second"),
-        (["--crop=0,0,900,60"], "--crop=0,0,900,60 reaches beyond the image of 96x64"),
+        (["--crop=0,0,900,60"], "the crop 0,0,900,60 reaches beyond images of 96x64"),
         (["--rotate=45"], "a turn by 45 degrees"),
         (["--mm_per_unit=1", "--frames=3", "--crop=1,2"], "--crop=1,2: expected 4 numbers"),
     ],
@@ -223,6 +289,15 @@ def test_unchanged_labels_are_the_predictions_and_the_check_passes(work, capsys)
         assert copied.read_bytes() == (work / "labels" / "depth" / frame.depth).read_bytes()
     report = check(work / "ward")
     assert not report.problems and report.infants["7"].frames == 12
+
+
+@pytest.mark.parametrize("options", [[], ["--rotate=90"], ["--crop=8,0,30,60"]])
+def test_unchanged_labels_of_images_with_margins_come_back(place, tmp_path, options):
+    np.save(tmp_path / "narrow.npy", frames(24, size=(64, 40)))
+    options = ["--rate=6", "--frames=12", *options]
+    assert export(place, tmp_path / "l", *options, recording=tmp_path / "narrow.npy") == 0
+    assert bring_back_from(tmp_path, "l") == 0
+    assert not check(tmp_path / "ward").problems
 
 
 def test_ten_moved_joints_are_the_only_ones_that_differ(work, capsys):

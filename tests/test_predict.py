@@ -100,6 +100,26 @@ def test_pose_csv_has_the_poses_in_deeplabcuts_layout(done, expected):
     assert np.isnan(xy).any() and not likelihood[np.isnan(xy[..., 0])].any()
 
 
+@pytest.mark.parametrize(
+    "options, area",
+    [
+        ([], (0, 0, 40, 64)),
+        (["--rotate=90"], (0, 0, 40, 64)),
+        (["--crop=10,8,24,48"], (10, 8, 24, 48)),
+        (["--crop=4,20,30,10", "--rotate=270"], (4, 20, 30, 10)),
+    ],
+)
+def test_no_joint_is_outside_of_the_image_or_of_the_crop(place, tmp_path, options, area):
+    write(tmp_path / "narrow", frames(24, size=(64, 40)))
+    assert run(place, tmp_path / "a", *options, "--no-video", recording=tmp_path / "narrow") == 0
+    _, xy, likelihood = wide(tmp_path / "a" / "pose.csv")
+    known = np.isfinite(xy).all(axis=-1)
+    assert known.any() and not known.all()
+    np.testing.assert_array_equal(known, likelihood > 0)
+    first, last = np.array(area[:2]), np.array(area[:2]) + area[2:] - 1
+    assert ((xy[known] >= first) & (xy[known] <= last)).all()
+
+
 def test_pose_long_csv_has_px_mm_confidence_and_state(done, expected):
     with open(done[0] / "pose_long.csv", newline="") as file:
         table = list(csv.DictReader(file))
@@ -537,6 +557,50 @@ def test_raw_frames_on_stdin(place, tmp_path, monkeypatch):
     assert "the stream ends inside frame 5" in quality["unreadable"][0]["why"]
 
 
+@pytest.mark.parametrize(
+    "bytes_, words",
+    [
+        (100, "1 frame; expected at least 3, one clip; the first that cannot be used: "
+              "the stream ends inside frame 0: 100 of 12288 bytes"),
+        (12388, "2 frames; expected at least 3, one clip; the first that cannot be used: "
+                "the stream ends inside frame 1: 100 of 12288 bytes"),
+    ],
+)  # fmt: skip
+def test_a_stream_that_is_too_short_says_where_it_ends(
+    place, tmp_path, monkeypatch, capsys, bytes_, words
+):
+    data = DEPTH[:6].astype("<u2").tobytes()[:bytes_]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert cli.main(
+        ["predict", "-", "--size=96x64", f"--out={tmp_path / 'out'}", "--quiet"]
+        + [f"--model={place / 'model.safetensors'}"]
+    ) == 2  # fmt: skip
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def hidden_from_a_crop(folder):
+    """24 frames, of which 8 to 15 have depth in the first rows alone."""
+    depth = DEPTH.copy()
+    depth[8:16, 10:] = 0
+    return write(folder, depth)
+
+
+def test_frames_without_depth_inside_of_the_crop_are_named_as_those_without_any(
+    place, tmp_path, capsys
+):
+    ward = hidden_from_a_crop(tmp_path / "ward")
+    assert run(place, tmp_path / "out", "--crop=0,10,96,54", "--no-video", recording=ward) == 0
+    number, xy, _ = wide(tmp_path / "out" / "pose.csv")
+    quality = json.loads((tmp_path / "out" / "quality.json").read_text())
+    lost = [1 + 5 * k for k in range(8, 16)]
+    expected = [{"frame": n, "why": "no depth inside of the crop"} for n in lost]
+    assert quality["unreadable"] == expected and quality["frames_unreadable"] == 8
+    assert np.isnan(xy[np.isin(number, lost)]).all()
+    said = "8 of 24 frames cannot be used, see `unreadable` in quality.json; the first is frame 41"
+    assert said in capsys.readouterr().err and any(said in t for t in quality["warnings"])
+
+
 def holes(folder):
     return write(folder, np.zeros((4, 8, 8), np.uint16))
 
@@ -545,8 +609,13 @@ def holes(folder):
     "make, options, words",
     [
         (lambda f: write(f, DEPTH[:2]), [], "2 frames; expected at least 3, one clip"),
-        (lambda f: write(f, DEPTH[:1]), [], "1 frames; expected at least 3, one clip"),
+        (lambda f: write(f, DEPTH[:1]), [], "1 frame; expected at least 3, one clip"),
         (holes, [], "no frame can be read; the first: .*every pixel is 0"),
+        (
+            lambda f: write(f, DEPTH[:4] * (np.arange(96) < 40).astype(np.uint16)),
+            ["--crop=48,0,48,64"],
+            "no frame can be read; the first: no depth inside of the crop",
+        ),
         (lambda f: write(f, (DEPTH[:4] // 8).astype(np.uint8)), [], "uint8; .*--mm_per_unit"),
         (lambda f: f.mkdir(), [], "no depth images"),
         (lambda f: None, [], "no such file or folder"),

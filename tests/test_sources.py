@@ -277,6 +277,24 @@ def test_the_size_of_a_tiff_is_read_without_its_pixels_and_none_of_a_damaged_one
     assert images._size(path) is None and images._size(tmp_path / "none.tif") is None
 
 
+@pytest.mark.parametrize("suffix", ["tiff", "png"])
+def test_damaged_images_are_said_once_without_what_opencv_says(tmp_path, capfd, suffix):
+    noise = np.random.default_rng(0).integers(500, 900, (12, 30, 40)).astype(np.uint16)
+    folder = write(tmp_path / "a", [f"{k}.{suffix}" for k in range(12)], noise)
+    for k, end in ((2, 3), (5, 300), (8, 1500)):
+        path = folder / f"{k}.{suffix}"
+        path.write_bytes(path.read_bytes()[:end])
+    path = folder / f"10.{suffix}"
+    data = bytearray(path.read_bytes())
+    data[100:400] = bytes(300)
+    path.write_bytes(data)
+    level = cv2.utils.logging.getLogLevel()
+    items = readings(open_source(str(folder), Format()))
+    assert {k for k, one in enumerate(items) if one.problem} >= {2, 5, 8}
+    assert "remove its row" not in "".join(one.problem for one in items)
+    assert capfd.readouterr().err == "" and cv2.utils.logging.getLogLevel() == level
+
+
 def test_an_image_of_another_size_whose_header_says_nothing_is_a_reading_without_depth(
     tmp_path, monkeypatch
 ):

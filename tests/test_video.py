@@ -129,6 +129,19 @@ def test_damage_between_packets_is_said_and_the_times_of_the_rest_are_right(tmp_
     assert_true(items, images)
 
 
+@pytest.mark.parametrize("rate", [6, 7, 30])
+def test_a_video_of_one_image_is_whole(tmp_path, rate):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=rate)  # 1/6 s is 0.166 s in one place
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        image = av.VideoFrame.from_ndarray(scene(1)[0], format="gray16le")
+        image.pts = 0
+        container.mux(stream.encode(image))
+        container.mux(stream.encode())
+    assert_true(read(tmp_path / "a.mkv"), scene(1))
+    assert len(read(tmp_path / "a.mkv")) == 1 and not lost(read(tmp_path / "a.mkv"))
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_file_that_was_cut_short_says_so(tmp_path, inside):
     images, path = scene(), tmp_path / "a.mkv"

@@ -130,6 +130,20 @@ def joints_from_grid(
     return ((xy + 0.5) * (size / cells) + corner - 0.5).astype(np.float32)
 
 
+def moved_into(
+    xy: Float[np.ndarray, "*n 2"],
+    box: tuple[int, int, int, int],
+    most_px: Float[np.ndarray, "2"],
+) -> tuple[Float[np.ndarray, "*n 2"], Bool[np.ndarray, "*n"]]:
+    """Moves points (x, y) to the nearest pixel of a box (x, y, width, height) px.
+
+    Also tells which of them were at most `most_px` (x, y) outside of it.
+    """
+    first, last = np.array(box[:2]), np.array(box[:2]) + np.array(box[2:]) - 1
+    outside = np.maximum(np.maximum(first - 0.5 - xy, xy - last - 0.5), 0)
+    return np.clip(xy, first, last).astype(np.float32), np.all(outside <= most_px, axis=-1)
+
+
 def inside(xy: Float[np.ndarray, "*n 2"], grid: tuple[int, int]) -> Bool[np.ndarray, "*n"]:
     """Tells which points (x, y) lie on the grid (rows, columns), whose pixels reach from -0.5."""
     return np.all((xy >= -0.5) & (xy < np.array(grid[::-1]) - 0.5), axis=-1)

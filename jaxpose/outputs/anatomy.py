@@ -59,18 +59,18 @@ def anatomy(
     if head is not None and trained is not None and head @ trained < 0:
         warnings.append(
             f"the head points to the {side_of(head)} of the image, in this model's training it "
-            f"pointed to the {side_of(trained)}; look at overlay.mp4, and try another --rotate"
+            f"pointed to the {side_of(trained)}; look at the poses, and try another --rotate"
         )
     if mirrored:
         warnings.append(
             "right and left look exchanged in most frames, as those of an infant on its back "
             "cannot be: the poses are wrong, or the model was trained otherwise; look at "
-            "overlay.mp4"
+            "the poses"
         )
     elif exchanged.mean() >= LEAST_SHARE:
         warnings.append(
             f"right and left look exchanged in {100 * exchanged.mean():.0f} % of the frames, the "
-            f"first is {number[exchanged.argmax()]}; look at overlay.mp4"
+            f"first is {number[exchanged.argmax()]}; look at the poses"
         )
     found = {
         "head_towards": None if head is None else side_of(head),

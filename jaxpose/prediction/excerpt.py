@@ -28,7 +28,7 @@ def excerpt(
     `view` is what the nets see of an image; without a crop, it has that of the recording.
 
     Raises:
-      DataError: the recording has no clip of readable frames, or the crop lies outside of it.
+      DataError: the recording has no clip of readable frames, or the crop is not inside of it.
     """
     specification = model.specification
     interval_s = specification.frame_interval_s or INTERVAL_S

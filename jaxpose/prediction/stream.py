@@ -6,8 +6,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool
 
 from jaxpose.body import geometry
+from jaxpose.decoding.confidence import MISSING
 from jaxpose.decoding.evidence import evidence
 from jaxpose.errors import DataError
 from jaxpose.prediction.planner import Clip, Planner
@@ -69,7 +71,8 @@ class Stream:
             specification.clip_frames, specification.frame_interval_s, overlap=overlap
         )
         self._size: tuple[int, int] | None = None
-        self._crop: Box | None = None  # of the turned image
+        self._part: Box | None = None  # of the turned image, without margins
+        self._crop: Box | None = None  # of the turned image, with margins
         self._count, self._ended = 0, False
         self._frames: dict[int, Frame] = {}  # not yet yielded
         self._grids: dict[int, np.ndarray] = {}  # images of clips to come
@@ -101,7 +104,8 @@ class Stream:
         """
         length = self._model.specification.clip_frames
         if self._count < length:
-            raise DataError(f"{self._count} frames; expected at least {length}, one clip")
+            count = "1 frame" if self._count == 1 else f"{self._count} frames"
+            raise DataError(f"{count}; expected at least {length}, one clip")
         self._ended = True
         self._planned.extend(self._planner.finish())
 
@@ -134,7 +138,7 @@ class Stream:
             )
         size = (depth.shape[1], depth.shape[0])
         if self._size is None:
-            self._size = size
+            self._size, self._part = size, self._view.part(size)
             self._crop = self._view.box(size, self._model.specification.grid)
         elif size != self._size:
             raise DataError(
@@ -153,7 +157,11 @@ class Stream:
         return list(self._planned), clips
 
     def _compute(self, part, clips: dict[tuple[int, ...], int], lock) -> dict[int, Pose]:
-        """Returns the poses of the frames that have a clip and are not skipped, by index."""
+        """Returns the poses of the frames that have a clip and are not skipped, by index.
+
+        The nets may find joints in the margins, where they see nothing. One that is at most a cell
+        of the grid outside of what they see is moved to its border; others are missing.
+        """
         todo = [(k, clip) for k, clip in part if clip is not None and k >= self._skip]
         if not todo:
             return {}
@@ -171,6 +179,8 @@ class Stream:
             radius_px = model.specification.decoding.radius_px
             known = evidence(*maps, inputs[clip, position, :, :, 0], poses, radius_px)
         xy = geometry.joints_from_grid(poses.xy, np.array(self._crop), model.specification.grid)
+        cell_px = np.array(self._crop[2:]) / np.array(model.specification.grid[::-1])
+        xy, near = geometry.moved_into(xy, self._part, cell_px)
         xy = turn_back(xy, self._size, self._view.turn)
         frames = [self._frames[k] for k, _ in todo]
         pose = pose_of(
@@ -180,4 +190,15 @@ class Stream:
             calibration,
             known,
         )
+        pose = _without(pose, ~near)
         return {k: frame_of(pose, row) for row, (k, _) in enumerate(todo)}
+
+
+def _without(pose: Pose, lost: Bool[np.ndarray, "n 12"]) -> Pose:
+    """Returns poses whose `lost` joints are missing."""
+    return dataclasses.replace(
+        pose,
+        xy=np.where(lost[..., None], np.float32(np.nan), pose.xy),
+        confidence=np.where(lost, np.float32(0), pose.confidence),
+        state=np.where(lost, MISSING, pose.state),
+    )

@@ -11,16 +11,17 @@ import dataclasses
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt16
 from PIL import Image
 
 from jaxpose.errors import DataError
 from jaxpose.recordings import png
+from jaxpose.recordings.decode import decoded
 from jaxpose.recordings.folder import IMAGE_NAME
 from jaxpose.recordings.numbering import absent_before
 from jaxpose.recordings.recording import RATE_HZ, Recording
@@ -147,9 +148,14 @@ def _size(path: Path) -> tuple[int, int] | None:
     """Reads (width, height) px from an image's header; None where that is damaged."""
     if path.suffix.lower() == ".png":
         return png.image_size(path)
+    return _of_tiff(path, lambda image: image.size)
+
+
+def _of_tiff(path: Path, read: Callable[[Any], Any]) -> Any:
+    """Returns what `read` takes from a TIFF that Pillow opened; None where that is damaged."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            return image.size
+            return read(image)
     except (OSError, ValueError, SyntaxError):  # what Pillow raises on damage
         return None
 
@@ -166,7 +172,10 @@ def _check_rate(folder: Path, numbers: list[int], rate_hz: float) -> None:
 
 def _check_pages(path: Path) -> None:
     """Raises `DataError` for a TIFF of several pages, of which only the first would be read."""
-    if path.suffix.lower() != ".png" and (pages := cv2.imcount(str(path))) > 1:
+    if path.suffix.lower() == ".png":
+        return
+    pages = _of_tiff(path, lambda image: image.n_frames)
+    if pages is not None and pages > 1:
         raise DataError(
             f"{path}: {pages} pages; expected one image per file; export single images, or all "
             "frames as one .npy [frames rows columns]"
@@ -180,8 +189,8 @@ def _bits(path: Path, units: Units) -> int:
       DataError: they are no single-channel images of 16 bits, and there is no scale.
     """
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error):
+        image = decoded(path.read_bytes())
+    except OSError:
         image = None
     if image is None:
         return 16
@@ -196,8 +205,8 @@ def _read(path: Path, bits: int, units: Units) -> UInt16[np.ndarray, "h w"]:
     if path.suffix.lower() == ".png":
         return in_mm(png.read_depth(path, bits, in_units=True), units, str(path))
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error) as error:
+        image = decoded(path.read_bytes())
+    except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}); copy it again") from error
     if image is None or image.ndim != 2:
         raise DataError(f"{path}: not a complete single-channel TIFF; copy it again")

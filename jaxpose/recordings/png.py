@@ -5,11 +5,11 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import UInt
 
 from jaxpose.errors import DataError
+from jaxpose.recordings.decode import decoded
 from jaxpose.recordings.recording import check_depth
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -33,7 +33,7 @@ def read_depth(path: Path, bits: int = 16, *, in_units: bool = False) -> UInt[np
       DataError: the file cannot be read, or is not a complete PNG of that kind; all values are 0,
         or a 16-bit one is above `DEEPEST_MM`.
     """
-    remedy = "copy it again from the recording, or remove its row"
+    remedy = "copy it again from the recording, or leave it out"
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -48,10 +48,7 @@ def read_depth(path: Path, bits: int = 16, *, in_units: bool = False) -> UInt[np
             f"{path}: PNG of {header.bits} bits with {kind}; expected {bits} bits, one channel. "
             "Export the raw depth"
         )
-    try:
-        depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # a header that asks for more pixels than cv2 takes
-        depth = None
+    depth = decoded(data)
     if depth is None or depth.dtype != (np.uint16 if bits == 16 else np.uint8) or depth.ndim != 2:
         raise DataError(f"{path}: not a complete PNG (its pixels do not decode); {remedy}")
     if not depth.any():

@@ -142,7 +142,10 @@ def _end(container: Any, entries: list[_Entry], end_s: float, damage: str) -> li
     `damage` is what is wrong with the file's end.
     """
     times = [entry.time_s for entry in entries if entry.time_s is not None]
-    step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    if len(times) > 1:
+        step_s = float(np.median(np.diff(times)))
+    else:  # one image lasts until the end
+        step_s = max(end_s - times[0], 0.0) if times else 0.0
     if times:  # images without a time follow on the last that has one
         after = next(k for k, entry in enumerate(reversed(entries)) if entry.time_s is not None)
         end_s = max(end_s, times[-1] + (after + 1) * step_s)
