@@ -32,7 +32,7 @@ class Recorder:
 
     def __init__(self, estimator: Estimator, task: Task):
         """Opens the output files of a task, whose folder is prepared."""
-        source = dataclasses.replace(task.source, read=self._readings)
+        source = dataclasses.replace(task.source, read=lambda: _readings(task))
         self.inspection = Inspection(estimator, source, task.view)
         self.counts = Counts()
         self.overlay = Overlay(task.out / VIDEO) if task.video else None
@@ -74,18 +74,19 @@ class Recorder:
         if drawing is not None:
             drawing.finish()
 
-    def _readings(self) -> Iterator[Reading]:
-        """Yields the readings of the recording, once the size of its images was checked."""
-        checked = False
-        for reading in self._task.source.read():
-            depth = reading.frame.depth_mm
-            if depth is not None and not checked:
-                check_calibrated_size(self._task, (depth.shape[1], depth.shape[0]))
-                checked = True
-            yield reading
-
     def _record(self, frame: Frame, pose: Pose) -> np.void:
         readable, mm = frame.depth_mm is not None, None
         if readable and self._task.intrinsics is not None:
             mm = joints_in_mm(pose.xy, frame.depth_mm, self._task.intrinsics)
         return record(pose, readable, mm)[()]
+
+
+def _readings(task: Task) -> Iterator[Reading]:
+    """Yields the readings of a recording, once the size of its images was checked."""
+    checked = False
+    for reading in task.source.read():
+        depth = reading.frame.depth_mm
+        if depth is not None and not checked:
+            check_calibrated_size(task, (depth.shape[1], depth.shape[0]))
+            checked = True
+        yield reading

@@ -25,7 +25,7 @@ from experiments.study.jobs import recipe_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
-RUN = RESULTS / "simulated-asy-seed3002.json"
+RUN = RESULTS / "simulated-asy-seed5001.json"
 (BENCH,) = (str(path.relative_to(ROOT)) for path in RESULTS.glob("bench-paper-cpu-*.json"))
 TEXTS = (".json", ".md", ".csv", ".html", ".svg")
 DOCUMENTS = [path for pattern in readme.DOCUMENTS for path in sorted(ROOT.glob(pattern))]
