@@ -82,7 +82,7 @@ def describe(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     file = f"{error.filename}: " if error.filename else ""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "; make room, or name another place for the output" if full else ""
     return f"{file}{error.strerror}{remedy}"
 

@@ -65,6 +65,11 @@ def end_with(error):
             "output\n",
         ),
         (
+            OSError(errno.EFBIG, "File too large", "/a/b"),
+            1,
+            "error: /a/b: File too large; make room, or name another place for the output\n",
+        ),
+        (
             ModuleNotFoundError("No module named 'openpyxl'"),
             1,
             "error: No module named 'openpyxl'; to read data sets: pip install -e '.[data]'\n",

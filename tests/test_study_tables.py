@@ -273,7 +273,9 @@ def test_a_lower_error_within_the_margin_is_said_to_be_that(study):
             infants["rmsd_fallback_px"] = {limb: values for limb in (*LIMBS, "all")}
             changed(study, f"thin-seed{job.seed}-fold{job.fold}", infants=infants)
     answer = claims.central(gather(study)).splitlines()[-1]
-    assert claims.central(gather(study), brief=True).startswith(answer.removeprefix("- "))
+    brief = claims.central(gather(study), brief=True)
+    assert brief.startswith(answer.removeprefix("- "))
+    assert "; 1,200 steps, learning rates 0.003 (asy) and 0.001 (thin))" in brief
     assert "by 2.9 % [" in answer and "Thin's is within the margin of 10 % all the same." in answer
 
 

@@ -65,15 +65,30 @@ def central(evidence: Evidence, *, brief: bool = False) -> str:
     }
     answer = _answer(evidence, one, [s for savings in faster.values() for s in savings])
     if brief:
-        return f"**{answer}** ({error.described(one)})\n"
+        return f"**{answer}** ({error.described(one)}{_trained(evidence)})\n"
     lines = [
-        f"- Error, primary endpoint: {error.described(one)}.",
+        f"- Error, primary endpoint: {error.described(one)}{_trained(evidence)}.",
         "- Time of asy against thin, forward pass: "
         f"{speeds.everywhere(faster['forward'], speeds.tally)}.",
         f"- Training step: {speeds.everywhere(faster['train_step'], speeds.tally)}.",
         f"- **{answer}**",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _trained(evidence: Evidence) -> str:
+    """Says with how many steps and which learning rates asy and thin were trained."""
+    group = evidence.groups.get((error.DATA, ""))
+    arms = {} if group is None else group.arms
+    if not all(arms.get(name) for name in ("asy", "thin")):
+        return ""
+    asy, thin = (
+        next(iter(arms[name].values()))["recipe"]["regression"] for name in ("asy", "thin")
+    )
+    return (
+        f"; {asy['epochs'] * asy['steps_per_epoch']:,} steps, learning rates "
+        f"{asy['learning_rate']:g} (asy) and {thin['learning_rate']:g} (thin)"
+    )
 
 
 def _lower(evidence: Evidence, one: Compared) -> str:
