@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from babypose_folder import read_csv, to_xlsx, write_folder
 from openpyxl.chart import BarChart
-from openpyxl.styles import PatternFill
+from openpyxl.styles import Font, PatternFill
 
 from data_pipeline.babypose.sheets import read_sheet
 from data_pipeline.babypose.workbook import MOST_BYTES
@@ -97,6 +97,39 @@ def test_merged_cells_are_refused_because_all_but_one_are_empty(path):
     change(path, lambda book: book.active.merge_cells("C3:C4"))
     sheet, problems = read(path)
     assert sheet is None and "C3:C4" in problems[0][1]
+
+
+def cross_out(cell) -> None:
+    cell.font = Font(strike=True)
+
+
+def show_nothing(cell) -> None:
+    cell.number_format = ";;;"
+
+
+@pytest.mark.parametrize("how", [cross_out, show_nothing])
+def test_text_that_is_struck_through_is_refused_because_nobody_knows_if_it_counts(path, rows, how):
+    hand = column(rows, "left_hand")
+    change(path, lambda book: how(book.active.cell(4, hand)))
+    sheet, problems = read(path)
+    place = openpyxl.utils.get_column_letter(hand) + "4"
+    ((_, words),) = problems
+    assert f"the cells {place} are struck through or not shown, 1 in all" in words
+
+
+def test_other_fonts_and_formats_and_cells_without_text_do_not_count(path, rows):
+    expected, _ = read(path)
+    hand = column(rows, "left_hand")
+
+    def edit(book):
+        book.active.cell(4, hand).font = Font(bold=True, color="FF0000")
+        book.active.cell(5, hand).number_format = "@"
+        book.active.cell(4, len(rows[0]) + 3).font = Font(strike=True)
+
+    change(path, edit)
+    sheet, problems = read(path)
+    assert not problems
+    assert (sheet.joints == expected.joints).all()
 
 
 def test_hidden_rows_are_refused_because_nobody_sees_that_they_are_read(path):

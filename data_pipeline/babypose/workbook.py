@@ -1,8 +1,8 @@
 """An Excel workbook -> the rows of its one table, as text, with nothing dropped silently.
 
 A workbook can hold more than a reader sees: further worksheets, formulas whose values were never
-stored, merged cells, rows and columns that are hidden, comments. Each is read, refused with what to
-do, or remarked upon.
+stored, merged cells, rows and columns that are hidden, text that is struck through, comments. Each
+is read, refused with what to do, or remarked upon.
 """
 
 import dataclasses
@@ -23,6 +23,9 @@ _NO_WORKBOOK = (
     "with columns separated by ';'"
 )
 
+_NOT_SHOWN = ";;;"
+"""Format of cells whose text is not shown."""
+
 Row = tuple[int, list[str]]
 """(row as a spreadsheet program numbers it, its cells up to the table's last column)."""
 
@@ -35,12 +38,14 @@ class Worksheet:
       title: its name in the spreadsheet program.
       shown: False if it is hidden.
       rows: the rows that have any text.
+      crossed: cells, such as B5, whose text is struck through or not shown by their format.
       layout: how it shows its cells.
     """
 
     title: str
     shown: bool
     rows: list[Row]
+    crossed: list[str]
     layout: Layout
 
     def is_table(self, is_header: Callable[[list[str]], bool]) -> bool:
@@ -62,7 +67,8 @@ def read_table(
     not read: other worksheets with content, and comments.
 
     Raises:
-      DataError: a file that is no workbook, several tables, merged cells, or hidden ones.
+      DataError: a file that is no workbook, several tables, merged cells, hidden ones, or text that
+        is struck through.
     """
     _check_file(path)
     try:
@@ -125,16 +131,17 @@ def _worksheets(path: Path) -> Iterator[Worksheet]:
             for worksheet in pair:
                 # Some programs write a wrong extent into the file, which openpyxl would believe.
                 worksheet.reset_dimensions()
-            rows = []
-            values, formulas = (w.iter_rows(values_only=True) for w in pair)
-            for number, cells in enumerate(zip(values, formulas, strict=True), start=1):
-                texts = _texts(*cells)
+            rows, crossed = [], []
+            both = zip(pair[0].iter_rows(values_only=True), pair[1].iter_rows(), strict=True)
+            for number, (values, cells) in enumerate(both, start=1):
+                texts = _texts(values, tuple(cell.value for cell in cells))
                 if texts:
                     rows.append((number, texts))
+                    crossed += [cell.coordinate for cell in cells if _is_crossed(cell)]
             if rows:
                 shown = sheet.sheet_state == "visible"
                 layout = read_layout(path, sheet._worksheet_path)
-                yield Worksheet(sheet.title, shown, rows, layout)
+                yield Worksheet(sheet.title, shown, rows, crossed, layout)
     finally:
         stored.close()
         written.close()
@@ -149,6 +156,13 @@ def _texts(values: tuple, formulas: tuple) -> list[str]:
     while texts and not texts[-1]:
         texts.pop()
     return texts
+
+
+def _is_crossed(cell) -> bool:
+    """Tells whether a cell has text that is struck through, or that its format does not show."""
+    if cell.value is None or not cell.has_style:
+        return False
+    return bool(cell.font.strike) or cell.number_format == _NOT_SHOWN
 
 
 def _text_of(formula):
@@ -182,8 +196,14 @@ def _check_layout(
     hidden = [number for number, _ in table.rows if number in layout.hidden_rows]
     if hidden:
         raise DataError(
-            f"{len(hidden)} rows with annotations are hidden, the first is row {hidden[0]}; show "
+            f"hidden rows with annotations: {len(hidden)}, the first is row {hidden[0]}; show "
             "them (clear the filter), or delete them"
+        )
+    if table.crossed:
+        raise DataError(
+            f"the cells {', '.join(table.crossed[:5])} are struck through or not shown, "
+            f"{len(table.crossed)} in all; delete what does not count, and clear the format of "
+            "what does"
         )
     header = table.rows[0][1]
     for first, last in layout.hidden_columns:
