@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import cv2
 import pytest
 from models import SPECIFICATION, make_model
 from test_estimator import frames
@@ -28,7 +29,10 @@ def ward(tmp_path_factory):
         make_model(SPECIFICATION).save(Path("model.safetensors"))
         patch.setattr("jaxpose.estimator.shipped_model", lambda: place / "model.safetensors")
         write(Path("ward1"), frames(24))
-        write(Path("ward2"), frames(24, 1))
+        large = [
+            cv2.resize(one, (640, 480), interpolation=cv2.INTER_NEAREST) for one in frames(24, 1)
+        ]
+        write(Path("ward2"), large)  # of the size that the guide's crop is of
         (camera,) = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
         Path("ward1/camera.json").write_text(camera)
         try:
