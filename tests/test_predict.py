@@ -284,7 +284,7 @@ def test_an_infant_stands_out_from_the_bed_that_it_lies_on():
     x, y = np.rint(joints[visible]).astype(int).T
     bed = np.abs(depth - np.median(depth[depth > 0])) < 5
     picture = drawn(depth)[..., 0].astype(float)
-    assert np.median(picture[y, x]) - np.median(picture[bed]) > 50  # 34 without a local stretch
+    assert np.median(picture[y, x]) - np.median(picture[bed]) > 30
     low = np.arange(480)[:, None] > 60  # below the text
     assert (picture[(depth == 0) & low] == 0).all()
 

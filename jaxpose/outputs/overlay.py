@@ -34,14 +34,6 @@ def grey(depth_mm: UInt16[np.ndarray, "h w"], near: float, far: float) -> UInt8[
     return np.where(depth_mm > 0, level, 0).astype(np.uint8)
 
 
-def contrast(
-    depth_mm: UInt16[np.ndarray, "h w"], near: float, far: float
-) -> UInt8[np.ndarray, "h w"]:
-    """Returns `grey` with the contrast stretched in each part: limbs are near the mattress."""
-    local = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(3, 4)).apply(grey(depth_mm, near, far))
-    return np.where(depth_mm > 0, local, 0).astype(np.uint8)
-
-
 def write_text(image: UInt8[np.ndarray, "h w 3"], text: str) -> None:
     """Writes white text on a black box into the image's corner, in a size that grows with it."""
     font, height = cv2.FONT_HERSHEY_SIMPLEX, max(9, round(image.shape[0] / 20))
@@ -107,7 +99,7 @@ class Overlay:
             if self._range is None:
                 low, high = np.percentile(depth_mm[depth_mm > 0], [1, 99])
                 self._range = (float(low), float(high))
-            self._last = contrast(depth_mm, *self._range)
+            self._last = grey(depth_mm, *self._range)
         if self._last is None:
             return
         scale = 1.0 if _av() else 0.5
