@@ -173,9 +173,11 @@ def test_signals_at_any_moment_are_neither_lost_nor_turned_into_errors_or_wrong_
 def during():
     time.sleep(0.002)
 
-count, wrong, limit = 0, 0, time.monotonic() + 60
+count, wrong, ready, limit = 0, 0, False, time.monotonic() + 60
 def send():
     for k in range(60):
+        while not ready and time.monotonic() < limit:
+            time.sleep(0.0005)
         time.sleep(0.003 + 0.0007 * k % 0.006)
         before = count
         os.kill(os.getpid(), signal.SIGINT)
@@ -187,10 +189,11 @@ sender = threading.Thread(target=send)
 sender.start()
 while sender.is_alive():
     try:
-        while sender.is_alive():  # the next signal comes milliseconds after `count` has changed
+        ready = True  # no signal comes before
+        while sender.is_alive():
             wrong += np.asarray(run(x)).tolist() != [2.0, 4.0]
     except KeyboardInterrupt:
-        count += 1
+        ready, count = False, count + 1
 print(count, wrong)
 """
     )
