@@ -26,13 +26,17 @@ WHATS = {"forward": "forward", "train_step": "training step"}
 
 
 def costs(
-    sources: Sequence[Source], *, sentences: str = "yes", precisions: str = ",".join(PRECISIONS)
+    sources: Sequence[Source],
+    *,
+    sentences: str = "yes",
+    precisions: str = ",".join(PRECISIONS),
+    batches: str = "",
 ) -> str:
     """Returns a table of median times, with our speed-up over the best of the other frameworks.
 
     Ours is the fastest lowering, PyTorch's time the better of eager and compiled. `precisions`
-    selects rows. Unless `sentences=no`, sentences describe the machine and the ratios of asy over
-    full.
+    and `batches`, numbers of clips, select rows. Unless `sentences=no`, sentences describe the
+    machine and the ratios of asy over full.
 
     Raises:
       ConfigError: there is no file, or one is damaged.
@@ -40,12 +44,21 @@ def costs(
     results = [stored.load(path) for source in sources for path in source.paths]
     if not results:
         raise ConfigError("the table `costs` names no file; expected results of experiments.bench")
-    header = ["median ms", "jaxpose", "PyTorch", *COLUMNS.values()]
+    timed = {row["implementation"] for result in results for row in result["rows"]}
+    columns = [implementation for implementation in COLUMNS if implementation in timed]
+    header = ["median ms", "jaxpose", *["PyTorch"] * bool(timed & {*PYTORCH})]
+    header += [COLUMNS[implementation] for implementation in columns]
     header.append("speed-up over the best of the others (95 %)")
-    rows = []
+    rows: list[list[str]] = []
+    last = ""
     for result in results:
-        rows.append([f"**{size(result)}**", *[""] * (len(header) - 1)])
-        rows += [_line(result, t) for t in _tasks(result) if t[0]["dtype"] in precisions.split(",")]
+        if size(result) != last:
+            last = size(result)
+            rows.append([f"**{last}**", *[""] * (len(header) - 1)])
+        for task in _tasks(result):
+            clips = not batches or str(task[0]["batch"]) in batches.split(",")
+            if clips and task[0]["dtype"] in precisions.split(","):
+                rows.append(_line(result, task, columns, pytorch="PyTorch" in header))
     if sentences == "no":
         return table(header, rows)
     texts = [sentence for result in results for sentence in _sentences(result)]
@@ -73,8 +86,11 @@ def _ours(rows: list[dict]) -> list[dict]:
     return [row for row in rows if row["implementation"] in ("jaxpose", "jaxpose_program")]
 
 
-def _line(result: dict, rows: list[dict]) -> list[str]:
-    """Returns the cells of one task: ours, the peers, and the ratio over the best of them."""
+def _line(result: dict, rows: list[dict], columns: list[str], *, pytorch: bool) -> list[str]:
+    """Returns the cells of one task: ours, the peers, and the ratio over the best of them.
+
+    `columns` are the implementations that have one; `pytorch`: whether PyTorch has one.
+    """
     fastest = min(_ours(rows), key=lambda row: row["median_ms"])
     ratio = _ratio(result, fastest, [row for row in rows if row["implementation"] in PEERS])
     both = [row["median_ms"] for row in rows if row["implementation"] in PYTORCH]
@@ -87,8 +103,8 @@ def _line(result: dict, rows: list[dict]) -> list[str]:
     return [
         task,
         f"{ms(fastest['median_ms'])} ({fastest['lowering']})",
-        ms(min(both, default=None)),
-        *(ms(peers.get(implementation)) for implementation in COLUMNS),
+        *[ms(min(both, default=None))] * pytorch,
+        *(ms(peers.get(implementation)) for implementation in columns),
         f"{speedup(ratio)} ({interval(ratio)})" if ratio else "",
     ]
 
@@ -124,8 +140,11 @@ def _machines(results: list[dict]) -> str:
         )
     if len(set(clauses)) == 1:
         return f"{clauses[0]}."
-    sizes = [size(result) for result in results]
-    return f"{'; '.join(f'{s}: {c}' for s, c in zip(sizes, clauses, strict=True))}."
+    names = [
+        f"{size(result)}{', training' * all(row['what'] == 'train_step' for row in result['rows'])}"
+        for result in results
+    ]
+    return f"{'; '.join(f'{n}: {c}' for n, c in zip(names, clauses, strict=True))}."
 
 
 def _sentences(result: dict) -> Iterator[str]:
