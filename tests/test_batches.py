@@ -1,6 +1,9 @@
 """Batches of clips: numpy's and tf.data's are the same ones, and so is the depth on the grid."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -30,6 +33,25 @@ def tf_batches():
 @pytest.fixture(scope="module")
 def frames():
     return make_frames(1 + 5 * np.arange(15), grid=GRID)
+
+
+IMPORTED = """
+import os
+before = dict(os.environ)
+import data_pipeline, experiments.run
+assert dict(os.environ) == before
+from data_pipeline.examples.batches import tf
+assert dict(os.environ) == before, dict(os.environ)
+print(tf.constant(1).numpy())
+"""
+
+
+def test_importing_leaves_the_environment_alone_and_tensorflow_prints_nothing(tf_batches):
+    environment = {k: v for k, v in os.environ.items() if k not in tf_batches.SETTINGS}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
 
 
 # ---------------------------------------------------------------- the feed in numpy

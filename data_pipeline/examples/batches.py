@@ -1,17 +1,39 @@
 """Frames -> batches of clips with their masks, prepared by tf.data beside the training step."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
 from jaxtyping import Int
 
 from data_pipeline.examples.clips import clip_frames
 from data_pipeline.examples.feed import Batch, Feed
 from data_pipeline.examples.frames import Frames
 from jaxpose.body.masks import Target
+
+SETTINGS = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
+"""TensorFlow does not print its notes on the CPU into the progress bars, and computes by itself."""
+
+
+@contextlib.contextmanager
+def _settings() -> Iterator[None]:
+    """Sets `SETTINGS` while TensorFlow, which reads them only then, is imported.
+
+    What the user has set remains.
+    """
+    ours = {name: value for name, value in SETTINGS.items() if name not in os.environ}
+    os.environ |= ours
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
+
+
+with _settings():
+    import tensorflow as tf
+    import tensorflow.experimental.numpy as tnp
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
