@@ -24,10 +24,7 @@ STARTS = np.array([5, 0, 9, 3, 12, 1, 7])
 
 @pytest.fixture(scope="module")
 def tf_batches():
-    pytest.importorskip("tensorflow")
-    from data_pipeline.examples import batches
-
-    return batches
+    return pytest.importorskip("data_pipeline.examples.batches")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +34,7 @@ def frames():
 
 IMPORTED = """
 import os
+import cv2, jax, orbax.checkpoint  # these change it
 before = dict(os.environ)
 import data_pipeline, experiments.run
 assert dict(os.environ) == before
