@@ -1,7 +1,7 @@
 """The recipe of a run: what is trained, on what, and how. Presets, and the default folder name.
 
-The default preset, quick, takes minutes on two cores. It differs from the paper where a run of so
-few steps would learn nothing otherwise. long is quick with more steps, for the model that
+The default preset, quick, takes minutes on two cores; docs/paper.md lists where it differs from the
+paper. long is quick with more steps, for the model that
 jaxpose ships. paper has all values of the paper, and its split. finetune, which --init implies,
 goes on from a model with a few hundred small steps.
 """

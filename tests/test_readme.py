@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,20 @@ def test_the_readme_has_no_table_of_decimals_that_is_not_generated():
     assert not [line for line in rest.splitlines() if re.match(r"\|.*\d\.\d\d [(|]", line)]
     blocks = {match["arguments"].split()[0] for match in readme.BLOCK.finditer(text)}
     assert {"summary", "costs", "study_claims"} <= blocks and len(text.splitlines()) < 130
+
+
+def test_numbers_with_units_in_the_readme_are_generated():
+    text = readme.BLOCK.sub("", (ROOT / "README.md").read_text())
+    unit = r"(%|px|mm|ms|s|min|minutes?|hours?|[MG]i?B|frames/s)(?!\w)"
+    assert [match[0] for match in re.finditer(rf"(?<!\w)\d[\d.,]* ?{unit}", text)] == []
+
+
+def test_the_command_of_every_committed_result_is_written_down():
+    text = (RESULTS / "README.md").read_text()
+    names = [name for name in re.findall(r"[\w*+./-]+", text) if re.search(r"[*.]|/$", name)]
+    for path in RESULTS.iterdir():
+        name = path.name + "/" * path.is_dir()
+        assert [one for one in names if fnmatch(name, one)] or name == "README.md", name
 
 
 @pytest.mark.slow
