@@ -265,8 +265,8 @@ def test_gradients_are_those_of_finite_differences(kernel, lowering):
 @pytest.mark.parametrize(
     "kernel, options, words",
     [
-        ((1, 3, 1, 2, 4), {}, "1 groups: expected 2 input channels"),  # x has 4: two groups
-        ((1, 3, 1, 2, 4), {"groups": 4}, "4 groups: expected 8 input channels"),
+        ((1, 3, 1, 2, 4), {}, "groups=1: expected x of 2 channels"),  # x has 4: two groups
+        ((1, 3, 1, 2, 4), {"groups": 4}, "groups=4: expected x of 8 channels"),
         ((1, 3, 1, 2, 5), {"groups": 2}, "outputs divisible by the groups"),
         ((1, 2, 1, 4, 4), {}, "expected odd extents"),
         ((1, 2, 2, 4, 4), {"stride": (1, 4, 4)}, "expected a kernel equal to"),

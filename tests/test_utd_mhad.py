@@ -147,9 +147,12 @@ def test_recordings_are_sorted_by_subject_action_and_trial_as_numbers(tmp_path):
 
 def test_a_file_with_another_name_is_left_out_with_a_warning(tmp_path):
     write(write(tmp_path), "a2_s1_t1 (1)")
+    shouted = next((tmp_path / "Depth").iterdir()).with_name("a3_s1_t1_depth.MAT")
+    shouted.write_bytes(b"")
     with (
         pytest.warns(UserWarning, match=r"a2_s1_t1 \(1\)_depth.mat: not named a\{action\}_s"),
         pytest.warns(UserWarning, match=r"a2_s1_t1 \(1\)_skeleton.mat"),
+        pytest.warns(UserWarning, match=r"a3_s1_t1_depth.MAT: not named"),
     ):
         assert len(find_recordings(tmp_path)) == 1
 

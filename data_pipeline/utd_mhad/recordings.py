@@ -165,7 +165,7 @@ def _keys(folder: Path, kind: str) -> set[tuple[int, int, int]]:
         raise DataError(f"{folder}: no folder {inside.name} in it; {LAYOUT}")
     name = re.compile(rf"a([1-9][0-9]*)_s([1-9][0-9]*)_t([1-9][0-9]*)_{kind}\.mat")
     keys = set()
-    for path in sorted(p for p in inside.iterdir() if p.suffix == ".mat"):
+    for path in sorted(p for p in inside.iterdir() if p.suffix.lower() == ".mat"):
         if match := name.fullmatch(path.name):
             action, subject, trial = map(int, match.groups())
             keys.add((subject, action, trial))

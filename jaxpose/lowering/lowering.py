@@ -130,8 +130,8 @@ def convolve(
         raise ValueError(f"{x.shape[1:4]} (t, y, x): expected sizes divisible by {stride}")
     if groups < 1 or cin != groups * per_group or cout % groups:
         raise ValueError(
-            f"kernel {kernel.shape} with {groups} groups: expected {groups * per_group} input "
-            f"channels, which x {x.shape} does not have, and outputs divisible by the groups"
+            f"kernel {kernel.shape}, groups={groups}: expected x of {groups * per_group} channels, "
+            f"not {x.shape}, and outputs divisible by the groups"
         )
     if bias is not None and bias.shape != (cout,):
         raise ValueError(f"bias {bias.shape}: expected ({cout},)")
