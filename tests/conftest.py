@@ -19,21 +19,21 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
-def default_device():
-    """Every test begins on JAX's own default device: commands with `--device` choose another.
-    JAX adds no axes without being asked."""
-    if jax := sys.modules.get("jax"):
-        jax.config.update("jax_default_device", None)
-        jax.config.update("jax_numpy_rank_promotion", "raise")
+def strict_jax(request):
+    """JAX adds no axes and promotes no types without being asked, and every test begins on its own
+    default device: commands with `--device` choose another.
 
-
-@pytest.fixture
-def strict_types():
-    """JAX promotes no types. Not for every test: optax's counters and flax's batch norm in
-    bfloat16 rely on promotion."""
-    import jax
-
-    with jax.numpy_dtype_promotion("strict"):
+    In a test marked `promotes_types` a library relies on promotion: optax's counters, flax's batch
+    norm in bfloat16. So do fixtures of modules, which train: for them JAX promotes as ever.
+    """
+    jax = sys.modules.get("jax")
+    if jax is None:
+        yield
+        return
+    promotes = request.node.get_closest_marker("promotes_types")
+    jax.config.update("jax_default_device", None)
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    with jax.numpy_dtype_promotion("standard" if promotes else "strict"):
         yield
 
 

@@ -274,6 +274,7 @@ def another_version(monkeypatch):
     monkeypatch.setattr(run, "train_detection", trained_otherwise)
 
 
+@pytest.mark.promotes_types
 @pytest.mark.parametrize(
     ("lost", "options", "other"),
     [

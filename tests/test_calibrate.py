@@ -20,8 +20,6 @@ from jaxpose.decoding.evidence import FEATURES
 from jaxpose.decoding.linking import Poses
 from jaxpose.model import Model
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 
 @pytest.fixture
 def sklearn(monkeypatch):

@@ -10,8 +10,6 @@ from lowerings import CONV3D, EXACT, LOWERINGS
 
 from jaxpose.lowering import convolve, upsample
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 SLOW = pytest.mark.slow
 KERNELS = [(3, 3, 3), (1, 3, 1), (1, 1, 3), (3, 1, 1), (1, 3, 3), (1, 1, 1)]
 

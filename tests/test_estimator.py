@@ -21,8 +21,6 @@ from jaxpose.prediction.stream import Stream
 from jaxpose.prediction.view import View
 from jaxpose.recordings.recording import Frame
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 
 @pytest.fixture(scope="module")
 def model():

@@ -21,8 +21,6 @@ from jaxpose.decoding.linking import Poses
 from jaxpose.nets.compute import LayerWeights
 from jaxpose.nets.layers import Net
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 
 def test_every_decoding_has_its_own_share_of_missed_joints():
     frames = made_up()

@@ -8,8 +8,6 @@ from jaxpose.decoding.evidence import FEATURES, LEAST, evidence
 from jaxpose.decoding.linking import poses
 from jaxpose.decoding.peaks import Decoding
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 GRID, RADIUS = (48, 64), 3.0
 XY = np.array(
     [[20, 10], [12, 16], [8, 24], [40, 10], [48, 16], [56, 24]]

@@ -27,8 +27,6 @@ from jaxpose.lowering import LOWERINGS, convolve, upsample
 from jaxpose.recordings.orientation import turn
 from jaxpose.runtime import load_model, scaled_weights, to_int8, to_onnx
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 
 def installed(*names):
     """Skips a test where a package is missing."""

@@ -99,6 +99,7 @@ def test_frames_of_another_distance_in_time_are_refused(place):
         initial.check_frames(config, frames)
 
 
+@pytest.mark.promotes_types
 def test_a_training_begins_with_the_models_weights(place, capsys):
     """Steps of nearly no length leave all that is learned by gradients as it was."""
     rates = [f"--{stage}.learning_rate=1e-12" for stage in ("detection", "regression")]
@@ -131,6 +132,7 @@ def test_without_init_nothing_is_replaced(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.promotes_types
 def test_the_experiment_of_fine_tuning_runs_from_end_to_end(tmp_path, capsys):
     make_model(dataclasses.replace(SPECIFICATION, depth_scale_mm=200.0)).save(
         tmp_path / "m.safetensors"

@@ -65,6 +65,7 @@ def test_kernels_start_within_glorot_s_bounds_and_everything_else_at_zero_and_on
     assert (conv.norm.var[...] == 1).all() and (conv.norm.scale[...] == 1).all()
 
 
+@pytest.mark.promotes_types
 def test_a_convolution_in_bfloat16_hands_on_bfloat16():
     conv = Conv(Layer("a", 2, 3, (1, 3, 1)), Computation(dtype="bfloat16"), rngs=nnx.Rngs(0))
     assert conv(normal(0, 1, 3, 4, 4, 2), train=True).dtype == jnp.bfloat16

@@ -166,6 +166,7 @@ def test_the_paper_s_rate_falls_by_a_tenth_every_ten_epochs_and_not_in_between()
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
+@pytest.mark.promotes_types
 def test_the_cosine_goes_from_the_rate_to_zero_over_the_whole_training():
     actual = rates(Optimisation("sgd", 0.02, "cosine", 4, momentum=0.0), 3, 13)
     # (1 + cos(pi k / 12)) / 2: 1 at 0, (1 + sqrt(3)/2)/2 at 2, 3/4 at 4, 1/2 at 6, 0 at 12
@@ -183,6 +184,7 @@ def test_momentum_keeps_98_percent_of_the_step_before():
     np.testing.assert_allclose(actual, [1, 1.98, 1 + 0.98 * 1.98], rtol=1e-6)
 
 
+@pytest.mark.promotes_types
 def test_adam_s_first_step_is_the_rate_whatever_the_slope():
     transform = Optimisation("adam", 0.01, "steps", 10).transform(5)
     step, _ = transform.update(jnp.float32(1234), transform.init(jnp.zeros(())))

@@ -8,8 +8,6 @@ import pytest
 from jaxpose.body.masks import Target, draw
 from jaxpose.body.skeleton import CONNECTIONS, JOINTS, LIMBS, MAPS
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 FAR = (-100.0, -100.0)
 """Off the grid, so that nothing of it is drawn."""
 

@@ -128,6 +128,7 @@ def compiled_bytes(net: str, width: float, lowering: str, parts: int = 1) -> int
 @pytest.mark.parametrize("lowering", LOWERINGS)
 @pytest.mark.parametrize("width", [0.25, 1.0])
 @pytest.mark.parametrize("net", ["detection", "asy", "full", "dwsep"])
+@pytest.mark.promotes_types
 def test_the_need_is_what_xla_says_or_up_to_a_third_more(net, width, lowering):
     real = compiled_bytes(net, width, lowering)
     need = memory.step_bytes(net_layers(net, width), (3, 48, 64), 8, lowering)
@@ -136,6 +137,7 @@ def test_the_need_is_what_xla_says_or_up_to_a_third_more(net, width, lowering):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lowering", LOWERINGS)
+@pytest.mark.promotes_types
 def test_a_step_in_two_parts_needs_little_more_than_half(lowering):
     whole, halved = (compiled_bytes("asy", 0.25, lowering, parts) for parts in (1, 2))
     assert halved < 0.6 * whole

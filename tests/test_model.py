@@ -27,8 +27,6 @@ from jaxpose.nets.modules import DetectionNet
 from jaxpose.recordings.clips import clip_plan
 from jaxpose.specification import Specification
 
-pytestmark = pytest.mark.usefixtures("strict_types")
-
 
 @pytest.fixture(scope="module")
 def model():

@@ -212,6 +212,7 @@ def test_a_bias_under_batch_norm_has_no_gradient_and_everything_else_has():
 
 
 @pytest.mark.parametrize("make", [regression, pytest.param(detection, marks=pytest.mark.slow)])
+@pytest.mark.promotes_types
 def test_bfloat16_is_for_activations_and_parameters_stay_float32(make):
     net = make(computation=Computation(XLA, dtype="bfloat16"))
     _, weights = split_net(net)

@@ -66,6 +66,7 @@ def quickly_compiled():
 @pytest.mark.parametrize(
     "lowering", [FOLDED, pytest.param(ONEDNN, marks=[NEEDS_ONEDNN, pytest.mark.slow])]
 )
+@pytest.mark.promotes_types
 def test_twenty_steps_of_both_nets_give_the_golden_weights(lowering, tmp_path):
     weights = train(tmp_path, f"--lowering={lowering.name}")
     with np.load(GOLDEN) as golden:
@@ -81,6 +82,7 @@ def test_twenty_steps_of_both_nets_give_the_golden_weights(lowering, tmp_path):
 @NEEDS_ONEDNN
 @pytest.mark.slow
 @pytest.mark.parametrize("vector", [1, 16])
+@pytest.mark.promotes_types
 def test_batch_norm_by_either_library_leaves_the_weights_of_thin_where_they_were(
     vector, tmp_path, monkeypatch
 ):

@@ -214,6 +214,7 @@ class Small(nnx.Module):
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.promotes_types
 def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
     graph, weights = split_net(Small(nnx.Rngs(0)))
     stage = regression_objective(graph, blind, TARGET, 10.0, frozen=NOTHING)
