@@ -29,11 +29,13 @@ from data_pipeline.load import load_frames
 from experiments import evaluation
 from jaxpose import cli, demo
 from jaxpose.body.geometry import joints_to_grid
-from jaxpose.body.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS, LIMBS
+from jaxpose.decoding.confidence import STATES
 from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
 from jaxpose.outputs import overlay
-from jaxpose.outputs.overlay import COLOURS, draw
+from jaxpose.outputs.colours import COLOURS
+from jaxpose.outputs.overlay import draw
 from jaxpose.prediction import task
 from jaxpose.prediction.journal import RECORD
 
@@ -250,15 +252,63 @@ def test_the_opacity_of_a_limb_is_its_confidence():
     assert (drawn[1.0][220] == 100).all()
 
 
+def colours_of_limbs():
+    """The colour (blue, green, red) that each limb is drawn in, by the limb's name for people."""
+    colours = {}
+    for limb, joints in LIMBS.items():
+        one = np.zeros((), RECORD)
+        one["state"] = STATES.index("missing")
+        one["state"][list(joints)], one["confidence"] = 0, 1
+        one["xy"][list(joints)] = (100, 200), (300, 200), (500, 200)
+        image = np.zeros((400, 600, 3), np.uint8)
+        draw(image, one[()], 1.0)
+        colours[limb.replace("_", " ")] = tuple(image[200, 200].tolist())
+    assert len(set(colours.values())) == 4
+    return colours
+
+
+def test_the_words_under_the_pictures_have_the_colours_of_the_limbs_that_they_name(done):
+    page = (done[0] / "report.html").read_text()
+    words = re.findall(r'<span style="color:#(..)(..)(..)">([a-z ]+)</span>', page)
+    assert {w: (int(b, 16), int(g, 16), int(r, 16)) for r, g, b, w in words} == colours_of_limbs()
+    assert page.index("<figure>") < page.index('class="key"') < page.index("What can be used")
+
+
+def test_the_video_begins_with_such_words_for_a_second(monkeypatch):
+    written, put_text = {}, cv2.putText
+
+    def put(image, text, place, font, scale, colour, *rest):
+        written[text] = colour
+        return put_text(image, text, place, font, scale, colour, *rest)
+
+    monkeypatch.setattr(cv2, "putText", put)
+    bed = np.linspace(600, 900, 640)[None].repeat(480, axis=0)
+    later = drawn(bed, time_s=1.0)
+    assert {text: c for text, c in written.items() if "frame" not in text} == colours_of_limbs()
+    early = drawn(bed, time_s=0.9)
+    rows, columns = np.nonzero((early != later).any(axis=-1) & (np.arange(480)[:, None] > 40))
+    assert rows.max() < 0.26 * 480 and columns.max() < 0.45 * 640  # a corner
+    for colour in colours_of_limbs().values():
+        assert (early == colour).all(axis=-1).sum() > 100 and not (later == colour).all(-1).any()
+
+
+def test_words_that_would_cover_half_of_a_small_image_are_left_out():
+    for rows, kept in ((64, True), (144, False)):
+        bed = np.linspace(600, 900, 4 * rows // 3)[None].repeat(rows, axis=0)
+        same = (drawn(bed, time_s=0.9)[20:] == drawn(bed, time_s=1.0)[20:]).all()
+        assert same == kept
+
+
 def drawn(depth, number=30, time_s=5.0):
-    """The picture of a frame without any joint, and with the recording's size."""
+    """The picture of a frame without any joint, with the recording's size and without a key."""
     one = np.zeros((), RECORD)
-    one["number"], one["time_s"], one["state"] = number, time_s, 2
+    one["state"] = 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overlay, "_av", lambda: True)
         video = overlay.Overlay(Path("unused.mp4"))
-        video.add(depth.astype(np.uint16), one[()])
-    return video.pictures[0][1]
+        for one["number"], one["time_s"] in ((0, 0.0), (number, time_s)):
+            video.add(depth.astype(np.uint16), one[()])
+    return video.pictures[-1][1]
 
 
 def test_the_frame_and_its_time_are_as_legible_on_a_bright_bed_as_on_a_dark_floor():
