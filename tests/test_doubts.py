@@ -30,7 +30,8 @@ from jaxpose.outputs.doubts import (
 )
 from jaxpose.outputs.movements import write_kinematics
 from jaxpose.outputs.quality import coverage
-from jaxpose.outputs.usable import usable
+from jaxpose.outputs.rows import interval_s
+from jaxpose.outputs.usable import frames_without_gaps, usable
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.stream import Counts
 from jaxpose.recordings.images import open_images
@@ -261,6 +262,27 @@ def with_mm() -> np.ndarray:
     made["mm"][..., :2] = 2 * made["xy"]
     made["mm"][..., 2] = 700 + rng.normal(size=(120, 12)) / 10
     return made
+
+
+@pytest.mark.parametrize("rate_hz, decimals", [(30, 3), (30, 2), (60, 3), (60, 2), (15, 2)])
+def test_rounded_times_are_no_gaps_and_a_true_gap_counts_whole(rate_hz, decimals):
+    times = np.round(np.arange(121) / rate_hz, decimals)[1:]  # 0.03, 0.07, 0.10, ...
+    xy = with_mm()["xy"]
+    whole, measured = records(times), list(rows(times, xy, "px"))
+    assert frames_without_gaps(whole) == 120 and interval_s(whole) == pytest.approx(
+        1 / rate_hz, 0.005
+    )
+    assert set(coverage(whole).values()) == {1.0} and measured[0].coverage == 1.0
+    assert {limb["share"] for limb in usable(whole).values()} == {1.0}
+    assert about_pauses(whole) == []
+    gap = np.delete(np.arange(120), np.s_[40:70])
+    measured = list(rows(times[gap], xy[gap], "px"))
+    assert frames_without_gaps(whole[gap]) == 120
+    assert set(coverage(whole[gap]).values()) == {0.75}
+    assert measured[0].coverage == pytest.approx(0.75, abs=0.01)
+    lost = whole[gap]
+    lost["number"] = np.arange(90)  # a gap in time alone
+    assert set(coverage(lost).values()) == {0.75}
 
 
 def numbers_of(made, tmp_path) -> tuple[str, dict[tuple, str]]:
