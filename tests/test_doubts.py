@@ -60,7 +60,11 @@ def test_frames_without_neighbours_in_time_are_warned_of_with_what_to_do():
     times = np.arange(20) / 10
     (said,) = about_times(records(times), Counts(middle=18, incomplete=2), 1 / 6)
     assert said.startswith("10 % of the frames have no neighbours 0.167 s before or after them")
-    assert "frames are 0.1 s apart" in said and "--rate" in said and "timestamps.csv" in said
+    assert "frames are 0.1 s apart, going by their numbers and --rate; if that is wrong" in said
+    assert "pass the true --rate, or for a folder, times in seconds in timestamps.csv" in said
+    (said,) = about_times(records(times), Counts(middle=18, incomplete=2), 1 / 6, "timestamps.csv")
+    assert "going by timestamps.csv; if that is wrong, correct these times; poses" in said
+    assert "--rate" not in said
     assert about_times(records(times), Counts(middle=19, incomplete=1), 1 / 6) == []
 
 

@@ -20,6 +20,12 @@ def interval_s(records: np.ndarray) -> float | None:
     return float(steps[steps < WIDEST * np.median(steps)].mean()) if len(steps) else None
 
 
+def rate_hz(records: np.ndarray) -> float | None:
+    """Returns the usual number of frames per second; None for a single frame."""
+    step_s = interval_s(records)
+    return None if step_s is None else round(1 / step_s, 4)
+
+
 def rows(records: np.ndarray) -> Iterator[tuple[int, float, np.void | None]]:
     """Yields number, time and record of each row; the record of an absent frame is None.
 
