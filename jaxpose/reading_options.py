@@ -44,7 +44,7 @@ class ReadingOptions:
         """Returns what the nets see of an image. Errors as in `file_format`."""
         from jaxpose.prediction.view import View
 
-        crop = None if self.crop is None else numbers("--crop", self.crop, ",", 4)
+        crop = None if self.crop is None else numbers("--crop", self.crop, "X,Y,WIDTH,HEIGHT")
         return View(crop, self.rotate)
 
     def given(self) -> list[str]:
