@@ -641,16 +641,8 @@ def holes(folder):
         (lambda f: f.mkdir(), [], "no depth images"),
         (lambda f: None, [], "no such file or folder"),
         (lambda f: write(f, DEPTH[:4]), ["--rotate=45"], "turn by 45 degrees; expected one of 0"),
-        (
-            lambda f: write(f, DEPTH[:4]),
-            ["--crop=1,2,3"],
-            "expected 4 numbers in the form X,Y,WIDTH,HEI",
-        ),
-        (
-            lambda f: write(f, DEPTH[:4]),
-            ["--intrinsics=1,2,3"],
-            "in the form FX,FY,CX,CY",
-        ),
+        (lambda f: write(f, DEPTH[:4]), ["--crop=1,2,3"], "in the form X,Y,WIDTH,HEIGHT"),
+        (lambda f: write(f, DEPTH[:4]), ["--intrinsics=1,2,3"], "in the form FX,FY,CX,CY"),
         (lambda f: write(f, DEPTH[:4]), ["--size=96"], "in the form WIDTHxHEIGHT"),
         (lambda f: write(f, DEPTH[:4]), ["--intrinsics=0,1,2,3"], "expected fx, fy above 0"),
         (lambda f: write(f, DEPTH[:4]), ["--rate=0"], "--rate=0.0: expected frames per second"),
