@@ -30,7 +30,8 @@ from jaxpose.outputs.doubts import (
 )
 from jaxpose.outputs.movements import write_kinematics
 from jaxpose.outputs.quality import coverage
-from jaxpose.outputs.usable import usable
+from jaxpose.outputs.rows import interval_s
+from jaxpose.outputs.usable import frames_without_gaps, usable
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.stream import Counts
 from jaxpose.recordings.images import open_images
@@ -59,7 +60,11 @@ def test_frames_without_neighbours_in_time_are_warned_of_with_what_to_do():
     times = np.arange(20) / 10
     (said,) = about_times(records(times), Counts(middle=18, incomplete=2), 1 / 6)
     assert said.startswith("10 % of the frames have no neighbours 0.167 s before or after them")
-    assert "frames are 0.1 s apart" in said and "--rate" in said and "timestamps.csv" in said
+    assert "frames are 0.1 s apart, going by their numbers and --rate; if that is wrong" in said
+    assert "pass the true --rate, or for a folder, times in seconds in timestamps.csv" in said
+    (said,) = about_times(records(times), Counts(middle=18, incomplete=2), 1 / 6, "timestamps.csv")
+    assert "going by timestamps.csv; if that is wrong, correct these times; poses" in said
+    assert "--rate" not in said
     assert about_times(records(times), Counts(middle=19, incomplete=1), 1 / 6) == []
 
 
@@ -276,6 +281,27 @@ def with_mm() -> np.ndarray:
     made["mm"][..., :2] = 2 * made["xy"]
     made["mm"][..., 2] = 700 + rng.normal(size=(120, 12)) / 10
     return made
+
+
+@pytest.mark.parametrize("rate_hz, decimals", [(30, 3), (30, 2), (60, 3), (60, 2), (15, 2)])
+def test_rounded_times_are_no_gaps_and_a_true_gap_counts_whole(rate_hz, decimals):
+    times = np.round(np.arange(121) / rate_hz, decimals)[1:]  # 0.03, 0.07, 0.10, ...
+    xy = with_mm()["xy"]
+    whole, measured = records(times), list(rows(times, xy, "px"))
+    assert frames_without_gaps(whole) == 120 and interval_s(whole) == pytest.approx(
+        1 / rate_hz, 0.005
+    )
+    assert set(coverage(whole).values()) == {1.0} and measured[0].coverage == 1.0
+    assert {limb["share"] for limb in usable(whole).values()} == {1.0}
+    assert about_pauses(whole) == []
+    gap = np.delete(np.arange(120), np.s_[40:70])
+    measured = list(rows(times[gap], xy[gap], "px"))
+    assert frames_without_gaps(whole[gap]) == 120
+    assert set(coverage(whole[gap]).values()) == {0.75}
+    assert measured[0].coverage == pytest.approx(0.75, abs=0.01)
+    lost = whole[gap]
+    lost["number"] = np.arange(90)  # a gap in time alone
+    assert set(coverage(lost).values()) == {0.75}
 
 
 def numbers_of(made, tmp_path) -> tuple[str, dict[tuple, str]]:

@@ -30,12 +30,14 @@ from experiments import evaluation
 from jaxpose import cli, demo
 from jaxpose.body.geometry import joints_to_grid
 from jaxpose.body.skeleton import JOINTS, LIMBS
-from jaxpose.decoding.confidence import STATES
+from jaxpose.decoding.confidence import MISSING, STATES
 from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
+from jaxpose.kinematics.table import Row
 from jaxpose.outputs import overlay
 from jaxpose.outputs.colours import COLOURS
 from jaxpose.outputs.overlay import draw
+from jaxpose.outputs.report import write_report
 from jaxpose.prediction import task
 from jaxpose.prediction.journal import RECORD
 
@@ -233,6 +235,24 @@ def test_the_report_is_one_file_that_loads_nothing_but_the_video(place, done):
     quality = json.loads((done[0] / "quality.json").read_text())
     for limb in quality["limbs"].values():
         assert limb.get("reason", "yes") in page.text
+
+
+def test_the_report_has_large_numbers_without_exponents_and_small_ones_with_three_digits(
+    done, tmp_path
+):
+    quality = json.loads((done[0] / "quality.json").read_text())
+    values = {"path_length": "1034.56", "speed_median": "99.5", "time_moving": "0.12345"}
+    lines = [",".join(Row._fields)]
+    for part in ("right_wrist", "left_wrist"):
+        lines += [f"whole,0,9,{part},{name},{value},mm,1," for name, value in values.items()]
+    (tmp_path / "kinematics.csv").write_text("\n".join(lines))
+    made = np.zeros(3, RECORD)
+    made["time_s"], made["state"] = np.arange(3), STATES.index(MISSING)
+    write_report(tmp_path, made, quality, [])
+    text = (tmp_path / "report.html").read_text()
+    assert "path length, mm</td><td>1035</td><td>1035</td>" in text
+    assert "time moving, mm</td><td>0.123</td>" in text
+    assert "speed median, mm</td><td>99.5</td>" in text
 
 
 def test_the_opacity_of_a_limb_is_its_confidence():
@@ -670,7 +690,9 @@ def holes(folder):
         (lambda f: f.mkdir(), [], "no depth images"),
         (lambda f: None, [], "no such file or folder"),
         (lambda f: write(f, DEPTH[:4]), ["--rotate=45"], "turn by 45 degrees; expected one of 0"),
-        (lambda f: write(f, DEPTH[:4]), ["--crop=1,2,3"], "--crop=1,2,3: expected 4 numbers"),
+        (lambda f: write(f, DEPTH[:4]), ["--crop=1,2,3"], "in the form X,Y,WIDTH,HEIGHT"),
+        (lambda f: write(f, DEPTH[:4]), ["--intrinsics=1,2,3"], "in the form FX,FY,CX,CY"),
+        (lambda f: write(f, DEPTH[:4]), ["--size=96"], "in the form WIDTHxHEIGHT"),
         (lambda f: write(f, DEPTH[:4]), ["--intrinsics=0,1,2,3"], "expected fx, fy above 0"),
         (lambda f: write(f, DEPTH[:4]), ["--rate=0"], "--rate=0.0: expected frames per second"),
     ],

@@ -30,28 +30,35 @@ def doubts(
     wanted_s: float,
     intrinsics: Intrinsics | None,
     size: tuple[int, int],
+    times: str = "",
 ) -> list[str]:
     """Returns all warnings about a prediction.
 
     `wanted_s` is the time between the frames of a clip in the model's training, `size` the (width,
-    height) px of the images.
+    height) px of the images, and `times` where the frames' times are from, as of `Source`.
     """
-    found = about_times(records, counts, wanted_s) + about_pauses(records) + about_poses(records)
+    found = about_times(records, counts, wanted_s, times)
+    found += about_pauses(records) + about_poses(records)
     if intrinsics is None:
         return found
     return found + about_intrinsics(intrinsics, size) + about_unit(records)
 
 
-def about_times(records: np.ndarray, counts: Counts, wanted_s: float) -> list[str]:
+def about_times(records: np.ndarray, counts: Counts, wanted_s: float, times: str = "") -> list[str]:
     """Returns a warning if many frames lack the neighbours `wanted_s` before and after them."""
     share, usual_s = counts.incomplete / max(len(records), 1), interval_s(records)
     if share <= MOST_INCOMPLETE or usual_s is None:
         return []
+    remedy = (
+        "correct these times"
+        if times
+        else ("pass the true --rate, or for a folder, times in seconds in timestamps.csv")
+    )
     return [
         f"{100 * share:.0f} % of the frames have no neighbours {wanted_s:.3g} s before or after "
-        f"them, as the model was trained with: frames are {usual_s:.3g} s apart, going by --rate, "
-        "their numbers or their time stamps; if that is wrong, pass the true --rate, or times in "
-        "seconds in timestamps.csv; poses of these frames come from the frame alone"
+        f"them, as the model was trained with: frames are {usual_s:.3g} s apart, going by "
+        f"{times or 'their numbers and --rate'}; if that is wrong, {remedy}; poses of these frames "
+        "come from the frame alone"
     ]
 
 

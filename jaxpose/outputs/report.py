@@ -135,8 +135,14 @@ def _comparison(whole: list[dict]) -> str:
 
 
 def _shown(row: dict) -> str:
-    """Returns a value of kinematics.csv for people: three digits, or why there is none."""
-    return f"{float(row['value']):.3g}" if row["value"] else f"not measured: {row['reason']}"
+    """Returns a value of kinematics.csv for people, or why there is none.
+
+    It has three digits, or where it is larger, those of a whole number.
+    """
+    if not row["value"]:
+        return f"not measured: {row['reason']}"
+    value = float(row["value"])
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _traces(records: np.ndarray) -> Iterable[str]:
