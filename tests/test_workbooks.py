@@ -8,8 +8,13 @@ from datetime import datetime
 import openpyxl
 import pytest
 from babypose_folder import read_csv, to_xlsx, write_folder
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
 from openpyxl.chart import BarChart
+from openpyxl.formatting.rule import FormulaRule
 from openpyxl.styles import Font, PatternFill
+from openpyxl.styles.differential import DifferentialStyle
+from openpyxl.styles.numbers import NumberFormat
 
 from data_pipeline.babypose.sheets import read_sheet
 from data_pipeline.babypose.workbook import MOST_BYTES
@@ -37,6 +42,16 @@ def change(path, edit) -> None:
     workbook = openpyxl.load_workbook(path)
     edit(workbook)
     workbook.save(path)
+
+
+def rewrite(path, edit) -> None:
+    """Applies `edit` to a workbook's parts, a dict of bytes."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    edit(parts)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
 
 
 def column(rows, name: str) -> int:
@@ -103,11 +118,30 @@ def cross_out(cell) -> None:
     cell.font = Font(strike=True)
 
 
-def show_nothing(cell) -> None:
-    cell.number_format = ";;;"
+def cross_out_a_part(cell) -> None:
+    x, y = cell.value.split(",")
+    struck, other = InlineFont(strike=True), InlineFont(b=True)
+    cell.value = CellRichText(TextBlock(other, f"{x},"), TextBlock(struck, y))
 
 
-@pytest.mark.parametrize("how", [cross_out, show_nothing])
+def show(number_format: str):
+    """Gives a cell a number format."""
+    return lambda cell: setattr(cell, "number_format", number_format)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        cross_out,
+        cross_out_a_part,
+        show(";;;"),
+        show('"";"";"";""'),
+        show('"" ; "" ; "" ; " "'),
+        show('""'),
+        show("0;-0;0;"),
+        show('0;-0;0;"@"'),
+    ],
+)
 def test_text_that_is_struck_through_is_refused_because_nobody_knows_if_it_counts(path, rows, how):
     hand = column(rows, "left_hand")
     change(path, lambda book: how(book.active.cell(4, hand)))
@@ -123,13 +157,102 @@ def test_other_fonts_and_formats_and_cells_without_text_do_not_count(path, rows)
 
     def edit(book):
         book.active.cell(4, hand).font = Font(bold=True, color="FF0000")
-        book.active.cell(5, hand).number_format = "@"
+        for row, number_format in enumerate(["@", "0;-0;;@", '0;-0;"";"at "@'], start=5):
+            book.active.cell(row, hand).number_format = number_format
+        cell = book.active.cell(3, hand)
+        x, y = cell.value.split(",")
+        blank, struck = TextBlock(InlineFont(strike=True), " "), InlineFont(strike=False)
+        cell.value = CellRichText(x, blank, TextBlock(struck, f",{y}"))
         book.active.cell(4, len(rows[0]) + 3).font = Font(strike=True)
 
     change(path, edit)
     sheet, problems = read(path)
     assert not problems
     assert (sheet.joints == expected.joints).all()
+
+
+def share_strings(parts) -> None:
+    """Moves the text of all cells into the part for strings, as spreadsheet programs do."""
+    strings = []
+
+    def share(cell: re.Match) -> bytes:
+        strings.append(cell[2])
+        return b't="s"%b><v>%d</v>' % (cell[1], len(strings) - 1)
+
+    name = "xl/worksheets/sheet1.xml"
+    parts[name] = re.sub(rb't="inlineStr"([^>]*)><is>(.*?)</is>', share, parts[name])
+    assert len(strings) > 6 and b"inlineStr" not in parts[name]
+    parts["xl/sharedStrings.xml"] = (
+        b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">%b</sst>'
+        % b"".join(b"<si>%b</si>" % string for string in strings)
+    )
+    types = "[Content_Types].xml"
+    if b"sharedStrings" not in parts[types]:
+        override = (
+            b'<Override PartName="/xl/sharedStrings.xml" ContentType="application/vnd.'
+            b'openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>'
+        )
+        parts[types] = parts[types].replace(b"</Types>", override)
+
+
+def drop_references(parts) -> None:
+    """Leaves out where rows and cells are, which a workbook may."""
+    name = "xl/worksheets/sheet1.xml"
+    parts[name], count = re.subn(rb'<(c|row) r="[A-Z]*\d+"', rb"<\1", parts[name])
+    assert count > 6
+
+
+@pytest.mark.parametrize("edit", [share_strings, drop_references])
+def test_text_inside_of_a_cell_is_looked_at_however_the_file_is_written(path, rows, edit):
+    expected, _ = read(path)
+    rewrite(path, edit)
+    sheet, problems = read(path)
+    assert not problems and sheet.joints.tolist() == expected.joints.tolist()
+    hand = column(rows, "left_hand")
+    change(path, lambda book: cross_out_a_part(book.active.cell(4, hand)))
+    rewrite(path, edit)
+    sheet, ((_, words),) = read(path)
+    place = openpyxl.utils.get_column_letter(hand) + "4"
+    assert sheet is None and f"the cells {place} are struck through or not shown, 1 in" in words
+
+
+def when(style: DifferentialStyle, cells: str):
+    """Adds a conditional format to a worksheet, which is for no cell at present."""
+    rule = FormulaRule(formula=["FALSE"], font=style.font)
+    rule.dxf = style
+    return lambda book: book.active.conditional_formatting.add(cells, rule)
+
+
+@pytest.mark.filterwarnings("ignore:Failed to load a conditional")  # of a whole column
+@pytest.mark.parametrize(
+    "style",
+    [
+        DifferentialStyle(font=Font(strike=True)),
+        DifferentialStyle(numFmt=NumberFormat(numFmtId=164, formatCode=";;;")),
+    ],
+)
+def test_a_conditional_format_that_crosses_out_is_refused(path, style):
+    change(path, when(style, "Z2:Z9 C3:D1048576 F1:F9"))
+    name = "xl/worksheets/sheet1.xml"
+    rewrite(path, lambda parts: parts.update({name: parts[name].replace(b"F1:F9", b"F:F")}))
+    sheet, ((_, words),) = read(path)
+    assert sheet is None and "a conditional format of the cells C3:D1048576, F:F strikes" in words
+
+
+@pytest.mark.parametrize(
+    "style, cells",
+    [
+        (DifferentialStyle(font=Font(b=True), fill=PatternFill(bgColor="FFFF00")), "B2:F9"),
+        (DifferentialStyle(font=Font(strike=False)), "B2:F9"),
+        (DifferentialStyle(font=Font(strike=True)), "Z2:Z9"),
+        (DifferentialStyle(font=Font(strike=True)), "B9:C20"),
+    ],
+)
+def test_other_conditional_formats_and_those_beside_the_table_do_not_count(path, style, cells):
+    expected, _ = read(path)
+    change(path, when(style, cells))
+    sheet, problems = read(path)
+    assert not problems and sheet.joints.tolist() == expected.joints.tolist()
 
 
 def test_hidden_rows_are_refused_because_nobody_sees_that_they_are_read(path):
@@ -170,14 +293,13 @@ def dragged(book):
 )
 def test_a_column_without_width_and_a_row_without_height_are_refused(path, size, words):
     change(path, dragged)
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
     name = "xl/worksheets/sheet1.xml"
-    assert size in parts[name]
-    parts[name] = parts[name].replace(size, size.replace(b"7.5", b"0"))
-    with zipfile.ZipFile(path, "w") as archive:
-        for part, content in parts.items():
-            archive.writestr(part, content)
+
+    def edit(parts):
+        assert size in parts[name]
+        parts[name] = parts[name].replace(size, size.replace(b"7.5", b"0"))
+
+    rewrite(path, edit)
     sheet, problems = read(path)
     assert sheet is None and words in problems[0][1]
 

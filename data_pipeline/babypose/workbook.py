@@ -11,7 +11,8 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from data_pipeline.babypose.worksheet import Layout, read_layout
+from data_pipeline.babypose.crossed import crosses, is_crossed
+from data_pipeline.babypose.worksheet import Layout, read_layout, read_struck_strings
 from data_pipeline.errors import DataError
 
 MOST_BYTES = 2**25
@@ -22,9 +23,6 @@ _NO_WORKBOOK = (
     "not an Excel workbook, or not one that can be read; save the table alone as .xlsx, or as .csv "
     "with columns separated by ';'"
 )
-
-_NOT_SHOWN = ";;;"
-"""Format of cells whose text is not shown."""
 
 Row = tuple[int, list[str]]
 """(row as a spreadsheet program numbers it, its cells up to the table's last column)."""
@@ -39,6 +37,7 @@ class Worksheet:
       shown: False if it is hidden.
       rows: the rows that have any text.
       crossed: cells, such as B5, whose text is struck through or not shown by their format.
+      rules: references of cells that a conditional format may strike through or not show.
       layout: how it shows its cells.
     """
 
@@ -46,6 +45,7 @@ class Worksheet:
     shown: bool
     rows: list[Row]
     crossed: list[str]
+    rules: list[str]
     layout: Layout
 
     def is_table(self, is_header: Callable[[list[str]], bool]) -> bool:
@@ -68,7 +68,7 @@ def read_table(
 
     Raises:
       DataError: a file that is no workbook, several tables, merged cells, hidden ones, or text that
-        is struck through.
+        is struck through or not shown.
     """
     _check_file(path)
     try:
@@ -126,22 +126,31 @@ def _worksheets(path: Path) -> Iterator[Worksheet]:
         openpyxl.load_workbook(path, read_only=True, data_only=values) for values in (True, False)
     )
     try:
+        struck_strings = read_struck_strings(path)
+        styles = written._differential_styles.styles
+        crossing = {number for number, style in enumerate(styles) if crosses(style)}
         for sheet in stored.worksheets:
             pair = sheet, written[sheet.title]
             for worksheet in pair:
                 # Some programs write a wrong extent into the file, which openpyxl would believe.
                 worksheet.reset_dimensions()
+            layout = read_layout(path, sheet._worksheet_path, struck_strings)
             rows, crossed = [], []
             both = zip(pair[0].iter_rows(values_only=True), pair[1].iter_rows(), strict=True)
             for number, (values, cells) in enumerate(both, start=1):
                 texts = _texts(values, tuple(cell.value for cell in cells))
                 if texts:
                     rows.append((number, texts))
-                    crossed += [cell.coordinate for cell in cells if _is_crossed(cell)]
+                    pairs = zip(cells, values, strict=True)
+                    crossed += [
+                        cell.coordinate
+                        for column, (cell, value) in enumerate(pairs, start=1)
+                        if is_crossed(cell, value) or (number, column) in layout.struck
+                    ]
             if rows:
                 shown = sheet.sheet_state == "visible"
-                layout = read_layout(path, sheet._worksheet_path)
-                yield Worksheet(sheet.title, shown, rows, crossed, layout)
+                rules = [cells for cells, style in layout.conditional if style in crossing]
+                yield Worksheet(sheet.title, shown, rows, crossed, rules, layout)
     finally:
         stored.close()
         written.close()
@@ -158,13 +167,6 @@ def _texts(values: tuple, formulas: tuple) -> list[str]:
     return texts
 
 
-def _is_crossed(cell) -> bool:
-    """Tells whether a cell has text that is struck through, or that its format does not show."""
-    if cell.value is None or not cell.has_style:
-        return False
-    return bool(cell.font.strike) or cell.number_format == _NOT_SHOWN
-
-
 def _text_of(formula):
     """Returns what a cell holds; of a formula for several cells, which is an object, its text."""
     if hasattr(formula, "ref"):
@@ -178,16 +180,11 @@ def _check_layout(
     """Raises `DataError` for merged and hidden cells of the table; reports comments."""
     if not table.shown:
         raise DataError(f"the worksheet {table.title!r} with the annotations is hidden; show it")
-    from openpyxl.utils import get_column_letter, range_boundaries
+    from openpyxl.utils import get_column_letter
 
     layout = table.layout
-    first, last = table.rows[0][0], table.rows[-1][0]
     width = max(len(cells) for _, cells in table.rows)
-    merged = []
-    for reference in layout.merged:
-        left, top, _, bottom = range_boundaries(reference)
-        if left <= width and top <= last and bottom >= first:
-            merged.append(reference)
+    merged = [reference for reference in layout.merged if _meets(reference, table, width)]
     if merged:
         raise DataError(
             f"the cells {', '.join(merged[:5])} are merged, so all but the first are empty; split "
@@ -205,6 +202,12 @@ def _check_layout(
             f"{len(table.crossed)} in all; delete what does not count, and clear the format of "
             "what does"
         )
+    rules = [reference for reference in table.rules if _meets(reference, table, width)]
+    if rules:
+        raise DataError(
+            f"a conditional format of the cells {', '.join(rules[:5])} strikes text through or "
+            "does not show it; delete what does not count, then the conditional format"
+        )
     header = table.rows[0][1]
     for first, last in layout.hidden_columns:
         for column in range(first, min(last, width) + 1):
@@ -216,3 +219,12 @@ def _check_layout(
                 )
     if layout.comments:
         remark(f"comments at {', '.join(layout.comments[:5])} are not read; look at them")
+
+
+def _meets(reference: str, table: Worksheet, width: int) -> bool:
+    """Tells whether cells such as B2:C3, or columns such as B:C, have any in the table."""
+    from openpyxl.utils import range_boundaries
+
+    left, top, _, bottom = range_boundaries(reference)
+    first, last = table.rows[0][0], table.rows[-1][0]
+    return (left or 1) <= width and (top or 1) <= last and (bottom or last) >= first
