@@ -14,10 +14,8 @@ MOST_INCOMPLETE = 0.05
 """Share of frames without neighbours in time from which there is a warning."""
 MOST_PAUSES = 0.3
 """Longest time without frames, as a share of the time with frames, without a warning."""
-LEAST_PRESENT = 0.6
-"""Share of joints with a position below which there is a warning. Of visible and hidden joints of
-simulated infants in full view, the shipped model finds 96.6 % and 29.6 % (docs/model-card.md): by
-how many joints each of these 240 infants hides, 1 % of them (3) are expected to be below."""
+LEAST_PRESENT = 0.5
+"""Share of joints with a position below which there is a warning: more are missing than not."""
 
 DISTANCES_MM = {"simulated": (450, 1150)}
 """Data set that a model was trained on -> median depth of images that it knows. The simulated
@@ -96,7 +94,7 @@ def about_pauses(records: np.ndarray) -> list[str]:
 
 
 def about_poses(records: np.ndarray) -> list[str]:
-    """Returns a warning if fewer joints than of infants in full view have a position."""
+    """Returns a warning if more joints are missing than have a position."""
     share = float((records["state"] != STATES.index(MISSING)).mean())
     if share >= LEAST_PRESENT:
         return []
