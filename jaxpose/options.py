@@ -76,18 +76,21 @@ def expand(options: Any) -> Any:
     return dataclasses.replace(options, **changed)
 
 
-def numbers(option: str, text: str, separator: str, count: int, kind: type = int) -> tuple:
-    """Parses `count` numbers; the last two of whole ones are a width and a height.
+def numbers(option: str, text: str, form: str, kind: type = int) -> tuple:
+    """Parses numbers of a form such as "X,Y,WIDTH,HEIGHT" or "WIDTHxHEIGHT".
+
+    The last two of whole ones are a width and a height.
 
     Raises:
-      UserError: another count or form, or a width or a height below 1.
+      UserError: another form, or a width or a height below 1.
     """
+    separator = "," if "," in form else "x"
+    count = len(form.split(separator))
     try:
         parsed = tuple(kind(part) for part in text.split(separator))
     except ValueError:
         parsed = ()
     if len(parsed) != count:
-        form = separator.join("ABCD"[:count])
         raise UserError(f"{option}={text}: expected {count} numbers in the form {form}")
     for side, value in zip(("width", "height"), parsed[-2:], strict=True):
         if kind is int and value < 1:

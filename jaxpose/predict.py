@@ -17,6 +17,7 @@ from jaxpose.outputs.doubts import about_problems, doubts
 from jaxpose.outputs.movements import SETTINGS, write_kinematics
 from jaxpose.outputs.quality import quality
 from jaxpose.outputs.report import write_report
+from jaxpose.outputs.rows import rate_hz
 from jaxpose.outputs.tables import write_long, write_wide
 from jaxpose.prediction.journal import Journal
 from jaxpose.prediction.task import (
@@ -89,7 +90,12 @@ def write_all(
     """Writes all files of a recording whose poses are there; returns quality.json."""
     specification, inspection = estimator.model.specification, recorder.inspection
     found = doubts(
-        records, recorder.counts, specification.frame_interval_s, task.intrinsics, inspection.size
+        records,
+        recorder.counts,
+        specification.frame_interval_s,
+        task.intrinsics,
+        inspection.size,
+        task.source.times,
     )
     for text in found:
         inspection.warn(text)
@@ -100,6 +106,7 @@ def write_all(
     named = list(inspection.problems.items())[:MOST_PROBLEMS]
     result = {
         **settings,
+        "format": {**settings["format"], "rate_hz": task.rate_hz or rate_hz(records)},
         "jaxpose": __version__,
         **quality(records, specification.calibration),
         "distance_mm": None if distance_mm is None else round(distance_mm),

@@ -63,10 +63,10 @@ def run_predict(options: Predict) -> dict:
 
     if not options.recordings:
         raise UserError("no recording; name at least one, see `jaxpose predict --help`")
-    size = None if options.size is None else numbers("--size", options.size, "x", 2)
+    size = None if options.size is None else numbers("--size", options.size, "WIDTHxHEIGHT")
     intrinsics = None
     if options.intrinsics is not None:
-        values = numbers("--intrinsics", options.intrinsics, ",", 4, kind=float)
+        values = numbers("--intrinsics", options.intrinsics, "FX,FY,CX,CY", kind=float)
         intrinsics = checked_intrinsics([*values], "--intrinsics")
     places = [str(place) for place in options.recordings]
     check_size(places, size)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from jaxpose.errors import UserError
 from jaxpose.options import numbers
-from jaxpose.recordings.recording import RATE_HZ
 
 if TYPE_CHECKING:
     from jaxpose.prediction.view import View
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 class ReadingOptions:
     """How frames are read, and what the nets see of them."""
 
-    rate: float = RATE_HZ
-    """Frames per second, where a recording has no times of its own."""
+    rate: float | None = None
+    """Frames per second of a recording without times of its own; refused for others. None: 30."""
     rotate: int = 0
     """Degrees clockwise by which the nets see images turned: 0, 90, 180, 270. The head must point
     to the same side as in the model's training."""
@@ -37,7 +36,7 @@ class ReadingOptions:
         """
         from jaxpose.recordings.opening import Format
 
-        if not 0 < self.rate < float("inf"):
+        if self.rate is not None and not 0 < self.rate < float("inf"):
             raise UserError(f"--rate={self.rate}: expected frames per second, above 0")
         return Format(self.rate, self.mm_per_unit, self.farthest, size)
 
@@ -45,7 +44,7 @@ class ReadingOptions:
         """Returns what the nets see of an image. Errors as in `file_format`."""
         from jaxpose.prediction.view import View
 
-        crop = None if self.crop is None else numbers("--crop", self.crop, ",", 4)
+        crop = None if self.crop is None else numbers("--crop", self.crop, "X,Y,WIDTH,HEIGHT")
         return View(crop, self.rotate)
 
     def given(self) -> list[str]:

@@ -106,6 +106,7 @@ def test_the_demo_writes_a_report_and_says_where_it_is_and_how_far_off_it_was(
     assert quality["clips"]["middle"] == 58 and quality["duration_s"] == pytest.approx(
         59 / 6, abs=1e-4
     )
+    assert quality["format"]["rate_hz"] == 6.0  # that of its times
     found = line["visible_missing_share"] < 1
     assert (line["median_error_px"] is not None) == found
     assert cli.main(["demo", f"--model={model}", "--quiet"]) == 0  # once more, already done

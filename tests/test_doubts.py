@@ -30,7 +30,8 @@ from jaxpose.outputs.doubts import (
 )
 from jaxpose.outputs.movements import write_kinematics
 from jaxpose.outputs.quality import coverage
-from jaxpose.outputs.usable import usable
+from jaxpose.outputs.rows import interval_s
+from jaxpose.outputs.usable import frames_without_gaps, usable
 from jaxpose.prediction.journal import RECORD
 from jaxpose.prediction.stream import Counts
 from jaxpose.recordings.images import open_images
@@ -59,7 +60,11 @@ def test_frames_without_neighbours_in_time_are_warned_of_with_what_to_do():
     times = np.arange(20) / 10
     (said,) = about_times(records(times), Counts(middle=18, incomplete=2), 1 / 6)
     assert said.startswith("10 % of the frames have no neighbours 0.167 s before or after them")
-    assert "frames are 0.1 s apart" in said and "--rate" in said and "timestamps.csv" in said
+    assert "frames are 0.1 s apart, going by their numbers and --rate; if that is wrong" in said
+    assert "pass the true --rate, or for a folder, times in seconds in timestamps.csv" in said
+    (said,) = about_times(records(times), Counts(middle=18, incomplete=2), 1 / 6, "timestamps.csv")
+    assert "going by timestamps.csv; if that is wrong, correct these times; poses" in said
+    assert "--rate" not in said
     assert about_times(records(times), Counts(middle=19, incomplete=1), 1 / 6) == []
 
 
@@ -91,10 +96,25 @@ def test_frames_that_are_lost_throughout_are_named_and_a_few_are_not():
     assert about_pauses(records([5.0])) == []
 
 
-def test_almost_no_pose_is_warned_of():
+def test_more_missing_joints_than_others_are_warned_of_with_what_to_look_at():
     assert about_poses(records([0.0, 0.1])) == []
-    (said,) = about_poses(records([0.0, 0.1], MISSING))
-    assert said.startswith("0 % of the joints have a position") and "--crop" in said
+    some = records(np.arange(5) / 6, MISSING)
+    some["state"][:, :6] = STATES.index(WEAK)
+    assert about_poses(some) == []
+    some["state"][0, 0] = STATES.index(MISSING)
+    (said,) = about_poses(some)
+    assert said.startswith("48 % of the joints have a position, and some may be wrong")  # 29 of 60
+    assert all(words in said for words in ("--crop", "mounted", "--rotate", "in mm"))
+
+
+def test_a_crop_that_cuts_the_infant_is_warned_of_and_the_whole_image_is_not(tmp_path):
+    with np.load(demo.sample(), allow_pickle=False) as stored:
+        np.save(tmp_path / "bed.npy", stored["depth"][:18])
+    for name, options in (("whole", []), ("cut", ["--crop=200,0,240,300"])):
+        out = ["--rate=6", f"--out={tmp_path / name}", "--no-video", "--no-overlap", "--quiet"]
+        assert cli.main(["predict", str(tmp_path / "bed.npy"), *out, *options]) == 0
+        warnings = json.loads((tmp_path / name / "quality.json").read_text())["warnings"]
+        assert any("joints have a position" in w for w in warnings) == (name == "cut"), warnings
 
 
 def test_intrinsics_of_another_resolution_are_warned_of():
@@ -261,6 +281,27 @@ def with_mm() -> np.ndarray:
     made["mm"][..., :2] = 2 * made["xy"]
     made["mm"][..., 2] = 700 + rng.normal(size=(120, 12)) / 10
     return made
+
+
+@pytest.mark.parametrize("rate_hz, decimals", [(30, 3), (30, 2), (60, 3), (60, 2), (15, 2)])
+def test_rounded_times_are_no_gaps_and_a_true_gap_counts_whole(rate_hz, decimals):
+    times = np.round(np.arange(121) / rate_hz, decimals)[1:]  # 0.03, 0.07, 0.10, ...
+    xy = with_mm()["xy"]
+    whole, measured = records(times), list(rows(times, xy, "px"))
+    assert frames_without_gaps(whole) == 120 and interval_s(whole) == pytest.approx(
+        1 / rate_hz, 0.005
+    )
+    assert set(coverage(whole).values()) == {1.0} and measured[0].coverage == 1.0
+    assert {limb["share"] for limb in usable(whole).values()} == {1.0}
+    assert about_pauses(whole) == []
+    gap = np.delete(np.arange(120), np.s_[40:70])
+    measured = list(rows(times[gap], xy[gap], "px"))
+    assert frames_without_gaps(whole[gap]) == 120
+    assert set(coverage(whole[gap]).values()) == {0.75}
+    assert measured[0].coverage == pytest.approx(0.75, abs=0.01)
+    lost = whole[gap]
+    lost["number"] = np.arange(90)  # a gap in time alone
+    assert set(coverage(lost).values()) == {0.75}
 
 
 def numbers_of(made, tmp_path) -> tuple[str, dict[tuple, str]]:

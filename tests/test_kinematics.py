@@ -354,8 +354,40 @@ def test_an_empty_value_has_a_reason_and_another_has_none():
     xy[:300, joint("left_ankle")] = np.nan
     rows = list(table.rows(T, xy, "px"))
     assert all(bool(row.reason) == bool(np.isnan(row.value)) for row in rows)
-    assert value(rows, "whole", "left_ankle", "path_length").reason == "the coverage is below 70 %"
+    few = " found in less than 70 % of the time"
+    assert value(rows, "whole", "left_ankle", "path_length").reason == "the left ankle is" + few
     assert "none that differ" in value(rows, "whole", "wrist", "lrCorr_x").reason
+
+
+def reasons(*lost: tuple[str, slice], few: str = " in less than 70 % of the time"):
+    """Returns the reasons, all about coverage, of an infant without some joints in some frames."""
+    xy = still()
+    for name, frames in lost:
+        xy[frames, joint(name)] = np.nan
+    rows = {(row.part, row.measure): row.reason for row in table.rows(T, xy, "px")}
+    return {name: text.removesuffix(few) for name, text in rows.items() if text.endswith(few)}
+
+
+def test_the_reason_names_what_is_found_too_rarely():
+    said = reasons(("left_ankle", np.s_[:300]))
+    alone, both = "the left ankle is found", "both sides are found together"
+    assert said["left_ankle", "time_moving"] == said["left_ankle", "medianx"] == alone
+    assert said["ankle", "asymmetry_index"] == said["ankle", "lrCorr_x"] == both
+    angle = "the left hip, knee and ankle are found together"
+    assert said["left_knee", "mean_angle"] == angle and said["knee", "lrCorr_angle"] == both
+    assert {part for part, _ in said} == {"left_ankle", "ankle", "left_knee", "knee"}
+
+    said = reasons(("left_hip", np.s_[:300]))
+    trunk = "the trunk (shoulders and hips) is found"
+    assert said["torso", "torso_length"] == said["right_wrist", "time_moving"] == trunk
+    assert said["right_wrist", "medianx"] == said["wrist", "lrCorr_x"] == trunk
+    assert ("right_wrist", "path_length") not in said
+    assert said["left_hip", "medianx"] == said["left_hip", "path_length"] == "the left hip is found"
+
+    said = reasons(("left_hip", np.s_[:200]), ("right_wrist", np.s_[-200:]))
+    together = "the right wrist and the trunk are found together"
+    assert said["right_wrist", "medianx"] == together
+    assert ("right_wrist", "time_moving") not in said and ("left_wrist", "medianx") not in said
 
 
 def test_noise_that_is_not_known_is_not_taken_for_none():

@@ -291,6 +291,31 @@ def test_unchanged_labels_are_the_predictions_and_the_check_passes(work, capsys)
     assert not report.problems and report.infants["7"].frames == 12
 
 
+def test_the_phase_with_the_most_clips_is_chosen_and_of_several_the_least_confident():
+    number = np.arange(60)
+    clips = choice.clips_of(number, number / 30, number >= 0, 3, 1 / 6)
+    confidence = np.where(number % 5 == 3, 0.2, 0.9)[:, None].repeat(12, axis=1)
+    for how, phase, count in (("even", 0, 3), ("uncertain", 3, 3)):
+        chosen = choice.choose(clips, confidence, count, how)
+        assert len(chosen) == count and {n % 5 for clip in chosen for n in clip.numbers} == {phase}
+        assert choice.choose(clips, confidence, count, how) == chosen
+    few = [clip for clip in clips if clip.numbers[0] % 5 == 4 or clip.numbers[0] == 3]
+    assert [c.numbers[0] for c in choice.choose(few, confidence, 3, "uncertain")][0] % 5 == 4
+
+
+@pytest.mark.parametrize("rate, how", [(30, "even"), (25, "uncertain"), (12, "even")])
+def test_unchanged_labels_of_any_rate_bring_no_remark_of_the_check(place, tmp_path, rate, how):
+    depth = frames(24, size=(72, 96))[(6 / rate * np.arange(4 * rate)).astype(int)]
+    np.save(tmp_path / "bed.npy", depth)
+    options = [f"--rate={rate}", "--frames=12", f"--choose={how}"]
+    assert export(place, tmp_path / "l", *options, recording=tmp_path / "bed.npy") == 0
+    assert bring_back_from(tmp_path, "l") == 0
+    report = check(tmp_path / "ward")
+    assert report.infants["1"].frames == 12 and not report.problems
+    about_joints = ("missing in every frame", "expected -1,-1")  # the model is untrained
+    assert [r.what for r in report.remarks if not any(w in r.what for w in about_joints)] == []
+
+
 @pytest.mark.parametrize("options", [[], ["--rotate=90"], ["--crop=8,0,30,60"]])
 def test_unchanged_labels_of_images_with_margins_come_back(place, tmp_path, options):
     np.save(tmp_path / "narrow.npy", frames(24, size=(64, 40)))

@@ -29,11 +29,15 @@ from data_pipeline.load import load_frames
 from experiments import evaluation
 from jaxpose import cli, demo
 from jaxpose.body.geometry import joints_to_grid
-from jaxpose.body.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS, LIMBS
+from jaxpose.decoding.confidence import MISSING, STATES
 from jaxpose.decoding.metrics import limb_rmsd
 from jaxpose.estimator import Estimator
+from jaxpose.kinematics.table import Row
 from jaxpose.outputs import overlay
-from jaxpose.outputs.overlay import COLOURS, draw
+from jaxpose.outputs.colours import COLOURS
+from jaxpose.outputs.overlay import draw
+from jaxpose.outputs.report import write_report
 from jaxpose.prediction import task
 from jaxpose.prediction.journal import RECORD
 
@@ -233,6 +237,24 @@ def test_the_report_is_one_file_that_loads_nothing_but_the_video(place, done):
         assert limb.get("reason", "yes") in page.text
 
 
+def test_the_report_has_large_numbers_without_exponents_and_small_ones_with_three_digits(
+    done, tmp_path
+):
+    quality = json.loads((done[0] / "quality.json").read_text())
+    values = {"path_length": "1034.56", "speed_median": "99.5", "time_moving": "0.12345"}
+    lines = [",".join(Row._fields)]
+    for part in ("right_wrist", "left_wrist"):
+        lines += [f"whole,0,9,{part},{name},{value},mm,1," for name, value in values.items()]
+    (tmp_path / "kinematics.csv").write_text("\n".join(lines))
+    made = np.zeros(3, RECORD)
+    made["time_s"], made["state"] = np.arange(3), STATES.index(MISSING)
+    write_report(tmp_path, made, quality, [])
+    text = (tmp_path / "report.html").read_text()
+    assert "path length, mm</td><td>1035</td><td>1035</td>" in text
+    assert "time moving, mm</td><td>0.123</td>" in text
+    assert "speed median, mm</td><td>99.5</td>" in text
+
+
 def test_the_opacity_of_a_limb_is_its_confidence():
     one = np.zeros((), RECORD)
     one["xy"][[0, 1]] = (100, 200), (500, 200)
@@ -250,15 +272,63 @@ def test_the_opacity_of_a_limb_is_its_confidence():
     assert (drawn[1.0][220] == 100).all()
 
 
+def colours_of_limbs():
+    """The colour (blue, green, red) that each limb is drawn in, by the limb's name for people."""
+    colours = {}
+    for limb, joints in LIMBS.items():
+        one = np.zeros((), RECORD)
+        one["state"] = STATES.index("missing")
+        one["state"][list(joints)], one["confidence"] = 0, 1
+        one["xy"][list(joints)] = (100, 200), (300, 200), (500, 200)
+        image = np.zeros((400, 600, 3), np.uint8)
+        draw(image, one[()], 1.0)
+        colours[limb.replace("_", " ")] = tuple(image[200, 200].tolist())
+    assert len(set(colours.values())) == 4
+    return colours
+
+
+def test_the_words_under_the_pictures_have_the_colours_of_the_limbs_that_they_name(done):
+    page = (done[0] / "report.html").read_text()
+    words = re.findall(r'<span style="color:#(..)(..)(..)">([a-z ]+)</span>', page)
+    assert {w: (int(b, 16), int(g, 16), int(r, 16)) for r, g, b, w in words} == colours_of_limbs()
+    assert page.index("<figure>") < page.index('class="key"') < page.index("What can be used")
+
+
+def test_the_video_begins_with_such_words_for_a_second(monkeypatch):
+    written, put_text = {}, cv2.putText
+
+    def put(image, text, place, font, scale, colour, *rest):
+        written[text] = colour
+        return put_text(image, text, place, font, scale, colour, *rest)
+
+    monkeypatch.setattr(cv2, "putText", put)
+    bed = np.linspace(600, 900, 640)[None].repeat(480, axis=0)
+    later = drawn(bed, time_s=1.0)
+    assert {text: c for text, c in written.items() if "frame" not in text} == colours_of_limbs()
+    early = drawn(bed, time_s=0.9)
+    rows, columns = np.nonzero((early != later).any(axis=-1) & (np.arange(480)[:, None] > 40))
+    assert rows.max() < 0.26 * 480 and columns.max() < 0.45 * 640  # a corner
+    for colour in colours_of_limbs().values():
+        assert (early == colour).all(axis=-1).sum() > 100 and not (later == colour).all(-1).any()
+
+
+def test_words_that_would_cover_half_of_a_small_image_are_left_out():
+    for rows, kept in ((64, True), (144, False)):
+        bed = np.linspace(600, 900, 4 * rows // 3)[None].repeat(rows, axis=0)
+        same = (drawn(bed, time_s=0.9)[20:] == drawn(bed, time_s=1.0)[20:]).all()
+        assert same == kept
+
+
 def drawn(depth, number=30, time_s=5.0):
-    """The picture of a frame without any joint, and with the recording's size."""
+    """The picture of a frame without any joint, with the recording's size and without a key."""
     one = np.zeros((), RECORD)
-    one["number"], one["time_s"], one["state"] = number, time_s, 2
+    one["state"] = 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overlay, "_av", lambda: True)
         video = overlay.Overlay(Path("unused.mp4"))
-        video.add(depth.astype(np.uint16), one[()])
-    return video.pictures[0][1]
+        for one["number"], one["time_s"] in ((0, 0.0), (number, time_s)):
+            video.add(depth.astype(np.uint16), one[()])
+    return video.pictures[-1][1]
 
 
 def test_the_frame_and_its_time_are_as_legible_on_a_bright_bed_as_on_a_dark_floor():
@@ -620,7 +690,9 @@ def holes(folder):
         (lambda f: f.mkdir(), [], "no depth images"),
         (lambda f: None, [], "no such file or folder"),
         (lambda f: write(f, DEPTH[:4]), ["--rotate=45"], "turn by 45 degrees; expected one of 0"),
-        (lambda f: write(f, DEPTH[:4]), ["--crop=1,2,3"], "--crop=1,2,3: expected 4 numbers"),
+        (lambda f: write(f, DEPTH[:4]), ["--crop=1,2,3"], "in the form X,Y,WIDTH,HEIGHT"),
+        (lambda f: write(f, DEPTH[:4]), ["--intrinsics=1,2,3"], "in the form FX,FY,CX,CY"),
+        (lambda f: write(f, DEPTH[:4]), ["--size=96"], "in the form WIDTHxHEIGHT"),
         (lambda f: write(f, DEPTH[:4]), ["--intrinsics=0,1,2,3"], "expected fx, fy above 0"),
         (lambda f: write(f, DEPTH[:4]), ["--rate=0"], "--rate=0.0: expected frames per second"),
     ],

@@ -80,6 +80,19 @@ def test_stacks(tmp_path):
     assert marks(open_source(str(tmp_path / "a.npy"), Format()))[2] == (2, 2 / 30, 102)
     np.savez(tmp_path / "b.npz", depth=depth(3), time_s=np.array([0.0, 0.5, 0.6]))
     assert marks(open_source(str(tmp_path / "b.npz"), Format()))[2] == (2, 0.6, 102)
+    np.savez(tmp_path / "c.npz", depth=depth(3))
+    assert marks(open_source(str(tmp_path / "c.npz"), Format(4.0)))[2] == (2, 0.5, 102)
+
+
+@pytest.mark.parametrize("rate_hz", [15.0, 30.0])
+def test_a_rate_is_refused_where_a_recording_has_times_of_its_own(tmp_path, rate_hz):
+    np.savez(tmp_path / "b.npz", depth=depth(3), time_s=np.array([0.0, 0.5, 0.6]))
+    folder = write(tmp_path / "a", ["1.png", "2.png"], depth(2))
+    (folder / "timestamps.csv").write_text("frame,time_s\n1,0.5\n2,0.7\n")
+    for place, times in ((tmp_path / "b.npz", "the array time_s"), (folder, "timestamps.csv")):
+        said = f"{place}: has times of its own, {times}; leave out --rate={rate_hz:g}, or correct"
+        with pytest.raises(DataError, match=re.escape(said)):
+            open_source(str(place), Format(rate_hz))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -161,7 +174,7 @@ def test_farthest_is_in_mm_whatever_the_unit(tmp_path):
     assert [r.frame.depth_mm is None for r in items] == [False, False, True]
 
 
-@pytest.mark.parametrize("how", [{"rate_hz": 15.0}, {"mm_per_unit": 10.0}, {"farthest_mm": 900.0}])
+@pytest.mark.parametrize("how", [{"rate_hz": 30.0}, {"mm_per_unit": 10.0}, {"farthest_mm": 900.0}])
 def test_options_without_an_effect_on_utd_mhad_are_refused(tmp_path, how):
     path = tmp_path / "a1_s1_t1_depth.mat"
     savemat(path, {"d_depth": body_at([100] * 4, 4)})

@@ -188,6 +188,13 @@ def test_a_sound_track_that_is_longer_is_no_sign_of_a_cut(tmp_path):
     assert len(read(tmp_path / "a.mkv")) == 5 and not lost(read(tmp_path / "a.mkv"))
 
 
+def test_a_rate_is_refused_for_a_video_whose_times_are_its_own(tmp_path):
+    path = write(tmp_path / "a.mkv", scene(3))
+    said = "a.mkv: has times of its own, the time stamps of the video; leave out --rate=10, or"
+    with pytest.raises(DataError, match=said):
+        open_source(str(path), Format(rate_hz=10.0))
+
+
 def test_an_image_without_a_later_time_is_lost_and_its_time_is_between_its_neighbours(tmp_path):
     images = scene(8)
     times = [0, 100, 100, 300, 300, 500, 600, 700]

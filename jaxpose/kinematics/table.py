@@ -16,6 +16,8 @@ WINDOW_S = 60.0
 LEAST_COVERAGE = 0.7
 """Smallest share of a window's samples, or of a recording's frames, in which a joint must be found
 to be measured. Samples that were filled, and those of gaps in time, count as not found."""
+TRUNK, BOTH = "the trunk (shoulders and hips) is found", "both sides are found together"
+"""What may lack, as of `_Window.row`."""
 NEEDS_TORSO = "time_moving"
 """Measure of a joint that needs the torso's length."""
 PAIRS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -56,10 +58,15 @@ class _Window:
         """Returns the share of the samples at which everything was found."""
         return float(np.logical_and.reduce(found).sum()) / self.samples
 
-    def row(self, part: str, measure: str, value: float, coverage: float, reason: str = "") -> Row:
-        """Returns a row whose value is NaN if there is a reason, or the coverage is too low."""
+    def row(
+        self, part: str, measure: str, value: float, coverage: float, found: str, reason: str = ""
+    ) -> Row:
+        """Returns a row whose value is NaN if there is a reason, or the coverage is too low.
+
+        `found` says what the coverage is of, such as "the right wrist is found".
+        """
         if coverage < LEAST_COVERAGE:
-            reason = f"the coverage is below {100 * LEAST_COVERAGE:.0f} %"
+            reason = f"{found} in less than {100 * LEAST_COVERAGE:.0f} % of the time"
         elif np.isnan(value):
             reason = "too few samples in a row, or none that differ"
         value = float("nan") if reason else value
@@ -105,7 +112,7 @@ def _rows(window: _Window) -> Iterator[Row]:
     positions, found, rate_hz = window.grid.positions, window.grid.found, 1 / window.grid.step_s
     trunk_found = found[:, SHOULDERS + HIPS].all(axis=1)
     torso, trunk = torso_length(positions), window.share(trunk_found)
-    yield window.row("torso", "torso_length", torso, trunk)
+    yield window.row("torso", "torso_length", torso, trunk, TRUNK)
     scale = torso if trunk >= LEAST_COVERAGE else float("nan")
     relative = to_trunk(positions)
     joints, to_body, speeds, floors = {}, {}, {}, {}
@@ -117,24 +124,34 @@ def _rows(window: _Window) -> Iterator[Row]:
         speeds[part] = measures.speed(joints[part])
         floors[part] = values["speed_noise_floor"]
         noisy = measures.too_noisy(values, speeds[part], scale)
+        name = f"the {part.replace('_', ' ')}"
+        alone, both = f"{name} is found", f"{name} and the trunk are found together"
         for measure, value in values.items():
-            coverage = min(enough, trunk) if measure == NEEDS_TORSO else enough
-            yield window.row(part, measure, value, coverage, noisy.get(measure, ""))
+            row = part, measure, value
+            if measure == NEEDS_TORSO and trunk < enough:
+                yield window.row(*row, trunk, TRUNK, noisy.get(measure, ""))
+            else:
+                yield window.row(*row, enough, alone, noisy.get(measure, ""))
+        lacks = TRUNK if trunk < LEAST_COVERAGE else both
+        lacks = alone if enough < LEAST_COVERAGE else lacks
         enough = window.share(to_body[part].found)
         for measure, value in _measured(measures.position, enough, to_body[part]).items():
-            yield window.row(part, measure, value, enough)
+            yield window.row(part, measure, value, enough, lacks)
     angles = {
         part: Series(angle(positions, three), found[:, three].all(axis=1), rate_hz)
         for part, three in ANGLES.items()
     }
     for part, series in angles.items():
         enough = window.share(series.found)
+        first, *names = (JOINTS[joint].split("_")[1] for joint in ANGLES[part])
+        three = f"the {part.split('_')[0]} {first}, {names[0]} and {names[1]}"
         for measure, value in _measured(measures.of_angle, enough, series).items():
-            yield window.row(part, measure, value, enough)
+            yield window.row(part, measure, value, enough, f"{three} are found together")
     for pair in PAIRS:
-        yield from _correlations(window, pair, "lrCorr_x", to_body)
+        lacks = TRUNK if trunk < LEAST_COVERAGE else BOTH
+        yield from _correlations(window, pair, "lrCorr_x", to_body, lacks)
         if f"right_{pair}" in angles:
-            yield from _correlations(window, pair, "lrCorr_angle", angles)
+            yield from _correlations(window, pair, "lrCorr_angle", angles, BOTH)
         sides = f"right_{pair}", f"left_{pair}"
         index = symmetry.asymmetry(*(speeds[side] for side in sides))
         noisy = measures.noise_reason(
@@ -144,13 +161,16 @@ def _rows(window: _Window) -> Iterator[Row]:
             "the mean speed of both sides",
         )
         enough = window.share(*(joints[side].found for side in sides))
-        yield window.row(pair, "asymmetry_index", index, enough, noisy)
+        yield window.row(pair, "asymmetry_index", index, enough, BOTH, noisy)
 
 
 def _correlations(
-    window: _Window, pair: str, measure: str, series: dict[str, Series]
+    window: _Window, pair: str, measure: str, series: dict[str, Series], found: str
 ) -> Iterator[Row]:
-    """Yields the correlations of both sides' angles, or of their distances from the trunk."""
+    """Yields the correlations of both sides' angles, or of their distances from the trunk.
+
+    `found` is as of `_Window.row`.
+    """
     right, left = series[f"right_{pair}"], series[f"left_{pair}"]
     sides = [
         side.values if side.values.ndim == 1 else np.linalg.norm(side.values, axis=1)
@@ -158,9 +178,9 @@ def _correlations(
     ]
     enough = window.share(right.found, left.found)
     value, lag_s = symmetry.lagged_correlation(*sides, right.rate_hz)
-    yield window.row(pair, measure, symmetry.correlation(*sides), enough)
-    yield window.row(pair, f"{measure}_lagged", value, enough)
-    yield window.row(pair, f"{measure}_lag", lag_s, enough)
+    yield window.row(pair, measure, symmetry.correlation(*sides), enough, found)
+    yield window.row(pair, f"{measure}_lagged", value, enough, found)
+    yield window.row(pair, f"{measure}_lag", lag_s, enough, found)
 
 
 def _measured(function, coverage: float, series: Series, *rest) -> dict[str, float]:

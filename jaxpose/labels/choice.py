@@ -1,6 +1,8 @@
 """Poses of a recording -> the clips that a person should correct.
 
 Nets train on clips of three frames that are as far apart as the model's, so whole clips are chosen.
+All numbers of a sheet are multiples of one step apart, as `data_pipeline.check` expects; it takes
+others for time stamps.
 """
 
 from typing import Literal, NamedTuple
@@ -64,10 +66,11 @@ def clips_of(
 def choose(
     clips: list[Clip], confidence: Float[np.ndarray, "n 12"], count: int, how: Choice
 ) -> list[Clip]:
-    """Chooses at most `count` clips, one after the other, in time order.
+    """Chooses at most `count` clips, one after the other, in time order, at one phase of the step.
 
     `confidence` is that of every frame of the recording. Fewer are returned where the recording is
-    too short.
+    too short. The phase is the one with the most clips; of several, the least confident one with
+    `uncertain`, else the first.
 
     Raises:
       DataError: there is no clip.
@@ -77,6 +80,24 @@ def choose(
             "no three readable frames are as far apart as the model's clips need; expected a "
             "recording without gaps of half a second"
         )
+    mean = {clip: float(confidence[list(clip.frames)].mean()) for clip in clips}
+    phases: dict[int, list[Clip]] = {}
+    for clip in clips:
+        phases.setdefault(_phase(clip), []).append(clip)
+    each = [_spread(phases[phase], mean, count, how) for phase in sorted(phases)]
+    if how == "even":
+        return max(each, key=len)
+    return max(each, key=lambda chosen: (len(chosen), -sum(mean[clip] for clip in chosen)))
+
+
+def _phase(clip: Clip) -> int:
+    """Returns what remains of a clip's numbers modulo their step."""
+    first, *later = clip.numbers
+    return first % (later[0] - first) if later else 0
+
+
+def _spread(clips: list[Clip], mean: dict[Clip, float], count: int, how: Choice) -> list[Clip]:
+    """Chooses a clip of each of `count` parts of the recording; `mean` is its confidence."""
     chosen: list[Clip] = []
     for part in np.array_split(np.arange(len(clips)), min(count, len(clips))):
         free = [k for k in part if not chosen or follows(clips[k], chosen[-1])]
@@ -85,7 +106,7 @@ def choose(
         if how == "even":
             best = min(free, key=lambda k: abs(k - (part[0] + part[-1]) / 2))  # noqa: B023
         else:
-            best = min(free, key=lambda k: confidence[list(clips[k].frames)].mean())
+            best = min(free, key=lambda k: mean[clips[k]])
         chosen.append(clips[best])
     return chosen
 

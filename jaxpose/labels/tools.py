@@ -13,7 +13,7 @@ from jaxpose.body.skeleton import CONNECTIONS, JOINTS, LIMBS
 from jaxpose.files import write_json, write_text
 from jaxpose.labels.package import IMAGES, Exported, Package
 from jaxpose.outputs.coco import CATEGORY
-from jaxpose.outputs.overlay import COLOURS
+from jaxpose.outputs.colours import web_colour
 
 CVAT, INTERFACE, TASKS = "cvat_labels.json", "label_studio.xml", "label_studio.json"
 
@@ -26,9 +26,7 @@ _DRAWN = (
 
 def colour(joint: int) -> str:
     """Returns the colour of a joint's limb, such as #ff783c, as overlay.mp4 has it."""
-    limb = next(name for name, joints in LIMBS.items() if joint in joints)
-    blue, green, red = COLOURS[limb]
-    return f"#{red:02x}{green:02x}{blue:02x}"
+    return web_colour(next(name for name, joints in LIMBS.items() if joint in joints))
 
 
 def write(package: Package) -> None:

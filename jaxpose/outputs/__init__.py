@@ -9,6 +9,8 @@
     usable      the positions that movements are measured in, usable time per limb
     movements   kinematics.csv
     quality     quality.json: coverage, gaps, what could not be used
+    colours     the colours of limbs
+    captions    text on images: the frame's number, the colours' key
     overlay     overlay.mp4
     report      report.html
     nwb         pose.nwb

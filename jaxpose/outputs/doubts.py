@@ -14,8 +14,8 @@ MOST_INCOMPLETE = 0.05
 """Share of frames without neighbours in time from which there is a warning."""
 MOST_PAUSES = 0.3
 """Longest time without frames, as a share of the time with frames, without a warning."""
-LEAST_PRESENT = 0.1
-"""Share of joints with a position below which there is a warning."""
+LEAST_PRESENT = 0.5
+"""Share of joints with a position below which there is a warning: more are missing than not."""
 
 DISTANCES_MM = {"simulated": (450, 1150)}
 """Data set that a model was trained on -> median depth of images that it knows. The simulated
@@ -28,28 +28,35 @@ def doubts(
     wanted_s: float,
     intrinsics: Intrinsics | None,
     size: tuple[int, int],
+    times: str = "",
 ) -> list[str]:
     """Returns all warnings about a prediction.
 
     `wanted_s` is the time between the frames of a clip in the model's training, `size` the (width,
-    height) px of the images.
+    height) px of the images, and `times` where the frames' times are from, as of `Source`.
     """
-    found = about_times(records, counts, wanted_s) + about_pauses(records) + about_poses(records)
+    found = about_times(records, counts, wanted_s, times)
+    found += about_pauses(records) + about_poses(records)
     if intrinsics is None:
         return found
     return found + about_intrinsics(intrinsics, size) + about_unit(records)
 
 
-def about_times(records: np.ndarray, counts: Counts, wanted_s: float) -> list[str]:
+def about_times(records: np.ndarray, counts: Counts, wanted_s: float, times: str = "") -> list[str]:
     """Returns a warning if many frames lack the neighbours `wanted_s` before and after them."""
     share, usual_s = counts.incomplete / max(len(records), 1), interval_s(records)
     if share <= MOST_INCOMPLETE or usual_s is None:
         return []
+    remedy = (
+        "correct these times"
+        if times
+        else ("pass the true --rate, or for a folder, times in seconds in timestamps.csv")
+    )
     return [
         f"{100 * share:.0f} % of the frames have no neighbours {wanted_s:.3g} s before or after "
-        f"them, as the model was trained with: frames are {usual_s:.3g} s apart, going by --rate, "
-        "their numbers or their time stamps; if that is wrong, pass the true --rate, or times in "
-        "seconds in timestamps.csv; poses of these frames come from the frame alone"
+        f"them, as the model was trained with: frames are {usual_s:.3g} s apart, going by "
+        f"{times or 'their numbers and --rate'}; if that is wrong, {remedy}; poses of these frames "
+        "come from the frame alone"
     ]
 
 
@@ -87,14 +94,15 @@ def about_pauses(records: np.ndarray) -> list[str]:
 
 
 def about_poses(records: np.ndarray) -> list[str]:
-    """Returns a warning if almost no joint has a position."""
+    """Returns a warning if more joints are missing than have a position."""
     share = float((records["state"] != STATES.index(MISSING)).mean())
     if share >= LEAST_PRESENT:
         return []
     return [
-        f"{100 * share:.0f} % of the joints have a position; look at overlay.mp4: is the infant in "
-        "the part of the image that --crop leaves, is the depth in mm, does the head point to the "
-        "side that the model knows (--rotate)?"
+        f"{100 * share:.0f} % of the joints have a position, and some may be wrong with a high "
+        "confidence: look at overlay.mp4; does --crop, or where the camera is mounted, cut the "
+        "infant, is the depth in mm, does the head point to the side that the model knows "
+        "(--rotate)?"
     ]
 
 

@@ -16,14 +16,14 @@ from jaxtyping import UInt8, UInt16
 
 from jaxpose.body.skeleton import CONNECTIONS, JOINTS, LIMBS
 from jaxpose.decoding.confidence import MISSING, STATES
+from jaxpose.outputs.captions import write_key, write_text
+from jaxpose.outputs.colours import COLOURS
 
-COLOURS = dict(
-    zip(LIMBS, ((60, 120, 255), (80, 220, 255), (80, 220, 80), (255, 160, 60)), strict=True)
-)
-"""Limb -> colour (blue, green, red)."""
 MOST_PICTURES = 8
 BUFFERED = 31
 """Frames whose median distance in time is the video's; they wait in memory."""
+KEY_S = 1.0
+"""Time at the beginning of the video in which its colours are named; the words cover a corner."""
 LONGEST_HELD_S = 10.0
 """Longest time for which the image before a gap is held; longer gaps are cut to it."""
 
@@ -32,19 +32,6 @@ def grey(depth_mm: UInt16[np.ndarray, "h w"], near: float, far: float) -> UInt8[
     """Returns depth as grey levels: near is bright, holes are black."""
     level = 255 - 215 * np.clip((depth_mm.astype(np.float32) - near) / max(far - near, 1), 0, 1)
     return np.where(depth_mm > 0, level, 0).astype(np.uint8)
-
-
-def write_text(image: UInt8[np.ndarray, "h w 3"], text: str) -> None:
-    """Writes white text on a black box into the image's corner, in a size that grows with it."""
-    font, height = cv2.FONT_HERSHEY_SIMPLEX, max(9, round(image.shape[0] / 20))
-    thick = max(1, round(height / 9))
-    scale = cv2.getFontScaleFromHeight(font, height, thick)
-    (width, height), below = cv2.getTextSize(text, font, scale, thick)
-    margin = height // 3
-    box = width + 2 * margin, height + below + margin
-    cv2.rectangle(image, (0, 0), box, (0, 0, 0), -1)
-    place = margin, height + margin
-    cv2.putText(image, text, place, font, scale, (255, 255, 255), thick, cv2.LINE_AA)
 
 
 def draw(image: UInt8[np.ndarray, "h w 3"], record: np.void, scale: float) -> None:
@@ -83,6 +70,7 @@ class Overlay:
         """Prepares a video; nothing is written before the first frames told the rate."""
         self.path, self._beside = path, path.with_name(f".part.{path.name}")
         self.pictures: list[tuple[int, np.ndarray]] = []
+        self._first_s: float | None = None
         self._range: tuple[float, float] | None = None
         self._waiting: list[tuple[float, np.ndarray]] = []
         self._writer, self._last, self._count, self._every = None, None, 0, 1
@@ -108,9 +96,14 @@ class Overlay:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if depth_mm is not None:
             draw(image, record, scale)
-        write_text(image, f"frame {int(record['number'])}  {float(record['time_s']):.2f} s")
+        time_s = float(record["time_s"])
+        if self._first_s is None:
+            self._first_s = time_s
+        if time_s - self._first_s < KEY_S:
+            write_key(image)
+        write_text(image, f"frame {int(record['number'])}  {time_s:.2f} s")
         self._picture(int(record["number"]), image)
-        self._write(float(record["time_s"]), image)
+        self._write(time_s, image)
 
     def _picture(self, number: int, image: np.ndarray) -> None:
         """Remembers evenly spaced pictures, at most `MOST_PICTURES`, of a video of any length."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxpose.body.skeleton import JOINTS
+from jaxpose.body.skeleton import JOINTS, LIMBS
 from jaxpose.files import write_text
+from jaxpose.outputs.colours import web_colour, words
 from jaxpose.outputs.usable import positions
 
 POINTS = 800
@@ -32,6 +33,8 @@ figure{display:inline-block;margin:.3rem 1% .3rem 0;width:min(14rem,47%)}
 svg{width:100%;height:8rem;border:1px solid var(--line)}
 polyline{fill:none;stroke-width:1;vector-effect:non-scaling-stroke}
 .warning{border-left:.3rem solid var(--r);padding-left:.7rem}
+.key{background:#000;padding:.1rem .5rem}
+.key span{margin:0 .3rem;white-space:nowrap}
 .r{stroke:var(--r)}.l{stroke:var(--l)}
 """
 COMPARED = ("path_length", "speed_median", "speed_noise_floor", "time_moving")
@@ -56,6 +59,7 @@ def write_report(
             video,
             "<h2>Pictures</h2>",
             *map(_picture, pictures),
+            _key(),
             "<h2>What can be used</h2>",
             _limbs(result),
             _coverage(result),
@@ -131,8 +135,14 @@ def _comparison(whole: list[dict]) -> str:
 
 
 def _shown(row: dict) -> str:
-    """Returns a value of kinematics.csv for people: three digits, or why there is none."""
-    return f"{float(row['value']):.3g}" if row["value"] else f"not measured: {row['reason']}"
+    """Returns a value of kinematics.csv for people, or why there is none.
+
+    It has three digits, or where it is larger, those of a whole number.
+    """
+    if not row["value"]:
+        return f"not measured: {row['reason']}"
+    value = float(row["value"])
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _traces(records: np.ndarray) -> Iterable[str]:
@@ -177,6 +187,14 @@ def _picture(picture: tuple[int, np.ndarray]) -> str:
     source = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
     caption = f"<figcaption>frame {number}</figcaption>"
     return f'<figure><img src="{source}" alt="frame {number}">{caption}</figure>'
+
+
+def _key() -> str:
+    """Returns the limbs' names in their colours, on black as in the pictures."""
+    names = " ".join(
+        f'<span style="color:{web_colour(limb)}">{words(limb)}</span>' for limb in LIMBS
+    )
+    return f'<p>Colours of the infant\'s own limbs: <span class="key">{names}</span></p>'
 
 
 def _table(head: list[str], rows: list[list]) -> str:

@@ -6,11 +6,24 @@ import numpy as np
 
 from jaxpose.recordings.numbering import absent_before
 
+WIDEST = 1.5
+"""Longest time between neighbouring frames, in median times; where it is longer, frames lack."""
+
 
 def interval_s(records: np.ndarray) -> float | None:
-    """Returns the usual time between frames; None for a single frame."""
-    times = records["time_s"].astype(np.float64)
-    return float(np.median(np.diff(times))) if len(times) > 1 else None
+    """Returns the usual time between frames; None for a single frame.
+
+    It is the mean time between neighbours: the median of times that were rounded, such as 33, 33
+    and 34 ms, is off.
+    """
+    steps = np.diff(records["time_s"].astype(np.float64))
+    return float(steps[steps < WIDEST * np.median(steps)].mean()) if len(steps) else None
+
+
+def rate_hz(records: np.ndarray) -> float | None:
+    """Returns the usual number of frames per second; None for a single frame."""
+    step_s = interval_s(records)
+    return None if step_s is None else round(1 / step_s, 4)
 
 
 def rows(records: np.ndarray) -> Iterator[tuple[int, float, np.void | None]]:

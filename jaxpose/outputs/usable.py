@@ -21,12 +21,16 @@ PARTS = {name: [joint] for joint, name in enumerate(JOINTS)} | {
 
 
 def frames_without_gaps(records: np.ndarray) -> int:
-    """Returns how many frames there would be without gaps in the numbers or in time."""
+    """Returns how many frames there would be without gaps in the numbers or in time.
+
+    Each gap counts by itself, so that rounded times do not add up to frames.
+    """
     numbered = len(records) + int(absent_before(records["number"].astype(np.int64)).sum())
     step_s = interval_s(records)
     if step_s is None:
         return numbered
-    return max(numbered, round(float(np.ptp(records["time_s"])) / step_s) + 1)
+    steps = np.diff(records["time_s"].astype(np.float64)) / step_s
+    return max(numbered, len(records) + int(np.maximum(np.round(steps) - 1, 0).sum()))
 
 
 def known_positions(records: np.ndarray) -> tuple[Bool[np.ndarray, "n 12"], ...]:

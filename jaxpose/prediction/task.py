@@ -11,6 +11,7 @@ from jaxpose.errors import DataError, UserError
 from jaxpose.files import write_json
 from jaxpose.prediction.view import View
 from jaxpose.recordings.opening import Format, name_of, open_source, read_intrinsics
+from jaxpose.recordings.recording import RATE_HZ
 from jaxpose.recordings.source import Source
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ class Task:
     calibrated_size: tuple[int, int] | None = None
     video: bool = True
 
+    @property
+    def rate_hz(self) -> float | None:
+        """Frames per second that times follow from; None if the recording has times of its own."""
+        if self.source.times:
+            return None
+        return RATE_HZ if self.format.rate_hz is None else self.format.rate_hz
+
     def settings(self, estimator: "Estimator") -> dict:
         """Returns all that the results depend on; a killed prediction goes on with the same
         alone."""
@@ -58,7 +66,7 @@ class Task:
             "precision": estimator.model.precision,
             "overlap": estimator.overlap,
             "view": dataclasses.asdict(self.view),
-            "format": dataclasses.asdict(self.format),
+            "format": {**dataclasses.asdict(self.format), "rate_hz": self.rate_hz},
             "intrinsics": dataclasses.asdict(self.intrinsics) if self.intrinsics else None,
             "video": self.video,
         }

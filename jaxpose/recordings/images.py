@@ -85,7 +85,7 @@ def open_images(folder: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIM
             time_s = times[reading.frame.number]
             yield reading._replace(frame=reading.frame._replace(time_s=time_s))
 
-    return dataclasses.replace(source, read=read)
+    return dataclasses.replace(source, read=read, times=TIMES)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -28,7 +28,7 @@ class Format:
     """What is known about frames beside their files.
 
     Attributes:
-      rate_hz: frames per second, where the recording has no times of its own.
+      rate_hz: frames per second of a recording without times of its own; None: `RATE_HZ`.
       mm_per_unit, farthest_mm: as of `jaxpose.recordings.source.Units`.
       size: (width, height) px of raw frames on stdin.
 
@@ -36,7 +36,7 @@ class Format:
       DataError: `mm_per_unit` or `farthest_mm` is out of range.
     """
 
-    rate_hz: float = RATE_HZ
+    rate_hz: float | None = None
     mm_per_unit: float | None = None
     farthest_mm: float | None = None
     size: tuple[int, int] | None = None
@@ -85,17 +85,25 @@ def open_source(place: str, how: Format) -> Source:
     """Opens a recording.
 
     Raises:
-      DataError: there is no such recording, or it cannot be used.
+      DataError: there is no such recording, it cannot be used, or it has times of its own and
+        `how` has a rate.
     """
     try:
-        return of_one_size(_open(place, how))
+        source = _open(place, how)
     except OSError as error:
         why = error.strerror or error
         raise DataError(f"{error.filename or place}: cannot be read ({why})") from error
+    if source.times and how.rate_hz is not None:
+        raise DataError(
+            f"{source.path}: has times of its own, {source.times}; leave out "
+            f"--rate={how.rate_hz:g}, or correct these times"
+        )
+    return of_one_size(source)
 
 
 def _open(place: str, how: Format) -> Source:
-    scale = {"rate_hz": how.rate_hz, "units": how.units}
+    rate_hz = RATE_HZ if how.rate_hz is None else how.rate_hz
+    scale = {"rate_hz": rate_hz, "units": how.units}
     if place == STDIN:
         check_size([place], how.size)
         return open_stream(sys.stdin.buffer, how.size, **scale)
@@ -109,7 +117,7 @@ def _open(place: str, how: Format) -> Source:
     if suffix in (".npy", ".npz"):
         source = open_array(path, **scale)
     elif suffix == ".mat":
-        if how.rate_hz != RATE_HZ or how.units != MILLIMETRES:
+        if how.rate_hz is not None or how.units != MILLIMETRES:
             raise DataError(
                 f"{path}: UTD-MHAD's frames are {RATE_HZ:g} per second in mm; leave out --rate, "
                 "--mm_per_unit and --farthest"

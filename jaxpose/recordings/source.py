@@ -38,6 +38,8 @@ class Source:
       intrinsics_file: file with the camera's intrinsics beside the frames, if there is one.
       image_name: number of a frame -> the name of its file; None where a file holds all frames.
       state: hash of the files' names, sizes and times; None for a stream.
+      times: where the times of frames are from; "" if from their numbers and the rate that was
+        passed.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Source:
     intrinsics_file: Path | None = None
     image_name: Callable[[int], str] | None = None
     state: str | None = None
+    times: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Files that hold a whole recording: .npy, .npz, UTD-MHAD's .mat, raw frames."""
 
+import dataclasses
 from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
@@ -45,6 +46,7 @@ def open_array(path: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIMETR
     if depth.ndim != 3 or depth.dtype.kind not in "uif":
         raise DataError(f"{path}: {depth.dtype} {[*depth.shape]}; {expected}")
     in_mm(np.zeros((1, 1), depth.dtype), units, str(path))
+    place = "" if times is None else "the array time_s"
     if times is None:
         times = np.arange(len(depth)) / rate_hz
     else:
@@ -56,7 +58,7 @@ def open_array(path: Path, *, rate_hz: float = RATE_HZ, units: Units = MILLIMETR
         for number, image in enumerate(depth):
             yield reading_in_mm(number, float(times[number]), np.asarray(image), units)
 
-    return Source(name=path.stem, path=str(path), count=len(depth), read=read)
+    return Source(name=path.stem, path=str(path), count=len(depth), read=read, times=place)
 
 
 def open_utd_mhad(path: Path) -> Source:
@@ -66,7 +68,8 @@ def open_utd_mhad(path: Path) -> Source:
       DataError: the file is damaged or another one.
     """
     recording = utd_mhad.open_depth(path, subject=path.stem, sequence="")
-    return of_recording(recording, path.stem, crop=recording.crop)
+    source = of_recording(recording, path.stem, crop=recording.crop)
+    return dataclasses.replace(source, times=f"{RATE_HZ:g} frames per second, as UTD-MHAD has")
 
 
 def open_stream(

@@ -50,7 +50,13 @@ def open_video(path: Path, *, units: Units = MILLIMETRES) -> Source:
         with _container(av, path) as container:
             yield from _readings(av, container, entries, units)
 
-    return Source(name=path.stem, path=str(path), count=len(entries), read=read)
+    return Source(
+        name=path.stem,
+        path=str(path),
+        count=len(entries),
+        read=read,
+        times="the time stamps of the video",
+    )
 
 
 def _container(av: Any, path: Path) -> Any:
