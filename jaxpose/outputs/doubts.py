@@ -50,7 +50,7 @@ def about_times(records: np.ndarray, counts: Counts, wanted_s: float, times: str
     remedy = (
         "correct these times"
         if times
-        else ("pass the true --rate, or for a folder, times in seconds in timestamps.csv")
+        else "pass the true --rate, or for a folder, times in seconds in timestamps.csv"
     )
     return [
         f"{100 * share:.0f} % of the frames have no neighbours {wanted_s:.3g} s before or after "
