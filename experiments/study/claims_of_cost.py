@@ -167,6 +167,6 @@ def pipeline_time(evidence: Evidence) -> Claim:
         "holds in part" if lower == "holds" else lower,
         _files(found),
         topic="the whole framework is faster",
-        brief=f"{halves} (both nets, and clip to pose, {speeds.everywhere(found, speeds.span)}); "
+        brief=f"{halves}: both nets, and clip to pose, {speeds.everywhere(found, speeds.span)}; "
         f"{training}",
     )

@@ -168,8 +168,8 @@ def sentence(depths: Depths) -> str:
     logs = [np.log(one.gradients) for one in depths.deep.values()]
     least = min(one.least for one in depths.deep.values())
     return (
-        f"overfitting {depths.overfitting()}: {overfits}; vanishing gradients "
-        f"{depths.vanishing()}: the first layer's gradient is {np.exp(np.mean(logs)):.2g} times "
+        f"overfitting: {depths.overfitting()}, {overfits}; vanishing gradients: "
+        f"{depths.vanishing()}, the first layer's gradient is {np.exp(np.mean(logs)):.2g} times "
         f"the last one's (least of any epoch {least:.2g}), less than {VANISHED:g} times in "
         f"{depths.vanished} of {n} trainings; {n} of {depths.expected} trainings"
     )

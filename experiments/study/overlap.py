@@ -41,7 +41,7 @@ def _conclusions(one: Compared, margin: str) -> Iterator[tuple[str, bool]]:
     if sign:
         relation = "higher" if sign > 0 else "lower"
         yield (
-            f"{ours}'s error is {relation} than {theirs}'s on {where} ({wide.mean:+.2f} px "
+            f"{ours}'s error is {relation} than {theirs}'s ({where}: {wide.mean:+.2f} px "
             f"[{wide.low:+.2f} to {wide.high:+.2f}])",
             one.sign(widened=True) == sign,
         )
@@ -51,7 +51,7 @@ def _conclusions(one: Compared, margin: str) -> Iterator[tuple[str, bool]]:
         name = "the mean over limbs" if limb == "all" else f"the {limb.replace('_', ' ')}"
         end = excesses[limb].high
         yield (
-            f"{ours} is non-inferior to {theirs} by {margin} on {where} (the interval of {name} "
+            f"{ours} is non-inferior to {theirs} by {margin} ({where}: the interval of {name} "
             f"ends {abs(end):.2f} px {'below' if end < 0 else 'above'} the margin)",
             bool(one.non_inferior(margin, widened=True)),
         )
