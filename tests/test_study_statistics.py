@@ -16,6 +16,7 @@ from experiments.study.statistics import (
     holm,
     is_non_inferior,
     pareto,
+    ratio_interval,
     sign_flip,
 )
 
@@ -58,6 +59,33 @@ def test_with_one_fold_the_interval_is_about_infants_and_says_so():
     assert (actual.low, actual.high) == pytest.approx((interval.low, interval.high))
     alone = estimate([values[:1]])
     assert (alone.low, alone.high, alone.p) == (-np.inf, np.inf, 1.0)
+
+
+def test_shared_training_infants_make_the_variance_of_five_folds_225_percent():
+    # 1/5 + 1/4 instead of 1/5
+    folds = [*np.random.default_rng(1).normal(0.2, 1, (5, 6))]
+    plain, shared = estimate(folds), estimate(folds, shared=True)
+    assert shared.mean == plain.mean
+    assert shared.high - shared.mean == pytest.approx(1.5 * (plain.high - plain.mean))
+    quantile = stats.t.isf(plain.p / 2, 4) / 1.5
+    assert shared.p == pytest.approx(2 * stats.t.sf(quantile, 4))
+    assert estimate(folds[:1], shared=True) == estimate(folds[:1])
+
+
+def test_a_ratio_s_interval_excludes_1_where_the_difference_s_excludes_0():
+    rng = np.random.default_rng(2)
+    for shift in np.linspace(-0.2, 0.2, 21):
+        theirs = [*rng.gamma(9.0, 1 / 3, (5, 8))]
+        ours = [values + shift + rng.normal(0, 0.1) for values in theirs]
+        low, high = ratio_interval(ours, theirs)
+        for r in (low, high):  # at both ends the interval of ours - r theirs touches 0
+            one = estimate([a - r * b for a, b in zip(ours, theirs, strict=True)])
+            assert min(abs(one.low), abs(one.high)) == pytest.approx(0, abs=1e-6)
+        one = estimate([a - b for a, b in zip(ours, theirs, strict=True)])
+        assert (one.low <= 0 <= one.high) == (low <= 1 <= high)
+    # a mean that may be 0 has no interval, nor has a single infant
+    assert ratio_interval([np.ones(3)], [np.array([-1.0, 0.0, 1.5])]) == (-np.inf, np.inf)
+    assert ratio_interval([np.ones(1)], [np.ones(1)]) == (-np.inf, np.inf)
 
 
 def test_no_infant_and_no_number_are_refused():
@@ -128,10 +156,31 @@ def test_intervals_and_verdicts_are_right_on_made_up_studies():
     assert_valid(validation.validate(repetitions=300)["cells"], slack=0.04)
 
 
+def assert_overlap_counts(cells: dict, slack: float) -> None:
+    """Where training sets overlap, the plan's intervals cover too rarely; corrected ones do not."""
+    (cell,) = cells.values()
+    assert cell["covers"] < 0.9 and 0.92 - slack <= cell["corrected_covers"] <= 0.97 + slack
+
+
+def test_overlapping_training_sets_need_the_correction():
+    actual = validation.measure_overlap(validation.Design(5, 3, 48), 0.15, repetitions=400, seed=0)
+    assert_overlap_counts({"": actual}, slack=0.04)
+
+
+def test_made_up_folds_that_share_training_infants_correlate_by_three_quarters():
+    design = validation.Design(folds=5, seeds=1, infants=1)
+    rng = np.random.default_rng(0)
+    draws = [validation.make_up(rng, design, 1e3, 0.0, shared=True)[0].ravel() for _ in range(4000)]
+    found = np.corrcoef(np.array(draws).T)[np.triu_indices(5, 1)]
+    # 3 of the 4 other folds are common to two folds; half of the variance is a training's own
+    np.testing.assert_allclose(found, 0.75 / 2, atol=0.05)
+
+
 def test_the_stored_validation_is_of_many_studies_and_valid():
     stored = json.loads(STORED.read_text())
     assert all(cell["n"] >= 20_000 for cell in stored["cells"].values())
     assert_valid(stored["cells"], slack=0.0)
+    assert_overlap_counts(stored["overlapping training sets"], slack=0.0)
     # without the corrections a bootstrap covers too rarely: of folds, and more so of trainings
     for name, cell in stored["cells"].items():
         assert cell["fold_bootstrap_covers"] < 0.9

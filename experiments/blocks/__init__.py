@@ -20,6 +20,7 @@ from experiments.blocks.study import (
     study_claims,
     study_comparisons,
     study_errors,
+    study_overlap,
     study_predictions,
     study_progress,
 )
@@ -53,6 +54,7 @@ BLOCKS = {
         study_claims,
         study_comparisons,
         study_errors,
+        study_overlap,
         study_predictions,
         study_progress,
     )

@@ -16,6 +16,7 @@ from experiments.study.statistics import estimate
 GROUPS = {
     "holds": "Holds",
     "holds in part": "Holds in part",
+    "does not hold in part": "Does not hold in part",
     "does not hold": "Does not hold",
     "not decided": "Not decided yet",
     "cannot be tested here": "Cannot be tested here",

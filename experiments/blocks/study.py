@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
-from experiments.study import claims, texts
+from experiments.study import claims, overlap, texts
 from experiments.study.evidence import committed
 
 
@@ -37,6 +37,12 @@ def study_errors(sources: Sequence[Source]) -> str:
     """Returns the errors of every arm."""
     _no_files("study_errors", sources)
     return texts.errors(committed())
+
+
+def study_overlap(sources: Sequence[Source]) -> str:
+    """Returns which conclusions stand if training infants that folds share are allowed for."""
+    _no_files("study_overlap", sources)
+    return overlap.sentence(committed())
 
 
 def study_predictions(sources: Sequence[Source]) -> str:

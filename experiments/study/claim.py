@@ -3,7 +3,14 @@
 import dataclasses
 from typing import Literal
 
-Verdict = Literal["holds", "holds in part", "does not hold", "not decided", "cannot be tested here"]
+Verdict = Literal[
+    "holds",
+    "holds in part",
+    "does not hold in part",
+    "does not hold",
+    "not decided",
+    "cannot be tested here",
+]
 
 
 @dataclasses.dataclass(frozen=True)

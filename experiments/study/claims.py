@@ -4,13 +4,16 @@ Every number is computed: from the paper's own tables, from the nets' layers, fr
 of the benchmark and of the study.
 """
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 from experiments.study import claims_of_cost as cost
 from experiments.study import claims_of_error as error
-from experiments.study import speeds
+from experiments.study import comparisons, speeds
 from experiments.study.claim import Claim
-from experiments.study.comparisons import Compared, primary
+from experiments.study.compared import CONFIRMATORY, Compared
+from experiments.study.comparisons import primary
 from experiments.study.evidence import Evidence
 from experiments.table1 import table
 
@@ -66,11 +69,11 @@ def central(evidence: Evidence, *, brief: bool = False) -> str:
     answer = _answer(evidence, one, [s for savings in faster.values() for s in savings])
     if brief:
         return f"**{answer}** ({error.described(one)}{_trained(evidence)})\n"
+    tally = partial(speeds.tally, name="asy")
     lines = [
         f"- Error, primary endpoint: {error.described(one)}{_trained(evidence)}.",
-        "- Time of asy against thin, forward pass: "
-        f"{speeds.everywhere(faster['forward'], speeds.tally)}.",
-        f"- Training step: {speeds.everywhere(faster['train_step'], speeds.tally)}.",
+        f"- Time of asy against thin, forward pass: {speeds.everywhere(faster['forward'], tally)}.",
+        f"- Training step: {speeds.everywhere(faster['train_step'], tally)}.",
         f"- **{answer}**",
     ]
     return "\n".join(lines) + "\n"
@@ -93,34 +96,48 @@ def _trained(evidence: Evidence) -> str:
 
 def _lower(evidence: Evidence, one: Compared) -> str:
     """Says by how much asy's error is lower than thin's, beside the margin of the plan."""
-    difference, margin = one.differences["all"], evidence.plan.margins.primary
+    difference = one.differences["all"]
     mean, least, most = (
         -100 * value / one.theirs_px for value in (difference.mean, difference.high, difference.low)
     )
-    full = evidence.comparison("asy", "full", error.DATA)
-    small = full is not None and -difference.low < margin * full.theirs_px
-    text = (
+    return (
         "lower than that of a thinner net of its weights, by "
-        f"{mean:.1f} % [{least:.1f} to {most:.1f}]"
+        f"{mean:.1f} % [{least:.1f} to {most:.1f}].{_within(evidence, one)}"
     )
-    if small:
+
+
+def _within(evidence: Evidence, one: Compared) -> str:
+    """Says whether thin's higher error is within the margin all the same, by the plan's rule."""
+    margins, margin = evidence.plan.margins, primary(evidence.plan.margins)
+    turned = dataclasses.replace(
+        one.comparison, ours=one.comparison.theirs, theirs=one.comparison.ours
+    )
+    thin = comparisons.compare(margins, turned, CONFIRMATORY, evidence.groups[CONFIRMATORY])
+    if thin.non_inferior(margin):
+        return f" Thin's is within the margin of {margin} all the same."
+    beyond = thin.beyond(margin)
+    if beyond and "all" not in beyond:
+        where = error.limbs(beyond)
         return (
-            f"{text}. Thin's is within the margin of {primary(evidence.plan.margins)} all the same."
+            f" In the mean thin's is within the margin of {margin} all the same; {where} that is "
+            "not shown."
         )
-    return f"{text}."
+    return ""
 
 
 def _answer(evidence: Evidence, one, measured: list[speeds.Saving]) -> str:
     """Applies the decision rule."""
-    if one is None or not one.complete:
+    if one is None or not one.decidable:
         return "Not decided: not all trainings of both nets are there."
     difference = one.differences["all"]
     if difference.high < 0:
         return f"Asy buys something: its error is {_lower(evidence, one)}"
-    within = one.non_inferior[primary(evidence.plan.margins)]
-    if not within:
+    if not one.non_inferior(primary(evidence.plan.margins)):
         higher = "higher" if difference.low > 0 else "not shown to be as low"
-        return f"Asy buys nothing that was shown: its error is {higher}, and not within the margin."
+        return (
+            f"Asy buys nothing that was shown: its error is {higher}, and not shown to be within "
+            "the margin."
+        )
     known = [one for one in measured if one.interval is not None]
     if not known:
         return "Not decided: the error is within the margin, but the times were not measured."

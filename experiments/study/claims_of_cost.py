@@ -64,14 +64,28 @@ def products(evidence: Evidence) -> Claim:
 
 
 def against_claim(found: list[Saving]) -> Verdict:
-    """Compares measured savings with the claimed 66 %, where they have intervals."""
+    """Compares measured savings with the claimed 66 %, where they have intervals.
+
+    An interval reaches the claim if all of it does, misses it if none of it does, and is open
+    otherwise. The claim holds if all reach it, in part if some do, and not at all if all miss it;
+    with open intervals and none that reaches it, it is not decided.
+    """
     intervals = [one.interval for one in found if one.interval is not None]
-    if not intervals:
-        return "not decided"
-    reached = [high >= CLAIMED for _, high in intervals]
-    if not any(reached):
-        return "does not hold"
-    return "holds" if all(low >= CLAIMED for low, _ in intervals) else "holds in part"
+    reached = [low >= CLAIMED for low, _ in intervals]
+    if any(reached):
+        return "holds" if all(reached) else "holds in part"
+    missed = [high < CLAIMED for _, high in intervals]
+    return "does not hold" if missed and all(missed) else "not decided"
+
+
+def lowered(found: list[Saving]) -> Verdict:
+    """Tells whether times are lower at all, where they have intervals."""
+    intervals = [one.interval for one in found if one.interval is not None]
+    lower = [low > 0 for low, _ in intervals]
+    if any(lower):
+        return "holds" if all(lower) else "holds in part"
+    not_lower = [high <= 0 for _, high in intervals]
+    return "does not hold" if not_lower and all(not_lower) else "not decided"
 
 
 def _files(found: list[Saving]) -> str:
@@ -131,17 +145,28 @@ def seconds_per_clip(evidence: Evidence) -> Claim:
 
 
 def pipeline_time(evidence: Evidence) -> Claim:
-    """The time of both nets, and of all from a clip to poses."""
+    """The time of both nets, and of all from a clip to poses.
+
+    The claim has two halves, training and prediction; training both nets is no case of the
+    benchmark, so that the claim holds in part at most.
+    """
     found = [
         *speeds.savings(evidence.benchmarks, "forward", net="pipeline"),
         *speeds.savings(evidence.benchmarks, "clip_to_pose", net="pipeline"),
     ]
+    lower, claimed = lowered(found), against_claim(found)
+    halves = f'of prediction time "lower" {lower} and "by 66 %" {claimed}'
+    training = "training time of both nets was not measured"
     return Claim(
-        "such variation [...] was able at lowering both the training and the prediction time",
-        "the whole framework is faster by 66 %, too",
-        f"both nets, and clip to pose, {speeds.everywhere(found, speeds.sentence)}",
-        against_claim(found),
+        "such variation [...] was able at lowering both the training and the prediction time of "
+        "the 66%",
+        "both nets together, and all from a clip to poses, take less time, in training and in "
+        "prediction; by 66 %, if that is said of them, too",
+        f"{halves}: both nets, and clip to pose, {speeds.everywhere(found, speeds.sentence)}; "
+        f"{training}",
+        "holds in part" if lower == "holds" else lower,
         _files(found),
         topic="the whole framework is faster",
-        brief=f"both nets, and clip to pose, {speeds.everywhere(found, speeds.span)}",
+        brief=f"{halves}: both nets, and clip to pose, {speeds.everywhere(found, speeds.span)}; "
+        f"{training}",
     )

@@ -1,15 +1,19 @@
 """The paper's claims about errors and what its nets see, decided by the study's trainings."""
 
+from collections.abc import Sequence
+
+from experiments.account import account
 from experiments.study import comparisons, deeper
 from experiments.study.claim import Claim, Verdict
-from experiments.study.comparisons import Compared
+from experiments.study.compared import CONFIRMATORY, Compared
 from experiments.study.evidence import Evidence
 from experiments.study.groups import ERROR
+from experiments.study.plan import Margins
 from experiments.study.texts import baseline_px
 from experiments.table2 import PAPER_TABLE2
 from jaxpose.body.skeleton import LIMBS
 
-DATA = "simulated"
+DATA = CONFIRMATORY[0]
 """Data set of the plan on which the claims about errors are decided."""
 STUDY = "experiments/results/study"
 
@@ -18,12 +22,10 @@ def described(one: Compared | None) -> str:
     """Describes a comparison with its interval and n."""
     if one is None:
         return "no results yet"
-    difference = one.differences["all"]
     return (
-        f"{one.comparison.ours} - {one.comparison.theirs} = {difference.mean:+.2f} px "
-        f"[{difference.low:+.2f} to {difference.high:+.2f}], ratio {one.ratio:.2f}, "
-        f"{one.pairs} of {one.expected} trainings, {difference.infants} simulated infants, missed "
-        f"joints {' / '.join(f'{100 * share:.1f} %' for share in one.missed)}"
+        f"{_difference(one)}, ratio {one.ratio:.2f}, {one.pairs} of {one.expected} trainings, "
+        f"{one.differences['all'].infants} simulated infants, missed joints "
+        f"{' / '.join(f'{100 * share:.1f} %' for share in one.missed)}"
     )
 
 
@@ -31,52 +33,83 @@ def known(one: Compared | None) -> str:
     """Describes a comparison in a clause, and says if trainings of the plan are missing."""
     if one is None:
         return "no results yet"
-    difference = one.differences["all"]
     partly = "" if one.complete else f", {one.pairs} of {one.expected} trainings"
+    return f"{_difference(one)}{partly}"
+
+
+def _difference(one: Compared) -> str:
+    """Formats a difference, and says where its interval is about infants alone."""
+    difference = one.differences["all"]
+    about = "" if one.over_trainings else " over the infants of one fold"
     return (
-        f"{one.comparison.ours} - {one.comparison.theirs} = {difference.mean:+.2f} px "
-        f"[{difference.low:+.2f} to {difference.high:+.2f}]{partly}"
+        f"{one.title} = {difference.mean:+.2f} px "
+        f"[{difference.low:+.2f} to {difference.high:+.2f}]{about}"
     )
+
+
+def limbs(names: Sequence[str]) -> str:
+    """Names limbs, and "all", in words: "in the mean and on the left leg"."""
+    parts = ["in the mean"] if "all" in names else []
+    parts += [f"on the {name.replace('_', ' ')}" for name in names if name != "all"]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _unchanged(one: Compared, margins: Margins) -> tuple[Verdict, str]:
+    """Decides whether asy's error is within the primary margin of full's, and says so."""
+    primary = comparisons.primary(margins)
+    if not one.decidable:
+        return "not decided", ""
+    if not one.non_inferior(primary):
+        worse = one.excesses[primary] and one.excesses[primary]["all"].low > 0
+        where = limbs(one.beyond(primary))
+        text = f"not shown to be within {primary} of {margins.reference}'s error {where}"
+        return ("does not hold" if worse else "not decided"), text
+    text = f"within {primary} of {margins.reference}'s error in the mean and on every limb"
+    doubts = [
+        f"not shown within {name}"
+        for name in (comparisons.share_name(s) for s in margins.sensitivity if s < margins.primary)
+        if not one.non_inferior(name)
+    ]
+    if not one.non_inferior(primary, widened=True):
+        where = limbs(one.beyond(primary, widened=True))
+        doubts.append(f"not shown within {primary} {where} if training infants that folds share")
+        doubts[-1] += " are allowed for"
+    return ("holds in part" if doubts else "holds"), "; ".join([text, *doubts])
 
 
 def almost_unchanged(evidence: Evidence) -> Claim:
     """The errors of asy and full."""
     ours, theirs = PAPER_TABLE2.values()
-    limbs = [limb.replace("_", " ") for limb in LIMBS]
     own = [a - b for (a, _), (b, _) in zip(ours, theirs, strict=True)]
     shares = [100 * (a / b - 1) for (a, _), (b, _) in zip(ours, theirs, strict=True)]
     worst = max(range(len(shares)), key=lambda k: shares[k])
+    margins = evidence.plan.margins
+    primary = comparisons.primary(margins)
     one = evidence.comparison("asy", "full", DATA)
-    verdict: Verdict = "not decided"
-    if one is not None and one.complete:
-        within = one.non_inferior[comparisons.primary(evidence.plan.margins)]
-        verdict = "holds" if within else "not decided"
-        if within is False and one.differences["all"].low > 0:
-            verdict = "holds in part" if one.non_inferior["20 %"] else "does not hold"
+    verdict, text = ("not decided", "") if one is None else _unchanged(one, margins)
+    rule = "breaks" if shares[worst] > 100 * margins.primary else "meets"
+    paper = f"{shares[worst]:+.0f} % on the {[*LIMBS][worst].replace('_', ' ')}"
     return Claim(
         "kept the results in terms of error almost unchanged (mean dRMSD = 0.63 pixels)",
-        "asy is non-inferior to full by 10 % of full's error, on the mean and on every limb",
+        f"asy is non-inferior to full by {primary} of full's error, on the mean and on every limb; "
+        "in part, if smaller margins or training infants that folds share leave a doubt",
         f"the paper's own differences: {', '.join(f'{d:+.2f}' for d in own)}, mean "
-        f"{sum(own) / len(own):.2f} px, {limbs[worst]} {shares[worst]:+.0f} %; ours: "
-        f"{described(one)}",
+        f"{sum(own) / len(own):.2f} px, {paper}, which {rule} this rule; ours: "
+        + "; ".join(filter(None, [text, described(one)])),
         verdict,
         STUDY,
         topic='RMSD "almost unchanged"',
-        brief=f"its own Table II has {shares[worst]:+.0f} % on the {limbs[worst]}; here: "
-        f"{known(one)}",
+        brief=f"its own Table II has {paper}, which {rule} the rule of {primary}; here, simulated "
+        "infants: " + "; ".join(filter(None, [text, known(one)])),
     )
 
 
 def by_sign(one: Compared | None, *, higher_holds: bool) -> Verdict:
-    """Decides a claim about the sign of a difference by its interval."""
-    if one is None or not one.complete:
+    """Decides a claim about the sign of a difference; see `Compared.sign`."""
+    sign = 0 if one is None else one.sign()
+    if not sign:
         return "not decided"
-    difference = one.differences["all"]
-    if difference.low > 0:
-        return "holds" if higher_holds else "does not hold"
-    if difference.high < 0:
-        return "does not hold" if higher_holds else "holds"
-    return "not decided"
+    return "holds" if (sign > 0) == higher_holds else "does not hold"
 
 
 def generalisation(evidence: Evidence) -> Claim:
@@ -116,31 +149,45 @@ def same_reach(evidence: Evidence) -> Claim:
 def deeper_detection(evidence: Evidence) -> Claim:
     """The detection net with asymmetric kernels."""
     one = evidence.comparison("detection_asy", "asy", DATA)
-    depth = deeper.sentence(evidence.groups.get((DATA, "")), "detection_asy", "asy")
+    depths = deeper.compare(evidence.groups.get((DATA, "")), "detection_asy", "asy")
+    text = "no results yet" if depths is None else deeper.sentence(depths)
     return Claim(
         "implementing three cascaded convolutions in the detection CNN would make the networks "
         "even deeper, posing issues related to overfitting or vanishing gradient",
-        "with asymmetric kernels in the detection net, too, the error on unseen infants is higher",
-        "; ".join(filter(None, [described(one), depth])),
-        by_sign(one, higher_holds=True),
+        "with asymmetric kernels in the detection net, too, validation loss exceeds training loss "
+        "by more, at comparable training loss, or the gradients of the first layer vanish",
+        text if one is None else f"{text}; error of the whole: {described(one)}",
+        "not decided" if depths is None else depths.verdict(),
         STUDY,
         topic="deeper detection nets overfit, or their gradients vanish",
-        brief=known(one),
+        brief=text,
     )
 
 
 def spatio_temporal(evidence: Evidence) -> Claim:
-    """Single frames against three."""
-    one = evidence.comparison("planar", "full", DATA)
-    detector = evidence.comparison("detection_planar", "asy", DATA)
+    """Kernels that span frames against kernels that do not, in one net at a time."""
+    regression = evidence.comparison("planar", "full", DATA)
+    detection = evidence.comparison("detection_planar", "asy", DATA)
+    parts = [by_sign(one, higher_holds=True) for one in (regression, detection)]
+    verdict: Verdict = "not decided"
+    if "holds" in parts:
+        verdict = "holds in part"
+    elif "does not hold" in parts:
+        verdict = "does not hold in part"
+    counts = account((3, 96, 128), 1.0)["variants"]
+    share = counts["planar"]["kernel_weights"] / counts["full"]["kernel_weights"]
     return Claim(
         "limb-pose estimation from spatio-temporal features",
-        "nets that see single frames have higher errors",
-        f"{described(one)}; the detection net on single frames: {described(detector)}",
-        by_sign(one, higher_holds=True),
+        "without temporal kernels in the regression net, or in the detection net, errors are "
+        "higher; no net here is without them in both, so that the claim is tested in part at most",
+        f"without temporal kernels in the regression net, which has {share:.2f} of full's kernel "
+        f"weights and is fed by a detection net that has them: {described(regression)}; in the "
+        f"detection net alone: {described(detection)}",
+        verdict,
         STUDY,
         topic="spatio-temporal beats spatial",
-        brief=known(one),
+        brief=f"without temporal kernels in the regression net: {known(regression)}; in the "
+        f"detection net alone: {known(detection)}",
     )
 
 

@@ -1,56 +1,23 @@
 """Groups of trainings -> paired comparisons of two arms, with intervals and verdicts."""
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from experiments.study import groups, statistics
-from experiments.study.groups import COLUMNS, Group, Key, Training
+from experiments.study.compared import ByLimb, Compared, is_confirmatory
+from experiments.study.groups import COLUMNS, ERROR, Group, Key, Training
 from experiments.study.plan import Comparison, Margins, Plan
 from experiments.study.statistics import Estimate
 
+REGRESSION = "regression_fallback_px"
+"""Column of the errors of poses from the regression net's maps alone."""
 
-@dataclasses.dataclass(frozen=True)
-class Compared:
-    """A comparison of two arms on one data set in one setting.
-
-    Attributes:
-      data, setting: where both were trained.
-      differences: limb, or "all" -> estimate of ours minus theirs, px of 128x96.
-      ours_px, theirs_px: mean errors over infants.
-      non_inferior: name of a margin -> verdict; None where it cannot be said.
-      pairs: number of paired trainings.
-      expected: number of pairs in the plan.
-      missed: shares of joints that ours and theirs missed.
-      sign_flip: p-value of a sign-flip test; None unless every fold is one subject.
-      p_holm: p-value of the mean over limbs; corrected, if the comparison is exploratory.
-      problems: pairs that are not used, and why.
-    """
-
-    comparison: Comparison
-    data: str
-    setting: str
-    differences: Mapping[str, Estimate]
-    ours_px: float
-    theirs_px: float
-    non_inferior: Mapping[str, bool | None]
-    pairs: int
-    expected: int
-    missed: tuple[float, float]
-    sign_flip: float | None
-    p_holm: float
-    problems: tuple[str, ...] = ()
-
-    @property
-    def ratio(self) -> float:
-        """Ours over theirs, of the mean errors."""
-        return self.ours_px / self.theirs_px
-
-    @property
-    def complete(self) -> bool:
-        """Whether all pairs of the plan are there."""
-        return self.pairs == self.expected
+Arm = Mapping[Training, dict]
+"""Results of an arm."""
 
 
 def primary(margins: Margins) -> str:
@@ -63,26 +30,43 @@ def share_name(share: float) -> str:
     return f"{100 * share:g} %"
 
 
+def margin_names(margins: Margins) -> list[str]:
+    """Returns the names of all margins, the primary one first."""
+    return [
+        *(share_name(share) for share in (margins.primary, *margins.sensitivity)),
+        f"{margins.px:g} px",
+    ]
+
+
 def compare_all(plan: Plan, grouped: Mapping[Key, Group]) -> list[Compared]:
     """Compares the arms of every comparison of the plan wherever both have results.
 
-    Exploratory p-values of one data set and setting are corrected together.
+    The p-values of all exploratory comparisons that the plan has for a data set and setting are
+    corrected together. One that is not about trainings yet counts in their number, and has none.
     """
-    compared = [
-        one
+    compared = {
+        (comparison, key): one
         for comparison in plan.comparisons
         for key, group in grouped.items()
         if (one := compare(plan.margins, comparison, key, group)) is not None
-    ]
-    for key in grouped:
-        family = {
-            index: one.p_holm
-            for index, one in enumerate(compared)
-            if (one.data, one.setting) == key and not one.comparison.confirmatory
-        }
-        for index, p in statistics.holm(family).items():
-            compared[index] = dataclasses.replace(compared[index], p_holm=p)
-    return compared
+    }
+    for key, group in grouped.items():
+        family = [
+            (comparison, key)
+            for comparison in plan.comparisons
+            if {comparison.ours, comparison.theirs} <= group.expected.keys()
+            and not is_confirmatory(comparison, key)
+        ]
+        for field in ("p_holm", "p_holm_widened"):
+            known = {
+                name: getattr(compared[name], field)
+                for name in family
+                if name in compared and compared[name].over_trainings
+            }
+            corrected = statistics.holm(dict.fromkeys(family, 1.0) | known)
+            for name in known:
+                compared[name] = dataclasses.replace(compared[name], **{field: corrected[name]})
+    return [*compared.values()]
 
 
 def compare(margins: Margins, comparison: Comparison, key: Key, group: Group) -> Compared | None:
@@ -92,43 +76,42 @@ def compare(margins: Margins, comparison: Comparison, key: Key, group: Group) ->
     used, problems = _pairs(ours, theirs)
     if not used:
         return None
-    differences = {
-        limb: statistics.estimate(
-            groups.clusters({t: _difference(ours[t], theirs[t], limb) for t in used})
-        )
-        for limb in COLUMNS
-        if _any(ours[used[0]], limb)
-    }
-    folds = groups.clusters({t: _difference(ours[t], theirs[t], "all") for t in used})
+    error = _error(ours[used[0]], theirs[used[0]])
+    pairs = _Pairs(ours, theirs, reference, used, error)
+    differences = pairs.estimates(lambda of, over, _: of - over)
+    folds = pairs.clusters(lambda of, over, _: of - over, "all")
     of_subjects = len(folds) > 1 and all(len(fold) == 1 for fold in folds)
+    values = [
+        pairs.clusters(value, "all") for value in (lambda of, *_: of, lambda _, over, __: over)
+    ]
     planned = {*group.expected.get(comparison.ours, ())}
     planned &= {*group.expected.get(comparison.theirs, ())}
+    missed = [groups.missed_rate(arm[t] for t in used) for arm in (ours, theirs)]
+    widened = pairs.estimates(lambda of, over, _: of - over, shared=True)
+    over_trainings = differences["all"].over_trainings
     return Compared(
         comparison=comparison,
         data=key[0],
         setting=key[1],
+        error=error,
         differences=differences,
-        ours_px=_mean(ours, used),
-        theirs_px=_mean(theirs, used),
-        non_inferior={
-            **{
-                share_name(share): _non_inferior(ours, theirs, reference, used, share)
-                for share in (margins.primary, *margins.sensitivity)
-            },
-            f"{margins.px:g} px": _below(differences, margins.px),
-        },
+        widened=widened,
+        excesses=pairs.excesses(margins),
+        widened_excesses=pairs.excesses(margins, shared=True),
+        ours_px=float(np.concatenate(values[0]).mean()),
+        theirs_px=float(np.concatenate(values[1]).mean()),
+        ratio_interval=statistics.ratio_interval(*values),
         pairs=len(used),
         expected=len(planned),
-        missed=tuple(groups.missed_rate(arm[t] for t in used) for arm in (ours, theirs)),
+        missed=tuple(missed) if error == ERROR else (math.nan, math.nan),
         sign_flip=statistics.sign_flip(folds) if of_subjects else None,
-        p_holm=differences["all"].p,
+        p_holm=differences["all"].p if over_trainings else math.nan,
+        p_holm_widened=widened["all"].p if over_trainings else math.nan,
         problems=tuple(problems),
     )
 
 
-def _pairs(
-    ours: Mapping[Training, dict], theirs: Mapping[Training, dict]
-) -> tuple[list[Training], list[str]]:
+def _pairs(ours: Arm, theirs: Arm) -> tuple[list[Training], list[str]]:
     """Returns the trainings that both arms have and that can be compared, and the other ones."""
     used, problems = [], []
     for training in sorted(ours.keys() & theirs.keys(), key=str):
@@ -140,41 +123,66 @@ def _pairs(
     return used, problems
 
 
-def _difference(ours: dict, theirs: dict, limb: str) -> np.ndarray:
-    return groups.column(ours, limb) - groups.column(theirs, limb)
+def _error(ours: dict, theirs: dict) -> str:
+    """Returns the column to compare: of poses from the same kind of maps.
+
+    By default poses are from both nets' maps. An arm that decodes the regression net's maps alone
+    is compared with the other one's errors by these.
+    """
+    return ERROR if ours["recipe"]["maps"] == theirs["recipe"]["maps"] else REGRESSION
 
 
-def _any(result: dict, limb: str) -> bool:
-    return bool(np.isfinite(groups.column(result, limb)).any())
+@dataclasses.dataclass(frozen=True)
+class _Pairs:
+    """Trainings of two arms that are compared, and the reference's."""
 
+    ours: Arm
+    theirs: Arm
+    reference: Arm
+    used: Sequence[Training]
+    error: str
 
-def _mean(arm: Mapping[Training, dict], used: list[Training]) -> float:
-    values = groups.clusters({t: groups.column(arm[t], "all") for t in used})
-    return float(np.concatenate(values).mean())
+    def clusters(self, value: Callable, limb: str) -> list[np.ndarray]:
+        """Returns value(ours, theirs, reference) of each infant, fold by fold.
 
-
-def _non_inferior(ours, theirs, reference, used: list[Training], share: float) -> bool | None:
-    """Tells whether ours is non-inferior by a share of the reference's error of each infant."""
-    if any(training not in reference for training in used):
-        return None
-    excesses = []
-    for limb in COLUMNS:
-        if not _any(ours[used[0]], limb):
-            continue
-        values = {
-            t: statistics.excess(
-                *(groups.column(arm[t], limb) for arm in (ours, theirs, reference)), share
+        The reference's error is NaN in a training that it lacks.
+        """
+        values = {}
+        for t in self.used:
+            of, over = (groups.column(arm[t], limb, self.error) for arm in (self.ours, self.theirs))
+            base = (
+                groups.column(self.reference[t], limb, self.error)
+                if t in self.reference
+                else np.full_like(of, np.nan)
             )
-            for t in used
+            values[t] = value(of, over, base)
+        return groups.clusters(values)
+
+    def estimates(self, value: Callable, *, shared: bool = False) -> ByLimb:
+        """Estimates the mean of a value for the mean over limbs and for every limb."""
+        first = self.ours[self.used[0]]
+        return {
+            limb: statistics.estimate(self.clusters(value, limb), shared=shared)
+            for limb in COLUMNS
+            if _any(first, limb, self.error)
         }
-        excesses.append(statistics.estimate(groups.clusters(values)))
-    return statistics.is_non_inferior(excesses)
+
+    def excesses(self, margins: Margins, *, shared: bool = False) -> dict[str, ByLimb]:
+        """Estimates by how much ours exceeds theirs and each margin; see `Compared.excesses`."""
+        known = all(t in self.reference for t in self.used)
+        found: dict[str, ByLimb] = {}
+        for share in (margins.primary, *margins.sensitivity):
+            value = functools.partial(statistics.excess, share=share)
+            found[share_name(share)] = self.estimates(value, shared=shared) if known else {}
+        found[f"{margins.px:g} px"] = self.estimates(
+            lambda of, over, _: statistics.excess(of, over, np.ones_like(of), margins.px),
+            shared=shared,
+        )
+        return found
 
 
-def _below(differences: Mapping[str, Estimate], px: float) -> bool | None:
-    """Tells whether every interval is below a margin in px; None if one is infinite."""
-    highs = [estimate.high for estimate in differences.values()]
-    return all(high < px for high in highs) if np.isfinite(highs).all() else None
+def _any(result: dict, limb: str, error: str = ERROR) -> bool:
+    return bool(np.isfinite(groups.column(result, limb, error)).any())
 
 
 def arm_errors(group: Group, arm: str) -> dict[str, Estimate]:

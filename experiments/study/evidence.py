@@ -8,7 +8,8 @@ from pathlib import Path
 from experiments.machines import ROOT
 from experiments.rundir import read_json
 from experiments.study import results, speeds
-from experiments.study.comparisons import Compared, compare_all
+from experiments.study.compared import Compared
+from experiments.study.comparisons import compare_all
 from experiments.study.groups import Group, Key, group
 from experiments.study.jobs import Job, jobs_of
 from experiments.study.plan import Plan, read_plan

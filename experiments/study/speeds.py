@@ -1,7 +1,7 @@
 """Results of the benchmark -> what the factorisation saves in time, per runtime and precision."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.bench import stored
@@ -107,19 +107,24 @@ def sentence(found: Iterable[Saving]) -> str:
 
 def span(found: Iterable[Saving]) -> str:
     """Says how much time is saved in a clause: between which ends of intervals."""
-    known = [one for one in found if one.interval is not None]
-    if not known:
-        return "not measured"
-    least = min(one.interval[0] for one in known)
-    most = max(one.interval[1] for one in known)
+    known = [one.interval for one in found if one.interval is not None]
+    return f"{_ends(known)}, n = {len(known)})" if known else "not measured"
+
+
+def _ends(intervals: Sequence[tuple[float, float]]) -> str:
+    """Says between which ends the intervals of savings are; a bracket is left open."""
+    least, most = min(low for low, _ in intervals), max(high for _, high in intervals)
     return (
-        f"between {-100 * least:+.0f} and {-100 * most:+.0f} % (outermost ends of the 95 % "
-        f"intervals of {len(known)} measurements)"
+        f"between {-100 * least:+.0f} and {-100 * most:+.0f} % (minus: less time; outermost ends "
+        "of the 95 % intervals"
     )
 
 
-def tally(found: Iterable[Saving]) -> str:
-    """Says in how many measurements the time is less, and in how many more, by their intervals."""
+def tally(found: Iterable[Saving], name: str) -> str:
+    """Says in how many measurements a net takes longer, and in how many less, by their intervals.
+
+    `name` is that of the net whose time is compared.
+    """
     found = list(found)
     known = [one.interval for one in found if one.interval is not None]
     if not known:
@@ -127,8 +132,8 @@ def tally(found: Iterable[Saving]) -> str:
     less = sum(low > 0 for low, _ in known)
     more = sum(high < 0 for _, high in known)
     return (
-        f"less in {less} and more in {more} of {len(known)} runtimes, types and sizes, "
-        f"{span(found)}"
+        f"{name} took longer in {more}, less time in {less}, undecided in "
+        f"{len(known) - less - more} of {len(known)} runtimes, types and sizes, {_ends(known)})"
     )
 
 

@@ -1,11 +1,16 @@
 """Paired differences of infants in clusters -> intervals, tests and verdicts, without any I/O.
 
 A training is one seed and one fold. All trainings of a fold test the same infants and learn from
-the same infants, so only folds are independent of each other: a *cluster* is a fold, and an
-infant's value is its mean over the seeds. Intervals are those of a cluster bootstrap with two
-corrections for few clusters, in closed form: the variance is multiplied by F / (F - 1), and the
-quantile is that of Student's t with F - 1 degrees of freedom. With five folds the bootstrap alone
-covers too rarely; `experiments.study.validation` measures both.
+the same infants: a *cluster* is a fold, and an infant's value is its mean over the seeds. Intervals
+are those of a cluster bootstrap with two corrections for few clusters, in closed form: the variance
+is multiplied by F / (F - 1), and the quantile is that of Student's t with F - 1 degrees of freedom.
+With five folds the bootstrap alone covers too rarely; `experiments.study.validation` measures both.
+
+These intervals treat folds as independent, as the plan fixed it. They are not: each infant is
+tested in one fold, but two folds learn from mostly the same infants. `estimate` can allow for that
+with the correction of C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine
+Learning 52 (2003), pp. 239-281: the variance 1 / F of a mean over folds becomes 1 / F + n_test /
+n_train, which is 1 / F + 1 / (F - 1). Infants that choose the epoch count as training infants.
 """
 
 import dataclasses
@@ -50,11 +55,12 @@ class Estimate:
         return self.clusters > 1
 
 
-def estimate(clusters: Sequence[Values], level: float = LEVEL) -> Estimate:
+def estimate(clusters: Sequence[Values], level: float = LEVEL, *, shared: bool = False) -> Estimate:
     """Estimates the mean over infants, from one array of values per fold.
 
     With one fold the infants are the units: the interval is then about other infants under the same
-    training, not about other trainings.
+    training, not about other trainings. With `shared`, it is corrected for training infants that
+    folds share; this changes nothing with one fold.
 
     Raises:
       ValueError: there is no infant, or a value is not finite.
@@ -68,24 +74,61 @@ def estimate(clusters: Sequence[Values], level: float = LEVEL) -> Estimate:
     sizes = np.array([len(values) for values in units], np.float64)
     means = np.array([values.mean() for values in units])
     mean = float(np.average(means, weights=sizes))
-    low, high, p = _interval(mean, means, sizes / sizes.sum(), level)
+    count = len(clusters)
+    factor = 1 + count / (count - 1) if shared and count > 1 else 1.0
+    low, high, p = _interval(mean, means, sizes / sizes.sum(), level, factor)
     return Estimate(mean, low, high, p, len(clusters), int(sizes.sum()))
 
 
 def _interval(
-    mean: float, means: Float[np.ndarray, " f"], shares: Float[np.ndarray, " f"], level: float
+    mean: float,
+    means: Float[np.ndarray, " f"],
+    shares: Float[np.ndarray, " f"],
+    level: float,
+    factor: float,
 ) -> tuple[float, float, float]:
-    """Returns both ends of the interval and the p-value, from the means and the shares of units."""
+    """Returns both ends of the interval and the p-value, from the means and the shares of units.
+
+    The variance is multiplied by `factor`.
+    """
     count = len(means)
     if count == 1:
         return -np.inf, np.inf, 1.0
     variance = count / (count - 1) * float((shares**2 * (means - mean) ** 2).sum())
-    error = variance**0.5
+    error = (factor * variance) ** 0.5
     half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
     if error == 0:
         return mean, mean, 1.0 if mean == 0 else 0.0
     p = 2 * float(stats.t.sf(abs(mean) / error, count - 1))
     return mean - half, mean + half, p
+
+
+def ratio_interval(ours: Sequence[Values], theirs: Sequence[Values]) -> tuple[float, float]:
+    """Returns the 95 % interval of the ratio of two means over infants, by Fieller's method.
+
+    It has the ratios r for which the interval of ours - r theirs contains 0: it excludes 1 exactly
+    where that of the difference excludes 0. Infinite where theirs may be 0.
+    """
+    of, over, both, less = (
+        estimate(values)
+        for values in (
+            ours,
+            theirs,
+            [a + b for a, b in zip(ours, theirs, strict=True)],
+            [a - b for a, b in zip(ours, theirs, strict=True)],
+        )
+    )
+    # Squares of half widths stand for t times t times a variance; that of a covariance follows.
+    a, b, plus, minus = ((one.high - one.mean) ** 2 for one in (of, over, both, less))
+    square, middle, rest = (
+        over.mean**2 - b,
+        of.mean * over.mean - (plus - minus) / 4,
+        of.mean**2 - a,
+    )
+    if not square > 0:
+        return -np.inf, np.inf
+    half = max(0.0, middle**2 - square * rest) ** 0.5
+    return (middle - half) / square, (middle + half) / square
 
 
 def sign_flip(clusters: Sequence[Values]) -> float:

@@ -1,11 +1,13 @@
 """Evidence -> the tables of the study in Markdown: progress, errors, comparisons, predictions."""
 
+import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from experiments.study import comparisons, groups
-from experiments.study.comparisons import Compared
+from experiments.study.compared import Compared
 from experiments.study.evidence import Evidence
 from experiments.study.groups import COLUMNS, Group
 from experiments.study.statistics import Estimate
@@ -87,23 +89,37 @@ def _arm(group: Group, arm: str) -> list[str]:
     ]
 
 
+DETECTION = "detector_fallback_px"
+"""Column of the errors of poses from the detection net's maps alone."""
 BASELINES = {
     "mean_pose_px": "no net: mean pose of the training frames",
     "infant_mean_px": "no net: mean pose of the same infant's training frames",
-    "detector_fallback_px": "detection alone",
+    DETECTION: "detection alone",
 }
 """Column of a result -> title of its row."""
 
 
 def _baselines(group: Group) -> Iterator[list[str]]:
-    """Yields rows of predictions without a regression net, of the first arm that has them."""
+    """Yields rows of predictions without a regression net.
+
+    Those without any net are of the first arm that has them. Those of the detection net are of the
+    first arm with each detection net: arms with the same recipe of it share it.
+    """
     for name, title in BASELINES.items():
+        shown = set()
         for arm, trainings in group.arms.items():
-            if all(name in result["infants"] for result in trainings.values()):
-                means = [baseline_px(trainings, name, limb) for limb in COLUMNS]
-                cells = ["-" if mean is None else f"{mean:.2f}" for mean in means]
-                yield [f"{title} (as for {arm})", *cells, "", "", ""]
-                break
+            detection = next(iter(trainings.values()))["recipe"]["detection"]
+            kind = json.dumps(detection, sort_keys=True) if name == DETECTION else ""
+            if kind in shown or not all(name in one["infants"] for one in trainings.values()):
+                continue
+            shown.add(kind)
+            means = [baseline_px(trainings, name, limb) for limb in COLUMNS]
+            cells = ["-" if mean is None else f"{mean:.2f}" for mean in means]
+            infants = len(
+                {(fold, i) for (_, fold), one in trainings.items() for i in one["infants"]["id"]}
+            )
+            done = f"{len(trainings)} of {len(group.expected[arm])}"
+            yield [f"{title} (as for {arm})", *cells, "", done, str(infants)]
 
 
 def baseline_px(
@@ -120,36 +136,73 @@ def compared(evidence: Evidence) -> str:
     if not evidence.compared:
         return NOTHING
     margins = evidence.plan.margins
-    names = [comparisons.share_name(margins.primary)]
-    names += [comparisons.share_name(share) for share in margins.sensitivity]
-    names.append(f"{margins.px:g} px")
-    header = ["ours minus theirs, px of 128x96", "all limbs", *LIMB_TITLES, "ratio"]
-    header += ["p", *(f"within {name}" for name in names), "missed", "pairs", "infants"]
+    names = comparisons.margin_names(margins)
+    header = ["ours minus theirs, px of 128x96", "all limbs", "all limbs, corrected", *LIMB_TITLES]
+    header += ["ratio", "p", *(f"within {name}" for name in names), "missed", "pairs", "infants"]
     rows = [_comparison(one, names) for one in evidence.compared]
     return table(header, rows) + (
-        "\nNegative: ours has the lower error. p: two-sided, of the mean over limbs; corrected by "
-        "Holm's method within a data set and setting unless the comparison is confirmatory (bold). "
-        f"Within a margin: non-inferior by that share of the error of {margins.reference}, for the "
-        "mean and every limb.\n"
+        "\nNegative: ours has the lower error. Intervals are 95 % intervals, not corrected for the "
+        "number of comparisons. Corrected: for training infants that folds "
+        "share, by the method of Nadeau and Bengio (`experiments/study/statistics.py`), which the "
+        "plan does not have. p: two-sided, of the mean over limbs; corrected by Holm's method for "
+        "all comparisons that the plan has for the data set and setting, unless the comparison is "
+        "confirmatory (bold). Within a margin: shown to be non-inferior by that share of the error "
+        f"of {margins.reference}, for the mean and every limb; in brackets what it is with the "
+        "correction, where that differs. *: an interval over the infants of a single fold, which "
+        "says nothing about other trainings, so that p and verdicts are blank (-). Regression "
+        "maps: one of the arms decodes the maps of its regression net alone, so the other arm's "
+        "errors are of these, too.\n"
     )
 
 
+def p_value(p: float) -> str:
+    """Formats a p-value; "-" for NaN."""
+    if math.isnan(p):
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+WORDS = {True: "yes", False: "no", None: "-"}
+
+
+def _within(one: Compared, name: str) -> str:
+    """Says whether ours is within a margin, and, where it differs, with the correction."""
+    plain, widened = (WORDS[one.non_inferior(name, widened=widened)] for widened in (False, True))
+    return plain if plain == widened else f"{plain} ({widened})"
+
+
 def _comparison(one: Compared, names: list[str]) -> list[str]:
-    title = f"{one.comparison.ours} - {one.comparison.theirs}"
-    title = f"**{title}**" if one.comparison.confirmatory else title
-    p = f"{one.p_holm:.3f}"
+    title = f"**{one.title}**" if one.confirmatory else one.title
+    p = p_value(one.p_holm)
     if one.sign_flip is not None:
         p += f" (sign flips {one.sign_flip:.3f})"
+    widened = one.widened["all"]
+    cells = {
+        limb: interval(one.differences[limb]) if limb in one.differences else "-"
+        for limb in COLUMNS
+    }
     return [
         f"{title}, {place(one.data, one.setting)}",
-        *(interval(one.differences[limb]) if limb in one.differences else "-" for limb in COLUMNS),
+        cells.pop("all"),
+        f"[{widened.low:.2f} to {widened.high:.2f}]" if one.over_trainings else "-",
+        *cells.values(),
         f"{one.ratio:.3f}",
         p,
-        *({True: "yes", False: "no", None: "-"}[one.non_inferior[name]] for name in names),
-        " / ".join(percent(share) for share in one.missed),
+        *(_within(one, name) for name in names),
+        "-" if math.isnan(one.missed[1]) else " / ".join(percent(share) for share in one.missed),
         f"{one.pairs} of {one.expected}",
         str(one.differences["all"].infants),
     ]
+
+
+def outcome(one: Compared, low: float, high: float) -> str:
+    """Says whether a ratio of mean errors is between two numbers, by its interval."""
+    if not one.decidable:
+        return "not decided"
+    least, most = one.ratio_interval
+    if low <= least and most <= high:
+        return "inside"
+    return "outside" if most < low or least > high else "straddles"
 
 
 def predictions(evidence: Evidence) -> str:
@@ -165,11 +218,16 @@ def predictions(evidence: Evidence) -> str:
         if not measured:
             rows.append([title, expected, one.why, "", "not measured", ""])
         for c in measured:
-            inside = "yes" if one.low <= c.ratio <= one.high else "no"
-            pairs = f"{c.pairs} of {c.expected}"
+            maps = "" if c.error == groups.ERROR else ", regression maps of both"
+            ratio = f"{c.ratio:.3f}"
+            if c.over_trainings and all(map(math.isfinite, c.ratio_interval)):
+                ratio += f" [{c.ratio_interval[0]:.3f} to {c.ratio_interval[1]:.3f}]"
             rows.append(
-                [title, expected, one.why, place(c.data, c.setting), f"{c.ratio:.3f} ({pairs})"]
-                + [inside]
+                [title, expected, one.why, place(c.data, c.setting) + maps]
+                + [f"{ratio} ({c.pairs} of {c.expected})", outcome(c, one.low, one.high)]
             )
-    header = ["ratio of mean errors", "expected", "why", "measured on", "ratio (pairs)", "inside"]
-    return table(header, rows)
+    header = ["ratio of mean errors", "expected", "why", "measured on", "ratio (pairs)"]
+    return table(header + ["the interval is"], rows) + (
+        "\nAn interval is inside of the expected range, outside, or straddles one of its ends. Not "
+        "decided: trainings are missing, or all are of one fold.\n"
+    )

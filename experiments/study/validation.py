@@ -6,6 +6,9 @@ A made-up study has the design of the real one: 5 folds of 48 infants and 3 seed
 left out one at a time. Two nets are compared. An infant's difference is a constant, plus what the
 two trainings differ by, plus what belongs to the infant, plus noise. Errors of infants are skewed.
 Half of the variance between trainings is the fold's, shared by its seeds.
+
+One more study has overlapping training sets: the fold's half is a sum of what each of the other
+folds' infants contribute, so that two folds share most of it.
 """
 
 import dataclasses
@@ -64,15 +67,22 @@ class Options:
 
 
 def make_up(
-    rng: np.random.Generator, design: Design, training_sd: float, difference: float
+    rng: np.random.Generator,
+    design: Design,
+    training_sd: float,
+    difference: float,
+    *,
+    shared: bool = False,
 ) -> tuple[Float[np.ndarray, "seeds folds infants"], Float[np.ndarray, "folds infants"]]:
     """Draws a study: paired differences whose true mean is `difference`, and reference errors.
 
     The reference's error is gamma-distributed with mean `ERROR_PX`, and so is what a difference
-    owes to the infant, moved to mean 0.
+    owes to the infant, moved to mean 0. With `shared`, training sets overlap.
     """
     shape = (design.seeds, design.folds, design.infants)
     fold = rng.normal(size=(1, design.folds, 1))
+    if shared:  # the training set of a fold is all other folds
+        fold = (fold.sum(axis=1, keepdims=True) - fold) / (design.folds - 1) ** 0.5
     seed = rng.normal(size=(design.seeds, design.folds, 1))
     training = training_sd * (fold + seed) / 2**0.5
     hard = rng.gamma(4.0, size=shape[1:]) / 4.0  # mean 1, standard deviation 1/2
@@ -126,6 +136,19 @@ def measure(design: Design, training_sd: float, repetitions: int, seed: int) -> 
     }
 
 
+def measure_overlap(design: Design, training_sd: float, repetitions: int, seed: int) -> dict:
+    """Measures how often intervals cover where training sets overlap: as planned, and corrected."""
+    rng = np.random.default_rng((seed, design.folds, int(1000 * training_sd), 1))
+    counts = {"covers": 0, "corrected_covers": 0}
+    for _ in range(repetitions):
+        differences, _ = make_up(rng, design, training_sd, difference=0.0, shared=True)
+        clusters = [*differences.mean(axis=0)]
+        for name in counts:
+            one = statistics.estimate(clusters, shared=name == "corrected_covers")
+            counts[name] += one.low <= 0 <= one.high
+    return {name: count / repetitions for name, count in counts.items()} | {"n": repetitions}
+
+
 def validate(repetitions: int, seed: int = 0) -> dict:
     """Measures every design at every size of the variance between trainings."""
     cells = {
@@ -133,6 +156,8 @@ def validate(repetitions: int, seed: int = 0) -> dict:
         for name, design in DESIGNS.items()
         for size, sd in TRAINING_SD.items()
     }
+    name, size = next(iter(DESIGNS)), "moderate"
+    overlap = measure_overlap(DESIGNS[name], TRAINING_SD[size], repetitions, seed)
     return {
         "training_sd_px": TRAINING_SD,
         "infant_sd_px": INFANT_SD,
@@ -140,6 +165,7 @@ def validate(repetitions: int, seed: int = 0) -> dict:
         "reference_error_px": ERROR_PX,
         "margin": MARGIN,
         "cells": cells,
+        "overlapping training sets": {f"{name}, variance between trainings: {size}": overlap},
     }
 
 
