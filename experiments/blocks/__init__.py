@@ -22,6 +22,7 @@ from experiments.blocks.study import (
     study_errors,
     study_predictions,
     study_progress,
+    study_splits,
 )
 from experiments.blocks.times import cost_quality, cost_times
 from experiments.blocks.ward import fidelity, penetration
@@ -55,6 +56,7 @@ BLOCKS = {
         study_errors,
         study_predictions,
         study_progress,
+        study_splits,
     )
 }
 """Name in a marker -> function."""

@@ -139,13 +139,13 @@ def _agreeing(
         values.setdefault(same(job), collections.Counter())[value(result)] += 1
     agreeing = []
     for job, result in used:
-        ((usual, count),) = values[same(job)].most_common(1)
+        ((usual, _),) = values[same(job)].most_common(1)
         if value(result) == usual:
             agreeing.append((job, result))
         else:
             problems.append(
                 f"{job.name}: not used: another {what} ({_short(value(result))} instead of "
-                f"{_short(usual)}) than {count} results of its group"
+                f"{_short(usual)}) than others of its group"
             )
     return agreeing
 

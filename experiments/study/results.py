@@ -176,7 +176,8 @@ def read(path: Path) -> dict:
 def read_all(folder: Path) -> tuple[list[dict], list[str]]:
     """Reads every result file of a folder.
 
-    Returns the results in the order of their files' names, and a message for each file that cannot be used.
+    Returns the results in the order of their files' names, and a message for each file that cannot
+    be used.
     """
     results, problems = [], []
     for path in sorted(folder.glob("*.json")):
