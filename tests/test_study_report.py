@@ -153,6 +153,37 @@ def test_a_plot_of_differences_has_every_point_within_its_interval_and_keeps_the
     assert (lines >= svg.LEFT - 0.1).all() and (lines <= svg.WIDTH).all()
 
 
+def test_a_difference_of_one_fold_has_a_hollow_point_and_a_legend():
+    folds = estimate([np.array([-1.0]), np.array([-1.2])])
+    one = estimate([np.array([-1.0, -1.2])])
+    several = svg.forest([("five folds", folds)], "px")
+    assert "hollow" not in several
+    text = svg.forest([("five folds", folds), ("one fold", one)], "px")
+    Page(text)
+    hollow = re.findall(r'<circle (class="hollow" )?cx[^>]*><title>([a-z ]*):', text)
+    assert [(bool(kind), name) for kind, name in hollow] == [
+        (False, "five folds"),
+        (True, "one fold"),
+    ]
+    assert text.count("<circle") == 3 and svg.HOLLOW in text
+
+
+def test_the_verdict_is_the_second_column_of_the_claims(text):
+    header = re.search(r'class="claims".*?</tr>', text, re.DOTALL)[0]
+    titles = re.findall(r"<th><button>([^<]*)", header)
+    assert titles[:2] == ["the paper", "verdict"] and len(titles) == 5
+    assert len(re.findall(r"<td>&quot;[^<]*</td><td><strong>", text)) == len(claims.CLAIMS)
+
+
+def test_a_dozen_names_near_each_other_cover_nothing():
+    points = {f"factorisation {k}": (300.0 + 2 * k, 150.0 + k % 3) for k in range(12)}
+    places = svg.labels(points)
+    boxes = [(x, y - 10, x + svg.LETTER * len(name), y + 3) for name, (x, y) in places.items()]
+    assert not [(a, b) for k, a in enumerate(boxes) for b in boxes[:k] if svg._overlap(a, b)]
+    far = [name for name in points if svg.leader(points[name], places[name], 100.0) is not None]
+    assert 0 < len(far) < 12
+
+
 def test_a_single_infant_has_a_point_and_no_interval():
     text = svg.forest([("one", estimate([np.array([0.3])]))], "px")
     assert "circle" in text and 'class="interval"' not in text

@@ -18,9 +18,11 @@ from experiments.study import (
     claims_of_error,
     deeper,
     evidence,
+    fronts,
     pictures,
     results,
     texts,
+    titles,
 )
 from experiments.study import speeds as speeds_of
 from experiments.study.jobs import jobs_of
@@ -468,14 +470,19 @@ def test_a_picture_and_a_csv_file_are_written_twice_alike(study, tmp_path):
     header, *rows = first[0].read_text().splitlines()
     assert header.split(",") == [*pictures.COMPARISONS] and len(rows) == 3 * 5
     row = next(row for row in rows if row.startswith("simulated,,asy,full,all"))
-    assert row.split(",")[5] == "0.15" and row.split(",")[10:13] == ["6", "6", "9"]
+    cells = dict(zip(pictures.COMPARISONS, row.split(","), strict=True))
+    assert cells["mean_px"] == "0.15" and cells["p_holm"]
+    counts = ("pairs", "pairs_planned", "folds", "infants")
+    assert [cells[name] for name in counts] == ["6", "6", "3", "9"]
+    # the p-value is that of the mean over limbs, and stands there alone
+    assert sum(bool(row.split(",")[pictures.COMPARISONS.index("p_holm")]) for row in rows) == 3
 
 
 def test_costs_are_those_of_the_arm_s_own_net_and_the_benchmark_s_of_its_size(study):
     found = gather(study)
     group = found.groups["simulated", ""]
     # 703,014,912 useful MACs of asy at 64x48 and a quarter of the widths
-    assert pictures.gmacs(group)["asy"] == (pytest.approx(0.703014912), 0.0)
+    assert fronts.gmacs(group)["asy"] == (pytest.approx(0.703014912), 0.0)
     row = {"net": "regression", "variant": "asy", "what": "forward", "batch": 1}
     row |= {"implementation": "jaxpose", "dtype": "float32", "iqr_ms": 0.4}
     rows = [row | {"median_ms": 9.0}, row | {"median_ms": 7.0}]
@@ -484,7 +491,51 @@ def test_costs_are_those_of_the_arm_s_own_net_and_the_benchmark_s_of_its_size(st
     other = small | {"clip": [3, 96, 128]}
     measured = dataclasses.replace(found, benchmarks={"a": small, "b": other})
     expected = {"asy": (7.0, 0.2), "detection_asy": (7.0, 0.2)}
-    assert pictures.times(measured, group) == {"CPU, jaxpose float32": expected}
+    assert fronts.times(measured, group) == {"CPU, jaxpose float32": expected}
+
+
+def test_a_picture_has_the_nets_that_differ_in_kernels_alone_over_the_same_trainings(study):
+    text = (study / "plan.toml").read_text()
+    part = '\n[[parts]]\npart = "b"\ndata = "simulated"\narms = ["{}"]\nseeds = [0]\nfolds = 3\n'
+    arms = 'planar = {{ variant = "planar" }}\ndwsep = {{ variant = "dwsep" }}\n[[comparisons]]'
+    text = text.replace("[[comparisons]]", arms.replace("{{", "{").replace("}}", "}"), 1)
+    (study / "plan.toml").write_text(text + part.format('planar", "dwsep'))
+    for job in jobs_of(read_plan(study / "plan.toml")):
+        if job.part == "b" and (job.arm, job.fold) != ("dwsep", 2):
+            value = result(dataclasses.replace(job, arm="full")) | job.facts()
+            results.write(study / "study" / f"{job.name}.json", value)
+    shown = fronts.front(gather(study).groups["simulated", ""])
+    # detection_asy has another detection net, and dwsep lacks a fold
+    assert list(shown.group.arms) == ["full", "asy", "thin", "planar"]
+    assert shown.left_out == {"dwsep": (2, 3)} and "dwsep (2 of 3)" in shown.note
+    for trainings in shown.group.arms.values():
+        assert sorted(trainings) == [(0, 0), (0, 1), (0, 2)]
+    # seed 0 alone, where asy is worse by 0.01, 0.04 and 0.07 of 3 px in the mean of each fold
+    assert shown.errors["asy"].mean == pytest.approx(3 * 1.04)
+
+
+def test_nothing_is_drawn_where_all_costs_are_equal(study, tmp_path):
+    text = (study / "plan.toml").read_text()
+    (study / "plan.toml").write_text(text.replace('variant = "full"', 'variant = "asy"'))
+    for path in (study / "study").glob("*-thin-*.json"):
+        path.unlink()
+    for job in jobs_of(read_plan(study / "plan.toml")):
+        if job.arm == "full":
+            results.write(study / "study" / f"{job.name}.json", result(job))
+    written = pictures.write_all(gather(study), tmp_path / "pictures")
+    assert [path.name for path in written] == ["comparisons.csv"]
+
+
+def test_a_data_set_and_a_setting_of_one_name_have_different_titles():
+    plan = read_plan(evidence.PLAN)
+    data = plan.data["long"]
+    assert titles.place("long", "") == f"{data.infants} infants x {data.frames:,} frames"
+    (part,) = (part for part in plan.parts if part.setting == "long")
+    steps = {name: 4 * value for name, value in plan.recipe.items()}
+    assert titles.place("simulated", "long") == "simulated, four times the steps"
+    assert part.options == steps
+    assert titles.file_name("simulated", "long") == "simulated-four-times-the-steps"
+    assert titles.file_name("long", "") == "16-infants-x-1000-frames"
 
 
 # ---- times ----
