@@ -46,9 +46,10 @@ class Front:
         """Says which trainings count, and which arms are left out."""
         (first, *_) = self.group.arms.values()
         seeds = sorted({str(seed) for seed, _ in first})
+        count = f"{len(first)} trainings" if len(first) > 1 else "training"
         text = (
-            f"All errors are over the same {len(first)} trainings (seed {', '.join(seeds)}), and "
-            "all arms differ in the kernels of the regression net alone."
+            f"All errors are over the same {count} (seed {', '.join(seeds)}), and all arms differ in "
+            "the kernels of the regression net alone."
         )
         if self.left_out:
             arms = (f"{arm} ({have} of {need})" for arm, (have, need) in self.left_out.items())
