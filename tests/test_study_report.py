@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from test_study_tables import gather, study  # noqa: F401 (a fixture)
 
-from experiments.study import claims, evidence, pictures, report, svg
+from experiments.study import claims, evidence, paper_tables, pictures, report, results, svg
 from experiments.study.statistics import estimate
+from jaxpose.body.skeleton import LIMBS
 
-VOID = {"meta", "line", "polyline"}
+VOID = {"meta", "line", "polyline", "input"}
 
 
 class Page(html.parser.HTMLParser):
@@ -49,7 +50,8 @@ def test_the_page_is_whole_and_asks_the_network_for_nothing(text):
     page = Page(text)
     assert page.links == [] and "http" not in text and "@import" not in text
     # a plot of differences, one of errors against cost
-    assert page.count["svg"] == 2 and page.count["table"] == 5
+    # claims, comparisons, errors, predictions, progress, and Table I of three nets
+    assert page.count["svg"] == 2 and page.count["table"] == 8
     assert page.count["button"] == page.count["th"]
     assert 'name="viewport"' in text and "color-scheme: light dark" in text
     assert len(re.findall(r"<td>&quot;", text)) == len(claims.CLAIMS)
@@ -60,7 +62,7 @@ def test_without_results_the_page_says_so(study):  # noqa: F811
         path.unlink()
     text = report.report(gather(study))
     page = Page(text)
-    assert "svg" not in page.count and text.count("No job of this part is finished yet.") == 3
+    assert "svg" not in page.count and text.count("No job of this part is finished yet.") == 4
 
 
 def test_the_committed_page_and_comparisons_are_what_the_committed_results_give():
@@ -68,6 +70,42 @@ def test_the_committed_page_and_comparisons_are_what_the_committed_results_give(
     folder = evidence.RESULTS / "study"
     assert (folder / "report.html").read_text() == report.report(known)
     assert (folder / "comparisons.csv").read_text() == pictures.as_csv(known)
+
+
+def test_table_2_is_the_mean_over_trainings_beside_the_paper_s(study):  # noqa: F811
+    for seed, median in ((0, 2.0), (1, 4.0)):
+        for fold in range(3):
+            path = study / "study" / f"a-simulated-asy-seed{seed}-fold{fold}of3.json"
+            limbs = {limb: {"median": median, "iqr": 1.0} for limb in (*LIMBS, "all")}
+            value = results.read(path) | {"errors": {"rmsd_fallback_px": limbs}}
+            results.write(path, value)
+    lines = paper_tables.table2(gather(study)).splitlines()
+    assert f"| asy |{' 3.00 (1.00) |' * 5} 6 of 6 |" in lines
+    assert not [line for line in lines if line.startswith("| full ")]  # has no such errors
+    ours = "| Asy-regression | 16.90 (2.71) | 16.59 (2.43) | 16.27 (2.97) | 13.99 (4.60) |"
+    assert ours in lines
+
+
+FILTER = """
+const field = document.querySelector(".filter input");
+field.value = "TEXT";
+field.dispatchEvent(new Event("input"));
+return [...field.closest("div").querySelectorAll("tbody tr")]
+  .filter((row) => row.getBoundingClientRect().height > 0).map((row) => row.textContent);
+"""
+
+
+def test_a_field_filters_the_rows_of_its_table_by_all_words(study, tmp_path):  # noqa: F811
+    page = tmp_path / "report.html"
+    page.write_text(report.report(gather(study)))
+    with browser.browser() as opened:
+        opened.open(page, browser.DESK, "light")
+        rows = opened.run(FILTER.replace("TEXT", ""))
+        assert len(rows) == 3
+        (row,) = opened.run(FILTER.replace("TEXT", "DETECTION simul"))
+        assert row.startswith("detection_asy - asy")
+        assert opened.run(FILTER.replace("TEXT", "nothing")) == []
+        assert opened.run(FILTER.replace("TEXT", "")) == rows
 
 
 SORT = """

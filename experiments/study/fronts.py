@@ -48,8 +48,8 @@ class Front:
         seeds = sorted({str(seed) for seed, _ in first})
         count = f"{len(first)} trainings" if len(first) > 1 else "training"
         text = (
-            f"All errors are over the same {count} (seed {', '.join(seeds)}), and all arms differ in "
-            "the kernels of the regression net alone."
+            f"All errors are over the same {count} (seed {', '.join(seeds)}), and all arms differ "
+            "in the kernels of the regression net alone."
         )
         if self.left_out:
             arms = (f"{arm} ({have} of {need})" for arm, (have, need) in self.left_out.items())

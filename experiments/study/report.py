@@ -7,7 +7,7 @@ by a click on a column's title.
 import html
 import re
 
-from experiments.study import claims, fronts, svg, texts
+from experiments.study import claims, fronts, paper_tables, splits, svg, texts
 from experiments.study.evidence import Evidence
 from experiments.study.titles import place
 
@@ -22,6 +22,7 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort="ascending"] button::after { content: " \\2191"; }
 th[aria-sort="descending"] button::after { content: " \\2193"; }
+.filter input { font: inherit; width: 10rem; }
 svg { max-width: 100%; min-width: 34rem; height: auto; font-size: 12px; }
 svg text { fill: currentColor; paint-order: stroke; stroke: Canvas; stroke-width: 3px; }
 svg line { stroke: currentColor; }
@@ -43,7 +44,8 @@ svg .hollow { fill: Canvas; stroke: var(--accent); stroke-width: 2; }
 @media (min-width: 75rem) { .plots { grid-template-columns: 1fr 1fr; } }
 .plots .scroll { min-width: 0; }
 tr, svg { break-inside: avoid; }
-@media print { :root { color-scheme: light; } .scroll { overflow: visible; }
+@media print { :root { color-scheme: light; } .filter { display: none; }
+  .scroll { overflow: visible; }
   th button::after { content: none; } table { font-size: 0.7rem; } svg { min-width: 0; } }
 """
 FRONT = (
@@ -52,6 +54,15 @@ FRONT = (
 )
 """Caption of the plots of error against cost."""
 SCRIPT = """
+for (const field of document.querySelectorAll(".filter input")) {
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\\s+/);
+    for (const row of field.closest("div").querySelectorAll("tbody tr")) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+  });
+}
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const head = button.parentElement, row = head.parentElement, table = row.closest("table");
@@ -82,7 +93,10 @@ def report(evidence: Evidence) -> str:
         ("Comparisons", _forest(evidence) + _wide(texts.compared(evidence))),
         ("Error against cost", _scatters(evidence)),
         ("Errors", _wide(texts.errors(evidence))),
+        ("The paper's split, and the order of rows", as_html(splits.text(evidence))),
         ("Predictions", as_html(texts.predictions(evidence))),
+        ("Table II: errors per limb", _wide(paper_tables.table2(evidence) or texts.NOTHING)),
+        ("Table I: layers and costs at the paper's sizes", _wide(paper_tables.table1())),
         ("Progress", as_html(texts.progress(evidence))),
     ]
     body = "\n".join(f"<h2>{html.escape(title)}</h2>\n{text}" for title, text in sections)
@@ -103,8 +117,9 @@ def _claims(evidence: Evidence) -> str:
 
 
 def _wide(text: str) -> str:
-    """Returns tables whose first column stays in sight on a phone."""
-    return f'<div class="wide">{as_html(text)}</div>'
+    """Returns tables with a field that filters rows; on a phone their first columns stay."""
+    field = '<label class="filter">rows with <input type="search"></label>'
+    return f'<div class="wide">{field}{as_html(text)}</div>'
 
 
 def _forest(evidence: Evidence) -> str:
