@@ -26,6 +26,7 @@ from experiments.study import costs, process, results, runner, tuning, workers
 from experiments.study.evidence import RESULTS
 from experiments.study.jobs import jobs_of, recipe_of
 from experiments.study.plan import read_plan
+from jaxpose.body.skeleton import LIMBS
 
 PLAN = """
 [margins]
@@ -227,7 +228,7 @@ def test_the_rate_with_the_lowest_validation_error_over_all_folds_is_chosen(plan
     histories = [[0.5, 0.3], [0.1, 0.4], [0.15, 0.2], [0.15, 0.9]]
     jobs = jobs_of(read_plan(plan))
     for job, errors in zip(jobs, histories, strict=True):
-        history = {"regression": {"val_error": errors}}
+        history = {"detection": {}, "regression": {"val_error": errors}}
         results.write(folder / f"{job.name}.json", result_of(job, history=history))
     assert tuning.main(command) == 0
     printed = capsys.readouterr()
@@ -249,7 +250,7 @@ def test_rates_can_be_chosen_for_the_arms_that_are_complete(plan, tmp_path, caps
     for job in jobs_of(read_plan(plan)):
         if job.arm == "full":
             result = result_of(job, data_hash="d")
-            result["history"] = {"regression": {"val_error": [0.5, 0.25]}}
+            result["history"]["regression"]["val_error"] = [0.5, 0.25]
             (folder / f"{job.name}.json").write_text(json.dumps(result))
     command = [f"--plan={plan}", f"--results={folder}"]
     assert tuning.main([*command, "--arms=full"]) == 0
@@ -278,8 +279,16 @@ def result_of(job, **more) -> dict:
     return {
         **dict.fromkeys(results.NEEDED),
         "job": job.name,
+        "own_options": [*job.own],
+        "recipe": {},
         "recipe_hash": job.recipe.hash,
         "numerics": results.NUMERICS,
+        "history": {"detection": {}, "regression": {}},
+        "infants": {
+            "id": ["1"],
+            **dict.fromkeys(("frames", "visible_joints", "missed_joints"), [1]),
+            "rmsd_fallback_px": dict.fromkeys(("all", *LIMBS), [1.0]),
+        },
         **more,
     }
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from test_study_tables import gather, study  # noqa: F401 (a fixture)
 
-from experiments.study import claims, evidence, pictures, report, svg
+from experiments.study import claims, evidence, paper_tables, pictures, report, results, svg
 from experiments.study.statistics import estimate
+from jaxpose.body.skeleton import LIMBS
 
-VOID = {"meta", "line", "polyline"}
+VOID = {"meta", "line", "polyline", "input"}
 
 
 class Page(html.parser.HTMLParser):
@@ -49,7 +50,8 @@ def test_the_page_is_whole_and_asks_the_network_for_nothing(text):
     page = Page(text)
     assert page.links == [] and "http" not in text and "@import" not in text
     # a plot of differences, one of errors against cost
-    assert page.count["svg"] == 2 and page.count["table"] == 5
+    # claims, comparisons, errors, predictions, progress, and Table I of three nets
+    assert page.count["svg"] == 2 and page.count["table"] == 8
     assert page.count["button"] == page.count["th"]
     assert 'name="viewport"' in text and "color-scheme: light dark" in text
     assert len(re.findall(r"<td>&quot;", text)) == len(claims.CLAIMS)
@@ -60,7 +62,7 @@ def test_without_results_the_page_says_so(study):  # noqa: F811
         path.unlink()
     text = report.report(gather(study))
     page = Page(text)
-    assert "svg" not in page.count and text.count("No job of this part is finished yet.") == 3
+    assert "svg" not in page.count and text.count("No job of this part is finished yet.") == 4
 
 
 def test_the_committed_page_and_comparisons_are_what_the_committed_results_give():
@@ -68,6 +70,42 @@ def test_the_committed_page_and_comparisons_are_what_the_committed_results_give(
     folder = evidence.RESULTS / "study"
     assert (folder / "report.html").read_text() == report.report(known)
     assert (folder / "comparisons.csv").read_text() == pictures.as_csv(known)
+
+
+def test_table_2_is_the_mean_over_trainings_beside_the_paper_s(study):  # noqa: F811
+    for seed, median in ((0, 2.0), (1, 4.0)):
+        for fold in range(3):
+            path = study / "study" / f"a-simulated-asy-seed{seed}-fold{fold}of3.json"
+            limbs = {limb: {"median": median, "iqr": 1.0} for limb in (*LIMBS, "all")}
+            value = results.read(path) | {"errors": {"rmsd_fallback_px": limbs}}
+            results.write(path, value)
+    lines = paper_tables.table2(gather(study)).splitlines()
+    assert f"| asy |{' 3.00 (1.00) |' * 5} 6 of 6 |" in lines
+    assert not [line for line in lines if line.startswith("| full ")]  # has no such errors
+    ours = "| Asy-regression | 16.90 (2.71) | 16.59 (2.43) | 16.27 (2.97) | 13.99 (4.60) |"
+    assert ours in lines
+
+
+FILTER = """
+const field = document.querySelector(".filter input");
+field.value = "TEXT";
+field.dispatchEvent(new Event("input"));
+return [...field.closest("div").querySelectorAll("tbody tr")]
+  .filter((row) => row.getBoundingClientRect().height > 0).map((row) => row.textContent);
+"""
+
+
+def test_a_field_filters_the_rows_of_its_table_by_all_words(study, tmp_path):  # noqa: F811
+    page = tmp_path / "report.html"
+    page.write_text(report.report(gather(study)))
+    with browser.browser() as opened:
+        opened.open(page, browser.DESK, "light")
+        rows = opened.run(FILTER.replace("TEXT", ""))
+        assert len(rows) == 3
+        (row,) = opened.run(FILTER.replace("TEXT", "DETECTION simul"))
+        assert row.startswith("detection_asy - asy")
+        assert opened.run(FILTER.replace("TEXT", "nothing")) == []
+        assert opened.run(FILTER.replace("TEXT", "")) == rows
 
 
 SORT = """
@@ -151,6 +189,37 @@ def test_a_plot_of_differences_has_every_point_within_its_interval_and_keeps_the
     assert points[0, 0] < zero < points[1, 0] and points[0, 1] < points[1, 1]
     assert (lines[:, 0] < points[:, 0]).all() and (points[:, 0] < lines[:, 1]).all()
     assert (lines >= svg.LEFT - 0.1).all() and (lines <= svg.WIDTH).all()
+
+
+def test_a_difference_of_one_fold_has_a_hollow_point_and_a_legend():
+    folds = estimate([np.array([-1.0]), np.array([-1.2])])
+    one = estimate([np.array([-1.0, -1.2])])
+    several = svg.forest([("five folds", folds)], "px")
+    assert "hollow" not in several
+    text = svg.forest([("five folds", folds), ("one fold", one)], "px")
+    Page(text)
+    hollow = re.findall(r'<circle (class="hollow" )?cx[^>]*><title>([a-z ]*):', text)
+    assert [(bool(kind), name) for kind, name in hollow] == [
+        (False, "five folds"),
+        (True, "one fold"),
+    ]
+    assert text.count("<circle") == 3 and svg.HOLLOW in text
+
+
+def test_the_verdict_is_the_second_column_of_the_claims(text):
+    header = re.search(r'class="claims".*?</tr>', text, re.DOTALL)[0]
+    titles = re.findall(r"<th><button>([^<]*)", header)
+    assert titles[:2] == ["the paper", "verdict"] and len(titles) == 5
+    assert len(re.findall(r"<td>&quot;[^<]*</td><td><strong>", text)) == len(claims.CLAIMS)
+
+
+def test_a_dozen_names_near_each_other_cover_nothing():
+    points = {f"factorisation {k}": (300.0 + 2 * k, 150.0 + k % 3) for k in range(12)}
+    places = svg.labels(points)
+    boxes = [(x, y - 10, x + svg.LETTER * len(name), y + 3) for name, (x, y) in places.items()]
+    assert not [(a, b) for k, a in enumerate(boxes) for b in boxes[:k] if svg._overlap(a, b)]
+    far = [name for name in points if svg.leader(points[name], places[name], 100.0) is not None]
+    assert 0 < len(far) < 12
 
 
 def test_a_single_infant_has_a_point_and_no_interval():

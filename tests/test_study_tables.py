@@ -11,14 +11,17 @@ import pytest
 from experiments import readme
 from experiments.config import ConfigError
 from experiments.machines import ROOT
+from experiments.numerics import NUMERICS
 from experiments.study import (
     claims,
     claims_of_cost,
     claims_of_error,
     evidence,
+    fronts,
     pictures,
     results,
     texts,
+    titles,
 )
 from experiments.study import speeds as speeds_of
 from experiments.study.jobs import jobs_of
@@ -93,14 +96,10 @@ def result(job, **changes) -> dict:
     detection = "asy" if job.arm == "detection_asy" else "full"
     return {
         **dict.fromkeys(results.NEEDED),
-        "job": job.name,
-        "arm": job.arm,
-        "seed": job.seed,
-        "fold": job.fold,
-        "own_options": list(job.own),
+        **job.facts(),
         "recipe": json.loads(json.dumps(job.recipe.as_json())),
         "recipe_hash": job.recipe.hash,
-        "numerics": 1,
+        "numerics": NUMERICS,
         "data_hash": "d",
         "split_hash": f"split {job.fold}",
         "detector_hash": f"{detection} {job.seed} {job.fold}",
@@ -109,8 +108,10 @@ def result(job, **changes) -> dict:
         "cpu": "a CPU",
         "instruction_set": "AVX2",
         "micro_batches": {},
+        "history": {"detection": {}, "regression": {}},
         "infants": {
             "id": [f"{job.fold}{k}" for k in range(3)],
+            "frames": [12, 12, 12],
             "visible_joints": [100, 100, 100],
             "missed_joints": [3, 0, 0] if job.arm == "asy" else [0, 0, 0],
             "rmsd_fallback_px": column,
@@ -255,7 +256,7 @@ def test_a_missing_training_is_shown_and_its_pair_is_not_made_up(study):
         ({"instruction_set": "AMX"}, ["another instruction set (AMX instead of AVX2)"]),
         ({"data_hash": "x"}, ["another data (x instead of d)"]),
         ({"device": "GPU"}, ["another device (GPU instead of cpu)"]),
-        ({"numerics": 2}, ["another NUMERICS (2 instead of 1)"]),
+        ({"numerics": 0}, [f"another NUMERICS (0 instead of {NUMERICS})"]),
         ({"lowering": "folded"}, ["another lowering"]),
     ],
 )
@@ -281,6 +282,133 @@ def test_another_recipe_is_refused_but_for_what_an_arm_changes_on_purpose(study)
     found = gather(study)
     assert found.comparison("asy", "thin", "simulated").pairs == 5
     assert found.comparison("detection_asy", "asy", "simulated").pairs == 5
+
+
+def damaged(name: str):
+    """Returns what damages the result of a training, from how pytest calls it."""
+    infants = {
+        "no errors": lambda one: one.pop("rmsd_fallback_px"),
+        "a limb is missing": lambda one: one["rmsd_fallback_px"].pop("left_leg"),
+        "a short column": lambda one: one["rmsd_fallback_px"].update(all=[1.0, 2.0]),
+        "words": lambda one: one["rmsd_fallback_px"].update(left_leg=["1", "2", "3"]),
+        "no counts": lambda one: one.pop("frames"),
+        "no infants": lambda one: one.clear(),
+        "nothing measured": lambda one: one["rmsd_fallback_px"].update(all=[None] * 3),
+    }
+    if name in infants:
+        return lambda one: infants[name](one["infants"])
+    return {
+        "no history": lambda one: one["history"].pop("regression"),
+        "a ragged history": lambda one: one["history"]["detection"].update(a=[1.0], b=[1.0, 2.0]),
+        "no recipe": lambda one: one.update(recipe=[]),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no errors", "infants has no rmsd_fallback_px"),
+        ("a limb is missing", "infants/rmsd_fallback_px has no left_leg"),
+        ("a short column", "infants/rmsd_fallback_px/all has 2 values, expected one for each of 3"),
+        ("words", "infants/rmsd_fallback_px/left_leg is no list of numbers"),
+        ("no counts", "infants has no frames"),
+        ("no infants", "infants has no id"),
+        ("nothing measured", "infants/rmsd_fallback_px/all has no number"),
+        ("no history", "history has no regression"),
+        ("a ragged history", "history/detection has columns of different lengths"),
+        ("no recipe", "recipe is no object"),
+    ],
+)
+def test_a_damaged_file_of_valid_json_is_named_and_the_others_are_used(study, name, words):
+    path = study / "study" / "a-simulated-asy-seed0-fold0of3.json"
+    value = json.loads(path.read_text())
+    damaged(name)(value)
+    results.write(path, value)
+    found = gather(study)
+    assert [text for text in found.problems if str(path) in text and words in text]
+    assert len(found.problems) == 1
+    one = found.comparison("asy", "full", "simulated")
+    # fold 0 has seed 1 alone, where asy is 0.03 worse
+    assert one.pairs == 5 and one.differences["all"].mean == pytest.approx(0.03 + 0.05 + 0.08)
+    assert "| asy |" in texts.errors(found)
+
+
+def test_a_stale_copy_does_not_replace_the_real_file(study):
+    path = study / "study" / "a-simulated-asy-seed0-fold0of3.json"
+    copy = study / "study" / "zz-old.json"
+    value = json.loads(path.read_text())
+    value["infants"]["rmsd_fallback_px"]["all"] = [9.0, 9.0, 9.0]
+    results.write(copy, value)
+    found = gather(study)
+    (problem,) = found.problems
+    assert "zz-old.json: is the result of a-simulated-asy-seed0-fold0of3" in problem
+    assert found.comparison("asy", "full", "simulated").ratio == pytest.approx(1.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("recipe", "variant"), "another variant (dwsep instead of thin)"),
+        (("recipe", "regression", "learning_rate"), "another regression.learning_rate (dwsep "),
+        (("seed",), "another seed (dwsep instead of 1)"),
+        (("fold",), "another fold (dwsep instead of 2)"),
+        (("arm",), "another arm (dwsep instead of thin)"),
+        (("own_options",), "another own_options (dwsep"),
+        (("recipe_hash",), "another recipe_hash (dwsep"),
+    ],
+)
+def test_a_file_that_contradicts_the_plan_is_named_and_not_used(study, change, words):
+    path = study / "study" / "a-simulated-thin-seed1-fold2of3.json"
+    value = json.loads(path.read_text())
+    section = value
+    for name in change[:-1]:
+        section = section[name]
+    section[change[-1]] = ["dwsep"] if change == ("own_options",) else "dwsep"
+    results.write(path, value)
+    found = gather(study)
+    (problem,) = found.problems
+    assert problem.startswith("a-simulated-thin-seed1-fold2of3: not of this plan and version: ")
+    assert words.replace("(dwsep", "(['dwsep']" if change == ("own_options",) else "(dwsep") in (
+        problem
+    )
+    assert found.comparison("asy", "thin", "simulated").pairs == 5
+
+
+def test_results_of_another_recipe_than_the_plan_s_are_refused_even_if_all_have_it(study):
+    for path in (study / "study").glob("*.json"):
+        value = json.loads(path.read_text())
+        value["recipe"]["regression"]["epochs"] = 7
+        results.write(path, value)
+    found = gather(study)
+    assert len(found.problems) == 24 and found.compared == []
+    assert all("another regression.epochs (7 instead of 40)" in text for text in found.problems)
+
+
+@pytest.mark.parametrize("changes", [{"numerics": 0}, {"data_hash": "x"}, {"lowering": "folded"}])
+def test_the_odd_file_is_refused_even_if_it_is_the_first(study, changes):
+    first = jobs_of(read_plan(study / "plan.toml"))[0]
+    changed(study, first.name.removeprefix("a-simulated-").removesuffix("of3"), **changes)
+    found = gather(study)
+    (problem,) = found.problems
+    assert problem.startswith(f"{first.name}: not ")
+    assert found.comparison("asy", "thin", "simulated").pairs == 6
+
+
+def test_other_infants_in_one_training_of_a_fold_are_refused(study):
+    infants = result(jobs_of(read_plan(study / "plan.toml"))[0])["infants"]
+    changed(study, "full-seed0-fold0", infants=infants | {"id": ["7", "8", "9"]})
+    (problem,) = gather(study).problems
+    assert problem.startswith("a-simulated-full-seed0-fold0of3: not used: another infants")
+
+
+def test_a_margin_is_by_a_reference_that_pairs_with_both_nets(study):
+    assert gather(study).comparison("asy", "thin", "simulated").non_inferior["10 %"] is not None
+    changed(study, "full-seed0-fold0", split_hash="another")
+    found = gather(study)
+    one = found.comparison("asy", "thin", "simulated")
+    assert one.pairs == 6 and one.non_inferior == {"10 %": None, "20 %": None, "1 px": True}
+    words = "a-simulated-thin-seed0-fold0of3 has no margin by a-simulated-full-seed0-fold0of3"
+    assert any(f"{words}: another split" in text for text in found.problems)
 
 
 def test_a_corrupt_file_is_named_and_the_others_are_used(study):
@@ -377,14 +505,19 @@ def test_a_picture_and_a_csv_file_are_written_twice_alike(study, tmp_path):
     header, *rows = first[0].read_text().splitlines()
     assert header.split(",") == [*pictures.COMPARISONS] and len(rows) == 3 * 5
     row = next(row for row in rows if row.startswith("simulated,,asy,full,all"))
-    assert row.split(",")[5] == "0.15" and row.split(",")[10:13] == ["6", "6", "9"]
+    cells = dict(zip(pictures.COMPARISONS, row.split(","), strict=True))
+    assert cells["mean_px"] == "0.15" and cells["p_holm"]
+    counts = ("pairs", "pairs_planned", "folds", "infants")
+    assert [cells[name] for name in counts] == ["6", "6", "3", "9"]
+    # the p-value is that of the mean over limbs, and stands there alone
+    assert sum(bool(row.split(",")[pictures.COMPARISONS.index("p_holm")]) for row in rows) == 3
 
 
 def test_costs_are_those_of_the_arm_s_own_net_and_the_benchmark_s_of_its_size(study):
     found = gather(study)
     group = found.groups["simulated", ""]
     # 703,014,912 useful MACs of asy at 64x48 and a quarter of the widths
-    assert pictures.gmacs(group)["asy"] == (pytest.approx(0.703014912), 0.0)
+    assert fronts.gmacs(group)["asy"] == (pytest.approx(0.703014912), 0.0)
     row = {"net": "regression", "variant": "asy", "what": "forward", "batch": 1}
     row |= {"implementation": "jaxpose", "dtype": "float32", "iqr_ms": 0.4}
     rows = [row | {"median_ms": 9.0}, row | {"median_ms": 7.0}]
@@ -393,7 +526,51 @@ def test_costs_are_those_of_the_arm_s_own_net_and_the_benchmark_s_of_its_size(st
     other = small | {"clip": [3, 96, 128]}
     measured = dataclasses.replace(found, benchmarks={"a": small, "b": other})
     expected = {"asy": (7.0, 0.2), "detection_asy": (7.0, 0.2)}
-    assert pictures.times(measured, group) == {"CPU, jaxpose float32": expected}
+    assert fronts.times(measured, group) == {"CPU, jaxpose float32": expected}
+
+
+def test_a_picture_has_the_nets_that_differ_in_kernels_alone_over_the_same_trainings(study):
+    text = (study / "plan.toml").read_text()
+    part = '\n[[parts]]\npart = "b"\ndata = "simulated"\narms = ["{}"]\nseeds = [0]\nfolds = 3\n'
+    arms = 'planar = {{ variant = "planar" }}\ndwsep = {{ variant = "dwsep" }}\n[[comparisons]]'
+    text = text.replace("[[comparisons]]", arms.replace("{{", "{").replace("}}", "}"), 1)
+    (study / "plan.toml").write_text(text + part.format('planar", "dwsep'))
+    for job in jobs_of(read_plan(study / "plan.toml")):
+        if job.part == "b" and (job.arm, job.fold) != ("dwsep", 2):
+            value = result(dataclasses.replace(job, arm="full")) | job.facts()
+            results.write(study / "study" / f"{job.name}.json", value)
+    shown = fronts.front(gather(study).groups["simulated", ""])
+    # detection_asy has another detection net, and dwsep lacks a fold
+    assert list(shown.group.arms) == ["full", "asy", "thin", "planar"]
+    assert shown.left_out == {"dwsep": (2, 3)} and "dwsep (2 of 3)" in shown.note
+    for trainings in shown.group.arms.values():
+        assert sorted(trainings) == [(0, 0), (0, 1), (0, 2)]
+    # seed 0 alone, where asy is worse by 0.01, 0.04 and 0.07 of 3 px in the mean of each fold
+    assert shown.errors["asy"].mean == pytest.approx(3 * 1.04)
+
+
+def test_nothing_is_drawn_where_all_costs_are_equal(study, tmp_path):
+    text = (study / "plan.toml").read_text()
+    (study / "plan.toml").write_text(text.replace('variant = "full"', 'variant = "asy"'))
+    for path in (study / "study").glob("*-thin-*.json"):
+        path.unlink()
+    for job in jobs_of(read_plan(study / "plan.toml")):
+        if job.arm == "full":
+            results.write(study / "study" / f"{job.name}.json", result(job))
+    written = pictures.write_all(gather(study), tmp_path / "pictures")
+    assert [path.name for path in written] == ["comparisons.csv"]
+
+
+def test_a_data_set_and_a_setting_of_one_name_have_different_titles():
+    plan = read_plan(evidence.PLAN)
+    data = plan.data["long"]
+    assert titles.place("long", "") == f"{data.infants} infants x {data.frames:,} frames"
+    (part,) = (part for part in plan.parts if part.setting == "long")
+    steps = {name: 4 * value for name, value in plan.recipe.items()}
+    assert titles.place("simulated", "long") == "simulated, four times the steps"
+    assert part.options == steps
+    assert titles.file_name("simulated", "long") == "simulated-four-times-the-steps"
+    assert titles.file_name("long", "") == "16-infants-x-1000-frames"
 
 
 # ---- times ----

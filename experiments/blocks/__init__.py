@@ -23,6 +23,7 @@ from experiments.blocks.study import (
     study_overlap,
     study_predictions,
     study_progress,
+    study_splits,
 )
 from experiments.blocks.times import cost_quality, cost_times
 from experiments.blocks.ward import fidelity, penetration
@@ -57,6 +58,7 @@ BLOCKS = {
         study_overlap,
         study_predictions,
         study_progress,
+        study_splits,
     )
 }
 """Name in a marker -> function."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
-from experiments.study import claims, overlap, texts
+from experiments.study import claims, overlap, splits, texts
 from experiments.study.evidence import committed
 
 
@@ -55,3 +55,9 @@ def study_progress(sources: Sequence[Source]) -> str:
     """Returns finished and missing trainings."""
     _no_files("study_progress", sources)
     return texts.progress(committed())
+
+
+def study_splits(sources: Sequence[Source]) -> str:
+    """Returns what the paper's split and the order of rows do to one net's errors."""
+    _no_files("study_splits", sources)
+    return splits.text(committed())

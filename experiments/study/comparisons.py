@@ -74,6 +74,7 @@ def compare(margins: Margins, comparison: Comparison, key: Key, group: Group) ->
     ours, theirs = (group.arms.get(arm, {}) for arm in (comparison.ours, comparison.theirs))
     reference = group.arms.get(margins.reference, {})
     used, problems = _pairs(ours, theirs)
+    reference = groups.partners(reference, (ours, theirs), problems)
     if not used:
         return None
     error = _error(ours[used[0]], theirs[used[0]])

@@ -34,6 +34,20 @@ class Job:
         """Returns the options of `experiments.run` that determine the result."""
         return [f"--{name}={value}" for name, value in self.options.items()]
 
+    def facts(self) -> dict:
+        """Returns what its result file says of the job, besides its recipe, as JSON."""
+        return {
+            "job": self.name,
+            "part": self.part,
+            "data": self.data.name,
+            "arm": self.arm,
+            "setting": self.setting,
+            "seed": self.seed,
+            "folds": self.recipe.folds,
+            "fold": self.recipe.fold,
+            "own_options": list(self.own),
+        }
+
 
 def jobs_of(plan: Plan) -> list[Job]:
     """Lists the jobs, part by part; within a part seed by seed, fold by fold, arm by arm.

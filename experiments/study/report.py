@@ -7,10 +7,9 @@ by a click on a column's title.
 import html
 import re
 
-from experiments.study import claims, pictures, svg, texts
-from experiments.study.comparisons import arm_errors
+from experiments.study import claims, fronts, paper_tables, splits, svg, texts
 from experiments.study.evidence import Evidence
-from experiments.study.texts import place
+from experiments.study.titles import place
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --accent: light-dark(#1f6feb, #79b8ff); }
@@ -23,23 +22,47 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort="ascending"] button::after { content: " \\2191"; }
 th[aria-sort="descending"] button::after { content: " \\2193"; }
+.filter input { font: inherit; width: 10rem; }
 svg { max-width: 100%; min-width: 34rem; height: auto; font-size: 12px; }
-svg text { fill: currentColor; }
+svg text { fill: currentColor; paint-order: stroke; stroke: Canvas; stroke-width: 3px; }
 svg line { stroke: currentColor; }
 svg .interval { stroke: var(--accent); stroke-width: 2; }
 svg .zero { stroke-dasharray: 3 3; opacity: 0.6; }
 svg .front { fill: none; stroke: var(--accent); opacity: 0.5; }
+svg .leader { opacity: 0.4; stroke-width: 0.7; }
 svg circle { fill: var(--accent); }
+svg .hollow { fill: Canvas; stroke: var(--accent); stroke-width: 2; }
 .claims td { min-width: 8rem; }
-.claims td:nth-child(3) { min-width: 18rem; }
+.claims td:nth-child(2) { min-width: 5rem; }
+.claims td:nth-child(4) { min-width: 18rem; }
+@media (max-width: 45rem) { body { padding: 0.5rem; } table { font-size: 0.75rem; }
+  th, td { padding: 0.25rem 0.35rem; } td:first-child { max-width: 9rem; overflow-wrap: anywhere; }
+  .claims td { min-width: 7rem; } .claims td:nth-child(2) { min-width: 4rem; }
+  .wide th:first-child, .wide td:first-child { position: sticky; left: 0; background: Canvas; }
+  .wide td { min-width: 3.2rem; } .wide td:first-child { min-width: 7rem; } }
 .plots { display: grid; gap: 0 2rem; }
 @media (min-width: 75rem) { .plots { grid-template-columns: 1fr 1fr; } }
 .plots .scroll { min-width: 0; }
 tr, svg { break-inside: avoid; }
-@media print { :root { color-scheme: light; } .scroll { overflow: visible; }
+@media print { :root { color-scheme: light; } .filter { display: none; }
+  .scroll { overflow: visible; }
   th button::after { content: none; } table { font-size: 0.7rem; } svg { min-width: 0; } }
 """
+FRONT = (
+    "Points have 95 % intervals; the line joins the nets that no other one beats in both cost and "
+    "error, and says nothing about differences within the intervals."
+)
+"""Caption of the plots of error against cost."""
 SCRIPT = """
+for (const field of document.querySelectorAll(".filter input")) {
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\\s+/);
+    for (const row of field.closest("div").querySelectorAll("tbody tr")) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+  });
+}
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const head = button.parentElement, row = head.parentElement, table = row.closest("table");
@@ -67,10 +90,13 @@ def report(evidence: Evidence) -> str:
     sections = [
         ("The question", as_html(claims.central(evidence))),
         ("The paper's claims", _claims(evidence)),
-        ("Comparisons", _forest(evidence) + as_html(texts.compared(evidence))),
+        ("Comparisons", _forest(evidence) + _wide(texts.compared(evidence))),
         ("Error against cost", _scatters(evidence)),
-        ("Errors", as_html(texts.errors(evidence))),
+        ("Errors", _wide(texts.errors(evidence))),
+        ("The paper's split, and the order of rows", as_html(splits.text(evidence))),
         ("Predictions", as_html(texts.predictions(evidence))),
+        ("Table II: errors per limb", _wide(paper_tables.table2(evidence) or texts.NOTHING)),
+        ("Table I: layers and costs at the paper's sizes", _wide(paper_tables.table1())),
         ("Progress", as_html(texts.progress(evidence))),
     ]
     body = "\n".join(f"<h2>{html.escape(title)}</h2>\n{text}" for title, text in sections)
@@ -86,7 +112,14 @@ def report(evidence: Evidence) -> str:
 
 
 def _claims(evidence: Evidence) -> str:
-    return f'<div class="claims">{as_html(claims.claims_table(evidence))}</div>'
+    table = moved(claims.claims_table(evidence), "verdict", 1)
+    return f'<div class="claims">{as_html(table)}</div>'
+
+
+def _wide(text: str) -> str:
+    """Returns tables with a field that filters rows; on a phone their first columns stay."""
+    field = '<label class="filter">rows with <input type="search"></label>'
+    return f'<div class="wide">{field}{as_html(text)}</div>'
 
 
 def _forest(evidence: Evidence) -> str:
@@ -110,13 +143,16 @@ def _scatters(evidence: Evidence) -> str:
     """
     parts = []
     for key, group in evidence.groups.items():
-        if not group.arms:
+        if (front := fronts.front(group)) is None:
             continue
-        errors = {arm: arm_errors(group, arm)["all"] for arm in group.arms}
-        costs = {"useful GMAC of the regression net per clip": pictures.gmacs(group)}
-        for name, times in pictures.times(evidence, group).items():
+        errors = front.errors
+        costs = {"useful GMAC of the regression net per clip": fronts.gmacs(front.group)}
+        for name, times in fronts.times(evidence, front.group).items():
             costs[f"{name}: forward pass of 1 clip, ms (median, half of the IQR)"] = times
-        parts.append(f'<h3>{html.escape(place(*key))}</h3>\n<div class="plots">\n')
+        parts.append(
+            f"<h3>{html.escape(place(*key))}</h3>\n<p>{html.escape(front.note)} {FRONT}</p>"
+        )
+        parts.append('<div class="plots">\n')
         for axis, values in costs.items():
             plot = svg.scatter(values, errors, axis, "RMSD, px of 128x96")
             parts.append(f'<div class="scroll">{plot}</div>\n')
@@ -124,6 +160,18 @@ def _scatters(evidence: Evidence) -> str:
         if len(costs) == 1:
             parts.append("<p>Times at this size: not measured.</p>\n")
     return "".join(parts) or f"<p>{html.escape(texts.NOTHING)}</p>"
+
+
+def moved(text: str, title: str, place: int) -> str:
+    """Moves the column of a Markdown table that has a title to another place, from 0."""
+    lines = text.splitlines()
+    rows = [line[2:-2].split(" | ") if line.startswith("| ") else None for line in lines]
+    column = next(row.index(title) for row in rows if row is not None)
+    for number, row in enumerate(rows):
+        if row is not None:
+            row.insert(place, row.pop(column))
+            lines[number] = f"| {' | '.join(row)} |"
+    return "\n".join(lines)
 
 
 def as_html(text: str) -> str:

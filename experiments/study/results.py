@@ -15,6 +15,7 @@ from experiments.config import ConfigError
 from experiments.numerics import NUMERICS
 from experiments.recipe import short_hash
 from experiments.rundir import read_json
+from experiments.study import structure
 from experiments.study.jobs import Job
 from experiments.table2 import OURS
 from jaxpose import model_file
@@ -43,8 +44,8 @@ FACTS += ("instruction_set", "kernel_weights", "parameters", "macs_nominal", "ma
 FACTS += ("n_frames", "missed_rate", "hidden_found_rate", "detector_missed_rate", "pck", "dice")
 FACTS += ("recall",)
 """Keys of a run's result that are copied."""
-NEEDED = ("job", "arm", "seed", "fold", "recipe", "recipe_hash", "numerics", "split_hash")
-NEEDED += ("data_hash", "detector_hash", "infants", MEASURED)
+NEEDED = ("job", "arm", "seed", "fold", "own_options", "recipe", "recipe_hash", "numerics")
+NEEDED += ("split_hash", "data_hash", "detector_hash", "history", "infants", MEASURED)
 """Keys that a result file must have."""
 
 
@@ -65,15 +66,7 @@ def collect(job: Job, folder: Path) -> dict:
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         predictions = dict(arrays)
     return {
-        "job": job.name,
-        "part": job.part,
-        "data": job.data.name,
-        "arm": job.arm,
-        "setting": job.setting,
-        "seed": job.seed,
-        "folds": job.recipe.folds,
-        "fold": job.recipe.fold,
-        "own_options": list(job.own),
+        **job.facts(),
         "data_hash": split["data"],
         "split_hash": short_hash(split),
         "detector_hash": weights_hash(weights["detection"]),
@@ -161,7 +154,7 @@ def read(path: Path) -> dict:
     """Reads a result file.
 
     Raises:
-      ConfigError: it cannot be read, is damaged, or lacks a key.
+      ConfigError: it cannot be read, is damaged, lacks a key, or has the name of another job.
     """
     try:
         value = json.loads(path.read_text())
@@ -170,13 +163,21 @@ def read(path: Path) -> dict:
     if not isinstance(value, dict) or (missing := [key for key in NEEDED if key not in value]):
         lacking = missing[0] if isinstance(value, dict) else NEEDED[0]
         raise ConfigError(f"{path}: has no {lacking!r}, so it is no result of a job; delete it")
+    if value["job"] != path.stem:
+        raise ConfigError(
+            f"{path}: is the result of {value['job']}; expected a file of the job's name; rename "
+            "or delete it"
+        )
+    if (wrong := structure.problem(value)) is not None:
+        raise ConfigError(f"{path}: is damaged: {wrong}; restore or delete it")
     return value
 
 
 def read_all(folder: Path) -> tuple[list[dict], list[str]]:
     """Reads every result file of a folder.
 
-    Returns the results by name of their files, and a message for each file that cannot be used.
+    Returns the results in the order of their files' names, and a message for each file that cannot
+    be used.
     """
     results, problems = [], []
     for path in sorted(folder.glob("*.json")):

@@ -6,28 +6,37 @@ from collections.abc import Mapping, Sequence
 from experiments.study import statistics
 from experiments.study.statistics import Estimate
 
-WIDTH, LEFT, RIGHT, ROW = 720, 250, 20, 26
+WIDTH, LEFT, RIGHT, ROW = 720, 310, 20, 26
 """Width of a plot, room for names, margin, height of a row; px."""
 TICKS = 7
 """Number of ticks of an axis, about."""
 LETTER = 7.2
 """Width of a letter of a name, px, at most."""
+NEAR = 30
+"""Distance of a name from its point, px, beyond which a line joins them."""
+HOLLOW = (
+    "hollow: one training (fold) of each; the interval is about other infants, not other trainings"
+)
+"""Legend of hollow points."""
 
 
 def forest(rows: Sequence[tuple[str, Estimate]], axis: str) -> str:
-    """Draws a line per estimate: its mean and interval, beside a line at 0."""
+    """Draws a line per estimate: its mean and interval, beside a line at 0.
+
+    The point of an estimate that is about infants under one training alone is hollow.
+    """
     ends = [0.0, *(v for _, e in rows for v in (e.low, e.high) if abs(v) < float("inf"))]
     scale = _Scale(min(ends), max(ends), LEFT, WIDTH - RIGHT)
-    height = ROW * (len(rows) + 2)
-    bottom = height - 1.4 * ROW
+    bottom = ROW * (len(rows) + 0.6)
     parts = [_line(scale(0), 4, scale(0), bottom, "zero")]
     for number, (name, estimate) in enumerate(rows):
         y = ROW * (number + 0.8)
         parts.append(_text(LEFT - 12, y + 4, name, "end"))
         if abs(estimate.low) < float("inf"):
             parts.append(_line(scale(estimate.low), y, scale(estimate.high), y, "interval"))
-        parts.append(_dot(scale(estimate.mean), y, f"{name}: {_described(estimate)}"))
+        parts.append(_dot(scale(estimate.mean), y, name, estimate))
     parts += _axis(scale, bottom, axis)
+    height = bottom + 1.4 * ROW + _legend(parts, [e for _, e in rows], bottom + 1.9 * ROW)
     return _svg(height, parts, axis)
 
 
@@ -60,35 +69,63 @@ def scatter(
             parts.append(_line(across(cost - spread), y, across(cost + spread), y, "interval"))
         if abs(error.low) < float("inf"):
             parts.append(_line(x, up(error.low), x, up(error.high), "interval"))
-        parts.append(_dot(x, y, f"{name}: {cost:.4g} {x_axis}; {_described(error)}"))
-        parts.append(_text(*places[name], name, "start"))
+        parts.append(_dot(x, y, f"{name}: {cost:.4g} {x_axis}", error))
+    for name, (left_end, base) in places.items():
+        x, y = across(points[name][0]), up(points[name][1])
+        if (end := leader((x, y), (left_end, base), LETTER * len(name))) is not None:
+            parts.append(_line(x, y, *end, "leader"))
+        parts.append(_text(left_end, base, name, "start"))
     parts += [_text(left - 8, up(tick) + 4, f"{tick:g}", "end") for tick in up.ticks()]
     parts.append(_text(8, 14, y_axis, "start"))
     parts += _axis(across, height - 44, x_axis)
+    height += _legend(parts, [errors[name] for name in names], height + 12)
     return _svg(height, parts, f"{y_axis} against {x_axis}")
 
 
-def labels(points: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Returns where the names of points begin, (x, y) px of their base lines.
+def labels(
+    points: Mapping[str, tuple[float, float]], width: float = WIDTH, letter: float = LETTER
+) -> dict[str, tuple[float, float]]:
+    """Returns where the names of points begin, (x, y) px of their base lines; y points down.
 
     Each name is beside its point, in the first place where it covers no point and no other name.
+    `width` is that of the plot, and `letter` that of a letter.
     """
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in points.values()]
     places = {}
     for name, (x, y) in points.items():
-        width = LETTER * len(name)
+        long = letter * len(name)
         tried = [
-            (x + dx, y + dy)
-            for dy in (-8, 16, 4, -20, 28, -32, 40)
-            for dx in (9, -9 - width)
-            if 0 <= x + dx and x + dx + width <= WIDTH
+            (x + dx, max(10, y + dy))
+            for far in (9, 40, 80)
+            for dy in (-8, 16, 4, *(sign * step for step in range(20, 150, 12) for sign in (-1, 1)))
+            for dx in (far, -far - long)
+            if 0 <= x + dx and x + dx + long <= width
         ]
-        boxes = [(left, base - 10, left + width, base + 3) for left, base in tried]
+        boxes = [(left, base - 10, left + long, base + 3) for left, base in tried]
         free = [not any(_overlap(box, other) for other in taken) for box in boxes]
         best = free.index(True) if any(free) else 0
         places[name] = tried[best]
         taken.append(boxes[best])
     return places
+
+
+def leader(
+    point: tuple[float, float], place: tuple[float, float], long: float
+) -> tuple[float, float] | None:
+    """Returns where the line from a point to its name ends; None if the name is near enough."""
+    left, base = place
+    end = (left - 2 if left > point[0] else left + long + 2, base - 4)
+    away = ((end[0] - point[0]) ** 2 + (end[1] - point[1]) ** 2) ** 0.5
+    return end if away > NEAR else None
+
+
+def _legend(parts: list[str], estimates: Sequence[Estimate], y: float) -> float:
+    """Adds the legend of hollow points where there are any; returns the height that it takes."""
+    if all(one.over_trainings for one in estimates):
+        return 0.0
+    parts.append(f'<circle class="hollow" cx="20" cy="{y - 4:.1f}" r="4.5"></circle>')
+    parts.append(_text(30, y, HOLLOW, "start"))
+    return float(ROW)
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -132,9 +169,10 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _dot(x: float, y: float, hover: str) -> str:
-    title = f"<title>{html.escape(hover)}</title>"
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>'
+def _dot(x: float, y: float, name: str, one: Estimate) -> str:
+    kind = "" if one.over_trainings else 'class="hollow" '
+    title = f"<title>{html.escape(f'{name}: {_described(one)}')}</title>"
+    return f'<circle {kind}cx="{x:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

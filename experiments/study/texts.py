@@ -11,17 +11,13 @@ from experiments.study.compared import Compared
 from experiments.study.evidence import Evidence
 from experiments.study.groups import COLUMNS, Group
 from experiments.study.statistics import Estimate
+from experiments.study.titles import place
 from experiments.table1 import table
 from experiments.table2 import percent
 from jaxpose.body.skeleton import LIMBS
 
 LIMB_TITLES = [limb.replace("_", " ") for limb in LIMBS]
 NOTHING = "No job of this part is finished yet.\n"
-
-
-def place(data: str, setting: str) -> str:
-    """Names a data set and a setting."""
-    return f"{data}, {setting}" if setting else data
 
 
 def interval(one: Estimate, digits: int = 2) -> str:
