@@ -444,8 +444,9 @@ def test_a_whole_run_writes_its_files_and_prints_one_line(tmp_path, capsys, monk
     ]  # fmt: skip
     assert [r["implementation"] for r in printed["rows"]][:2] == ["jaxpose", "jaxpose_program"]
     assert all(r["processes"] == 2 and r["blocks"] == 4 for r in printed["rows"])
+    assert len(printed["load"]["during"]) == 2
     assert {"rows", "ratios", "load", "ceilings", "isa", "date"} <= printed.keys()
-    assert (printed["schema"], printed["commit"], printed["dirty"]) == (2, CHANGED.commit, True)
+    assert (printed["schema"], printed["commit"], printed["dirty"]) == (3, CHANGED.commit, True)
     assert all((r["cpu"], r["isa"]) == (printed["cpu"], printed["isa"]) for r in printed["rows"])
     # the environment as the worker saw it
     settings = printed["settings"]["jax"]

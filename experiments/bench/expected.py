@@ -17,7 +17,7 @@ class Bar:
       over: implementations; the better one is the opponent. `OURS`: our fastest case.
       dtype: our type.
       over_dtype: the opponents' type.
-      isa: instruction set without which the target does not exist; None: any.
+      isa: beginning of the names of the instruction sets with which the target exists; "": any.
     """
 
     task: tuple[str, str, str, int]
@@ -26,7 +26,11 @@ class Bar:
     over: tuple[str, ...] = PYTORCH
     dtype: str = "float32"
     over_dtype: str = "float32"
-    isa: str | None = None
+    isa: str = ""
+
+    def exists(self, isa: str | None) -> bool:
+        """Tells whether there is a target on a CPU with this instruction set; None: unknown."""
+        return (isa or "").startswith(self.isa)
 
 
 NETS = (("regression", "asy"), ("regression", "full"), ("regression", "thin"), ("detection", ""))

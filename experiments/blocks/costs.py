@@ -92,7 +92,7 @@ def _line(result: dict, rows: list[dict], columns: list[str], *, pytorch: bool) 
     `columns` are the implementations that have one; `pytorch`: whether PyTorch has one.
     """
     fastest = min(_ours(rows), key=lambda row: row["median_ms"])
-    ratio = _ratio(result, fastest, [row for row in rows if row["implementation"] in PEERS])
+    ratio = _ratio(result, _ours(rows), [row for row in rows if row["implementation"] in PEERS])
     both = [row["median_ms"] for row in rows if row["implementation"] in PYTORCH]
     clips = f"{fastest['batch']} clip" + "s" * (fastest["batch"] > 1)
     net = fastest["variant"] or "detection"
@@ -109,18 +109,21 @@ def _line(result: dict, rows: list[dict], columns: list[str], *, pytorch: bool) 
     ]
 
 
-def _ratio(result: dict, of: dict, over: list[dict]) -> dict | None:
-    """Returns the stored ratio of a case over the better of others; None if there is none."""
-    opponents = {Case.of_row(row).name for row in over}
-    return next(
-        (
-            ratio
-            for ratio in (*result["ratios"], *result["bars"])
-            if ratio["of"] == Case.of_row(of).name
-            and set(ratio.get("among", [ratio["over"]])) == opponents
-        ),
-        None,
-    )
+def _ratio(result: dict, of: list[dict], over: list[dict]) -> dict | None:
+    """Returns the stored ratio of the fastest of `of` over that of `over`; None if there is none.
+
+    Both are rows of the result.
+    """
+    sides = [{Case.of_row(row).name for row in side} for side in (of, over)]
+    return next((ratio for ratio in result["ratios"] if _sides(ratio) == sides), None)
+
+
+def _sides(ratio: dict) -> list[set[str]]:
+    """Returns the names of all cases that a ratio compares: ours, and their opponents."""
+    return [
+        set(ratio.get("candidates", [ratio["of"]])),
+        set(ratio.get("among", [ratio["over"]])),
+    ]
 
 
 def _machines(results: list[dict]) -> str:
@@ -177,14 +180,17 @@ def _asy_over_full(result: dict) -> Iterator[str]:
         if (fastest["net"], fastest["variant"]) != ("regression", "asy"):
             continue
         key = ("net", "what", "batch", "dtype")
-        full = [
-            row
-            for row in result["rows"]
-            if row["variant"] == "full"
-            and row["implementation"] not in PEERS
-            and all(row[k] == fastest[k] for k in key)
-        ]
-        ratio = _ratio(result, fastest, full)
+        asy, full = (
+            [
+                row
+                for row in result["rows"]
+                if row["variant"] == variant
+                and row["implementation"] not in PEERS
+                and all(row[k] == fastest[k] for k in key)
+            ]
+            for variant in ("asy", "full")
+        )
+        ratio = _ratio(result, asy, full)
         if ratio is None:
             continue
         what = {"forward": "forward", "train_step": "in a training step"}[fastest["what"]]
