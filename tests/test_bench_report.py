@@ -1,5 +1,6 @@
 """The benchmark's report: ratios, targets, predictions, and its texts."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.bench import __main__ as bench
-from experiments.bench import machine, render, report
+from experiments.bench import machine, render, report, targets
 from experiments.bench.cases import SIZES, Case
 from experiments.bench.comparisons import comparisons
 from experiments.bench.expected import PREDICTIONS
@@ -85,7 +86,7 @@ def test_our_side_is_chosen_in_the_other_blocks_too():
         visits_of("jaxpose_program", 2.0, 2.0, 2.0, 2.0),
         visits_of("openvino", 6.0, 6.0, 6.0, 6.0),
     ]
-    [bar] = report.bars(chosen, visits, "paper", None)
+    [bar] = targets.bars(chosen, visits, "paper", None)
     assert bar["candidates"] == [case.name for case in chosen[:2]]
     assert [of for of, _ in bar["chosen"]] == bar["candidates"]
     assert bar["speedup"] == pytest.approx(6**0.5, abs=1e-4)  # 6 / 3 and 6 / 2
@@ -118,7 +119,7 @@ def test_bfloat16_is_compared_with_the_best_peer_in_bfloat16_and_in_training_wit
         timed("train_step", 2, "torch_eager", "bfloat16", 1.0),
     ]
     names = ("AVX2", "AVX-512 AMX", "AVX-512 AMX FP16", None)
-    bars = {isa: report.bars(chosen, visits, "paper", isa) for isa in names}
+    bars = {isa: targets.bars(chosen, visits, "paper", isa) for isa in names}
     reached = [(bar["of"].split()[-1], bar["speedup"], bar["met"]) for bar in bars["AVX-512 AMX"]]
     expected = [("float32", 0.25, "missed"), ("bfloat16", 1.5, "aim"), ("bfloat16", 2.0, "must")]
     assert reached == expected
@@ -138,13 +139,32 @@ def test_a_bar_is_missed_if_the_whole_interval_over_any_one_peer_lies_below_it(m
             [first, *others] = [case.implementation for case in comparison.over]
             return {"speedup": 0.9, "interval": [0.8, 1.0] if others else intervals[first]}
 
-        monkeypatch.setattr(report, "ratio", ratio)
-        first = report.bars(chosen, {}, "paper", None)[0]
+        monkeypatch.setattr(targets, "ratio", ratio)
+        first = targets.bars(chosen, {}, "paper", None)[0]
         return first["met"], first["upper"]
 
     chosen, _ = measured(jaxpose=0.5, torch_eager=0.5, openvino=0.5)
     assert met(torch_eager=[0.8, 0.96], openvino=[0.8, 0.97]) == ("must", 0.96)
     assert met(torch_eager=[0.8, 0.96], openvino=[0.8, 0.94]) == ("missed", 0.94)
+
+
+def test_targets_in_ms_are_those_of_the_size_the_type_and_the_instruction_set():
+    def timed(implementation, dtype, median_ms, what="camera_to_pose"):
+        lowering = "onednn" if implementation == "jaxpose_program" else ""
+        case = Case("pipeline", "asy", what, 1, implementation, lowering, dtype)
+        return {**dataclasses.asdict(case), "median_ms": median_ms}
+
+    rows = [
+        timed("jaxpose_program", "float32", 12.4),
+        timed("openvino_shipped", "float32", 1.0),  # not ours
+        timed("jaxpose_program", "bfloat16", 9.1),
+    ]
+    reached = [(x["median_ms"], x["must_ms"], x["met"]) for x in
+               targets.limits(rows, "default", "AVX2")]  # fmt: skip
+    assert reached == [(12.4, 16, "aim"), (9.1, 9, "missed")]
+    whole = [timed("jaxpose_program", "bfloat16", 80.0, "forward")]
+    assert [x["met"] for x in targets.limits(whole, "paper", "AVX-512 AMX FP16")] == ["must"]
+    assert not targets.limits(whole, "paper", "AVX-512 BF16")
 
 
 def test_cases_of_one_process_have_no_interval_and_the_table_names_the_reason():

@@ -55,6 +55,12 @@ def as_markdown(result: dict) -> str:
             for b in result["bars"]
         ]
         parts.append(table(["of", "over", "speed-up", "95 %", "must", "aim", "met"], lines))
+    if result["limits"]:
+        lines = [
+            [x["of"], ms(x["median_ms"]), f"{x['must_ms']:g}", f"{x['aim_ms']:g}", x["met"]]
+            for x in result["limits"]
+        ]
+        parts.append(table(["of", "median ms", "must", "aim", "met"], lines))
     if result["predictions"]:
         lines = [prediction_line(prediction) for prediction in result["predictions"]]
         parts.append(table(["prediction", "value", "measured", "off by"], lines))

@@ -4,19 +4,12 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from experiments.bench.cases import OURS, Case, Size
-from experiments.bench.comparisons import (
-    Comparison,
-    Visits,
-    candidates,
-    comparisons,
-    of_type,
-    ours,
-    ratio,
-)
-from experiments.bench.expected import BARS, PREDICTIONS, Prediction
+from experiments.bench.cases import Case, Size
+from experiments.bench.comparisons import Comparison, Visits, comparisons, ratio
+from experiments.bench.expected import PREDICTIONS, Prediction
 from experiments.bench.machine import cores, environment, loaded
 from experiments.bench.measured import Measured
+from experiments.bench.targets import bars, limits
 from experiments.bench.weights import layers_of
 from experiments.recipe import STAGES
 from jaxpose.cost.accounting import net_cost
@@ -119,6 +112,7 @@ def compared(
         "control_spread": {name: round(s, 6) for name, s in spreads.items() if s is not None},
         "ratios": [r for r in ratios if r is not None],
         "bars": bars(cases, visits, size, isa) if platform == "cpu" else [],
+        "limits": limits(rows, size, isa) if platform == "cpu" else [],
         "predictions": predictions(cases, visits, size, platform),
     }
 
@@ -183,34 +177,6 @@ def least_s(case: Case, size: Size, ceilings: dict[str, float]) -> float:
         fused=not training,
         useful=True,
     )
-
-
-def bars(cases: Sequence[Case], visits: Visits, size: str, isa: str | None) -> list[dict]:
-    """Returns the targets of the study, each with the ratio that was reached.
-
-    That is of our fastest case over the best of the opponents. The least upper limit over any one
-    of them, `upper`, decides whether the target was missed.
-    """
-    entries = []
-    for bar in BARS.get(size, ()):
-        same = [c for c in cases if c.task == bar.task]
-        mine = candidates(same, bar.dtype)
-        if bar.over == OURS:
-            opponents = of_type(ours(same), bar.over_dtype)
-        else:
-            named = (c for c in same if c.implementation in bar.over)
-            opponents = of_type(named, bar.over_dtype)
-        if not mine or not opponents or not bar.exists(isa):
-            continue
-        reached = ratio(Comparison(mine, opponents), visits)
-        each = [ratio(Comparison(mine, (opponent,)), visits) for opponent in opponents]
-        if reached is None:
-            continue
-        upper = min((one["interval"] or [one["speedup"]])[-1] for one in each if one)
-        met = "aim" if reached["speedup"] >= bar.aim else "must"
-        met = met if upper >= bar.must else "missed"
-        entries.append({"must": bar.must, "aim": bar.aim, "met": met, "upper": upper, **reached})
-    return entries
 
 
 def predictions(
