@@ -238,7 +238,7 @@ def test_the_runtimes_compute_the_same(ours, case, name):
 
 def runtime_of(name: str):
     """The worker that runs a runtime, whose packages must be there."""
-    for package in ("onnx", name.split("_")[0], *options.ALSO.get(name, ())):
+    for package in ("onnx", name.split("_")[0]):
         pytest.importorskip(package)
     from experiments.bench import runtimes
 

@@ -16,10 +16,9 @@ SHIPPED_FORM = ("onnxruntime_shipped", "openvino_shipped")
 """The runtimes with the ONNX file that jaxpose writes, of 2-D convolutions whose channels are those
 of all frames. Without the suffix they run a graph of 3-D convolutions."""
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
-PEERS += ("openvino_torch", *SHIPPED_FORM)
+PEERS += SHIPPED_FORM
 """Implementations that are not ours. torch_onednn calls PyTorch's oneDNN operators directly, in
-forward passes: for a single clip PyTorch itself chooses a slower convolution. openvino_torch is the
-PyTorch net, converted by OpenVINO."""
+forward passes: for a single clip PyTorch itself chooses a slower convolution."""
 OURS = ("jaxpose", "jaxpose_program", "jax_conv3d")
 """Our implementations. jaxpose_program is a net recorded once and run without XLA, as prediction
 does where the lowering can; jax_conv3d is our net with JAX's own 3-D convolution, as in
@@ -37,7 +36,7 @@ WORKERS = {
     "programs": ("jaxpose_program",),
     "torch": ("torch_eager", "torch_compile", "torch_onednn"),
     "onnxruntime": ("onnxruntime", "onnxruntime_shipped"),
-    "openvino": ("openvino", "openvino_torch", "openvino_shipped"),
+    "openvino": ("openvino", "openvino_shipped"),
 }
 """Kind of process -> the implementations that run in it."""
 NETS = (*STAGES, "pipeline", "decoding", "input")
@@ -51,7 +50,6 @@ PEER_PRECISIONS = {
     "torch_onednn": ("float32", "bfloat16"),
     "onnxruntime": ("float32",),
     "openvino": ("float32", "bfloat16"),
-    "openvino_torch": ("float32", "bfloat16"),
     "onnxruntime_shipped": ("float32",),
     "openvino_shipped": ("float32", "bfloat16"),
 }

@@ -23,8 +23,6 @@ PACKAGES = {
     "openvino": ("onnx", "openvino"),
 }
 """Kind of peer -> the packages that it needs, which are in the extra `peers`."""
-ALSO = {"openvino_torch": ("torch",)}
-"""Peer -> the packages that it needs besides those of its kind."""
 
 
 def _sizes() -> str:
@@ -199,9 +197,8 @@ def left_out(names: Sequence[str], device: str) -> dict[str, str]:
     """Returns, for each implementation that cannot be timed here, the reason."""
     reasons = {}
     for kind, packages in PACKAGES.items():
+        absent = [package for package in packages if importlib.util.find_spec(package) is None]
         for name in cases.WORKERS[kind]:
-            required = (*packages, *ALSO.get(name, ()))
-            absent = [package for package in required if importlib.util.find_spec(package) is None]
             if name in names and absent:
                 reasons[name] = f"{absent[0]} is not installed: pip install -e '.[peers]'"
     if device == "gpu":

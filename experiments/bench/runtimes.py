@@ -1,14 +1,13 @@
 """A case -> the same net, with the same weights, in ONNX Runtime or OpenVINO.
 
 Both read an ONNX model of 3-D convolutions that is created from our layers, or the one of 2-D
-convolutions that jaxpose writes; OpenVINO also converts the PyTorch net. Batch norm is folded; all
-threads compute, in float32, or OpenVINO in bfloat16, to which it converts the model itself.
+convolutions that jaxpose writes. Batch norm is folded; all threads compute, in float32, or OpenVINO
+in bfloat16, to which it converts the model itself.
 """
 
 import importlib
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from types import ModuleType
 
@@ -163,37 +162,15 @@ class OnnxRuntime(_Runtime):
 class OpenVino(_Runtime):
     """The worker that runs OpenVINO."""
 
-    def run(self, case: Case, pool: list[dict[str, np.ndarray]]) -> tuple[Run, float]:
-        """Returns the function of a case, and the seconds in which its model was loaded."""
-        if case.implementation != "openvino_torch":
-            return super().run(case, pool)
-        import torch
-
-        from experiments.bench.torch_peer import Net
-
-        net = Net(case.net, case.variant, self.size.width, self.size.config, folded=True).eval()
-        example = tuple(torch.from_numpy(array) for array in pool[0].values())
-        began = time.perf_counter()
-        with warnings.catch_warnings():
-            # OpenVINO traces the net in a way that PyTorch deprecates.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            converted = openvino().convert_model(net, example_input=example)
-        converted.reshape({k: list(array.shape) for k, array in enumerate(example)})
-        compiled = self.compiled(converted, case.dtype)
-        return (lambda arrays: compiled([*arrays.values()])), time.perf_counter() - began
-
     def load(self, content: bytes, dtype: str, outputs: tuple[str, ...]) -> Run:
         """Loads a serialised model."""
-        return self.compiled(openvino().Core().read_model(content), dtype)
-
-    def compiled(self, model, dtype: str) -> Run:
-        """Compiles a model; its inputs are by name, or in their order."""
         options = {
             "INFERENCE_NUM_THREADS": self.threads,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[dtype],
         }
-        compiled = openvino().Core().compile_model(model, "CPU", options)
+        core = openvino().Core()
+        compiled = core.compile_model(core.read_model(content), "CPU", options)
         request = compiled.create_infer_request()
         return lambda arrays: [*request.infer(arrays, share_inputs=True).values()]
 

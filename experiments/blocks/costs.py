@@ -18,7 +18,6 @@ COLUMNS = {
     "torch_onednn": "PyTorch, oneDNN by hand",
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
-    "openvino_torch": "OpenVINO, from PyTorch",
     "onnxruntime_shipped": "ONNX Runtime, our file",
     "openvino_shipped": "OpenVINO, our file",
     "jax_conv3d": "JAX's own",
