@@ -29,6 +29,7 @@ import jax
 
 from data_pipeline.examples.frames import Frames, load
 from experiments import lowering_check
+from experiments.bench.cases import PRECISIONS
 from experiments.choices import find_device
 from experiments.config import ConfigError
 from experiments.recipe import STAGES
@@ -38,7 +39,7 @@ from jaxpose.files import write_json
 from jaxpose.options import parse_options
 
 PARTS = ("check", "compile", "bench", "train")
-COMPILE_S, BENCH_S, TRAIN_S, STOP_S = 200, 260, 120, 20
+COMPILE_S, BENCH_S, TRAIN_S, STOP_S = 220, 280, 120, 20
 """Time limits of the long parts, and of their end after they were interrupted, in seconds."""
 ON_GPU = ("--size=paper", "--batches=1,16", "--whats=forward,train_step", "--lowerings=conv3d")
 ON_CPU = ("--size=tiny", "--batches=1", "--whats=forward", "--lowerings=folded")
@@ -46,7 +47,7 @@ ON_CPU += ("--nets=detection,regression", "--variants=asy")
 ON_CPU += ("--precisions=float32", "--protocol=smoke")
 """What is timed on a GPU, and on a CPU as a test."""
 ALL_NETS = ("--nets=detection,regression", "--variants=asy,full,thin")
-ALL_NETS += ("--precisions=float32,bfloat16",)
+ALL_NETS += (f"--precisions={','.join(PRECISIONS)}",)
 EACH_NET = (
     ("--nets=detection",),
     *(("--nets=regression", f"--variants={variant}") for variant in ("asy", "full", "thin")),
@@ -98,7 +99,7 @@ def compile_commands(options: Options, out: Path) -> list[list[str]]:
         + ["--implementations=jax_conv3d", *ON_GPU, *nets]
         + [f"--precisions={precision}", "--protocol=smoke"]
         for nets in EACH_NET
-        for precision in ("float32", "bfloat16")
+        for precision in PRECISIONS
     ]
 
 

@@ -14,7 +14,15 @@ from lowerings import NEEDS_ONEDNN
 
 from experiments.bench import __main__ as bench
 from experiments.bench import ceilings, machine, options, render, report, worker
-from experiments.bench.cases import IMPLEMENTATIONS, SIZES, Case, Choice, cases
+from experiments.bench.cases import (
+    IMPLEMENTATIONS,
+    SHIPPED_FORM,
+    SIZES,
+    WORKERS,
+    Case,
+    Choice,
+    cases,
+)
 from experiments.bench.client import WorkerDied
 from experiments.bench.measured import Measured
 from experiments.bench.ours import Ours
@@ -91,8 +99,10 @@ def test_what_computes_something_else_is_not_timed(ours):
 
 @pytest.mark.parametrize("case", [FORWARD, DETECTION, STEP])
 def test_pytorch_computes_the_same(ours, case):
-    nn = pytest.importorskip("torch").nn
-    from experiments.bench.torch_peer import Net, OneDnnConv, Torch, by_onednn
+    torch = pytest.importorskip("torch")
+    from torch import nn
+
+    from experiments.bench.torch_peer import Net, OneDnnConv, Torch, by_onednn, channels_second
 
     kinds = ["torch_eager"] + ["torch_onednn"] * (case != STEP)
     for kind in kinds:
@@ -102,10 +112,21 @@ def test_pytorch_computes_the_same(ours, case):
     if case == STEP:
         return
     net = Net(case.net, case.variant, TINY.width, TINY.config, folded=True)
-    before = sum(isinstance(m, nn.Conv3d) for m in net.modules())
+    kinds = (nn.Conv3d, nn.ConvTranspose3d)
+    before = sum(isinstance(m, kinds) for m in net.modules())
     by_onednn(net)
-    left = [m for m in net.modules() if isinstance(m, nn.Conv3d)]
-    assert not left and before == sum(isinstance(m, OneDnnConv) for m in net.modules()) > 5
+    replaced = [m for m in net.modules() if isinstance(m, OneDnnConv)]
+    assert not any(isinstance(m, kinds) for m in net.modules()) and before == len(replaced) > 5
+    assert {m.weight.layout for m in replaced} == {torch.strided}
+    fed = [
+        channels_second(a) for a in inputs(NEEDS[case.net, "forward"], 1, TINY.clip, 1)[0].values()
+    ]
+    with torch.inference_mode():
+        first = net(*fed)
+        reordered = [m.weight for m in replaced]
+        assert {weight.layout for weight in reordered} == {torch._mkldnn}
+        torch.testing.assert_close(net(*fed), first, rtol=0, atol=0)
+    assert all(m.weight is weight for m, weight in zip(replaced, reordered, strict=True))
 
 
 @pytest.mark.parametrize("case", [FORWARD, DETECTION, STEP])
@@ -208,15 +229,30 @@ def test_pytorch_compiled_computes_the_same_with_frozen_weights_where_it_does_no
 
 
 @pytest.mark.parametrize("case", [FORWARD, DETECTION])
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_the_runtimes_compute_the_same(ours, case, runtime):
-    pytest.importorskip("onnx")
-    pytest.importorskip(runtime)
+@pytest.mark.parametrize("name", [*WORKERS["onnxruntime"], *WORKERS["openvino"]])
+def test_the_runtimes_compute_the_same(ours, case, name):
+    assert (
+        runtime_of(name)(TINY, 1, ours.reference).prepare(of(case, name)).facts["deviation"] < 1e-5
+    )
+
+
+def runtime_of(name: str):
+    """The worker that runs a runtime, whose packages must be there."""
+    for package in ("onnx", name.split("_")[0]):
+        pytest.importorskip(package)
     from experiments.bench import runtimes
 
-    side = {"onnxruntime": runtimes.OnnxRuntime, "openvino": runtimes.OpenVino}[runtime]
-    prepared = side(TINY, 1, ours.reference).prepare(of(case, runtime))
-    assert prepared.facts["deviation"] < 1e-5
+    return runtimes.OpenVino if name.startswith("openvino") else runtimes.OnnxRuntime
+
+
+@pytest.mark.parametrize("name", SHIPPED_FORM)
+def test_the_runtimes_compute_both_nets_from_the_file_that_jaxpose_writes(ours, name):
+    case = Case("pipeline", "thin", "forward", 1, name, "", "float32")
+    maps, confidence = runtime_of(name)(TINY, 1, None).prepare(case).call(3)
+    assert maps.shape == confidence.shape == (1, *TINY.clip, 20)
+    mine = dataclasses.replace(case, implementation="jaxpose", lowering="folded")
+    jitted = np.asarray(ours.prepare(mine).call(3))
+    np.testing.assert_allclose(confidence, jitted, atol=1e-4 * np.abs(jitted).max())
 
 
 def test_two_steps_of_pytorch_and_of_ours_end_with_the_same_loss(ours):
@@ -444,8 +480,9 @@ def test_a_whole_run_writes_its_files_and_prints_one_line(tmp_path, capsys, monk
     ]  # fmt: skip
     assert [r["implementation"] for r in printed["rows"]][:2] == ["jaxpose", "jaxpose_program"]
     assert all(r["processes"] == 2 and r["blocks"] == 4 for r in printed["rows"])
+    assert len(printed["load"]["during"]) == 2
     assert {"rows", "ratios", "load", "ceilings", "isa", "date"} <= printed.keys()
-    assert (printed["schema"], printed["commit"], printed["dirty"]) == (2, CHANGED.commit, True)
+    assert (printed["schema"], printed["commit"], printed["dirty"]) == (3, CHANGED.commit, True)
     assert all((r["cpu"], r["isa"]) == (printed["cpu"], printed["isa"]) for r in printed["rows"])
     # the environment as the worker saw it
     settings = printed["settings"]["jax"]

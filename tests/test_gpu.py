@@ -8,6 +8,7 @@ from test_resume import made_up
 
 from data_pipeline.examples.frames import save
 from experiments import gpu, lowering_check
+from experiments.bench.expected import PREDICTIONS
 from experiments.bench.options import Options, plan
 from jaxpose.options import parse_options
 
@@ -57,7 +58,11 @@ def test_what_is_compiled_beforehand_is_what_the_benchmark_times(tmp_path):
     timed = cases_of(gpu.bench_command(options, tmp_path))
     compiled = [cases_of(command) for command in gpu.compile_commands(options, tmp_path)]
     ours = {case for case in timed if case.implementation == "jax_conv3d"}
-    assert len(ours) == 24 and len(compiled) == 8
+    assert len(ours) == 36 and len(compiled) == 12
+    # what is predicted for a GPU is timed there
+    for prediction in (p for p in PREDICTIONS if p.platform == "gpu"):
+        for side in (prediction.of, prediction.over):
+            assert [case for case in ours if side.fits(case, "conv3d")], prediction.what
     assert set.union(*compiled) == ours
     if importlib.util.find_spec("torch"):
         theirs = {(c.task, c.dtype) for c in timed if c.implementation == "torch_eager"}

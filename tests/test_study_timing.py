@@ -14,14 +14,23 @@ from jaxpose.options import parse
 
 
 def result(median: float, **changes) -> dict:
-    """What a benchmark returns, as far as a setting keeps it: every net takes as long."""
+    """What a benchmark returns, as far as a setting keeps it.
+
+    Every net takes as long, both in a row twice as long, a recorded program half as long."""
+
+    def row(net, variant, what, batch, implementation, median_ms):
+        names = {"net": net, "variant": variant, "what": what, "batch": batch}
+        names |= {"implementation": implementation, "median_ms": median_ms, "lowering": "onednn"}
+        return dict.fromkeys(timing.COLUMNS) | names | {"compile_s": 1.5, "xla_temporary_mb": 12.3}
+
+    nets = [*(("regression", net) for net in timing.NETS), ("detection", "")]
     rows = [
-        dict.fromkeys(timing.COLUMNS)
-        | {"variant": net, "what": what, "batch": batch, "median_ms": median, "lowering": "onednn"}
-        | {"compile_s": 1.5, "xla_temporary_mb": 12.3}
-        for net in timing.NETS
+        row(*net, what, batch, "jaxpose", median)
+        for net in nets
         for what, batch in (("forward", 1), ("forward", 16), ("train_step", 8))
     ]
+    rows += [row(*net, "forward", 1, "jaxpose_program", median / 2) for net in nets]
+    rows += [row("pipeline", net, "forward", 1, "jaxpose", 2 * median) for net in timing.NETS]
     facts = dict.fromkeys(timing.SHARED) | {"isa": "AVX2", "loaded": False}
     return {**facts, "rows": rows, "ratios": [], "visits": [1, 2, 3], **changes}
 
@@ -32,7 +41,9 @@ def test_every_setting_is_a_benchmark_that_can_be_planned(tmp_path):
         words = timing.command(setting, timing.Options(), tmp_path)[3:]
         options = parse(BenchOptions, words, "experiments.bench")
         cases = plan(options)[0].cases
-        assert {case.variant for case in cases} == set(timing.NETS)
+        assert {case.variant for case in cases} == {*timing.NETS, ""}
+        assert {case.net for case in cases} == {"detection", "regression", "pipeline"}
+        assert {case.implementation for case in cases} == {"jaxpose", "jaxpose_program"}
         whats = {(case.what, case.batch) for case in cases if case.what == "forward"}
         assert whats == {("forward", 1), ("forward", 16)}
         assert any(case.what == "train_step" for case in cases)
@@ -87,8 +98,21 @@ def test_a_setting_has_a_row_per_net_once_measured_and_a_blank_one_before(tmp_pa
     path.write_text(json.dumps(value))
     text = times.cost_times([])
     # 1,200 steps of 100 ms are two minutes
-    assert f"| {first} (AVX2): asy | 100 | 100 | 100 (8 clips) | 2.0 | 1.5 | 12 |" in text
-    assert text.count("\n| ") == len(blank) - 1 + 2
+    assert f"| {first} (AVX2): asy | 50 | 100 | 100 (8 clips) | 2.0 | 1.5 | 12 |" in text
+    assert "| detection | 50 | 100 | 100 (8 clips) | 2.0 | 1.5 | 12 |" in text
+    assert "| detection + asy | 200 |  |  |  |  |  |" in text
+    assert text.count("\n| ") == len(blank) - 1 + 6
+
+
+def test_a_limit_of_the_instruction_set_is_one_for_onednn_and_for_xla(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    assert timing.limited(None) == {}
+    assert timing.limited("AVX512_CORE") == {
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE",
+        "XLA_FLAGS": "--xla_dump_to=x --xla_cpu_max_isa=AVX512",
+    }
+    limits = {setting.isa for setting in timing.SETTINGS} - {None}
+    assert limits == {*timing.ISAS}
 
 
 def training(values: list[float], cpu: str = "a CPU") -> dict:

@@ -63,8 +63,9 @@ def bench(options: Options) -> dict:
 
     measured = measure(planned, say=progress.say, on_process=save)
     progress.close()
-    path = save(measured)  # with the load after the last process
-    warn(max(measured.loads, key=lambda load: load["busy_cores"]))
+    path = save(measured)
+    for load in measured.loads:
+        warn(load)
     stored.render_file(path)
     return stored.load(path)
 
@@ -84,12 +85,12 @@ def check(code: machine.Code, allowed: bool) -> None:
 
 
 def warn(load: dict) -> None:
-    """Prints a warning if other programs use the machine."""
-    if load["busy_cores"] > machine.LOADED:
+    """Prints a warning if other programs use the machine, or its host took cores away."""
+    if machine.loaded(load):
         print(
-            f"warning: the machine is busy: others use {load['busy_cores']} cores, the load is "
-            f"{load['load_1min']}; times will be too long, and the result is marked. Stop the "
-            "other programs and start again.",
+            f"warning: the machine is busy: others use {load['busy_cores']} cores, the host took "
+            f"{load['stolen_cores']}, the load is {load['load_1min']}; times are too long, and the "
+            "result is marked. Stop the other programs and start again.",
             file=sys.stderr,
         )
 

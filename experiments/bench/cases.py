@@ -12,8 +12,12 @@ from jaxpose import lowering as lowerings
 from jaxpose.nets.factorise import VARIANTS
 
 LOWERINGS: tuple[str, ...] = tuple(lowerings.LOWERINGS)
+SHIPPED_FORM = ("onnxruntime_shipped", "openvino_shipped")
+"""The runtimes with the ONNX file that jaxpose writes, of 2-D convolutions whose channels are those
+of all frames. Without the suffix they run a graph of 3-D convolutions."""
 PEERS = ("torch_eager", "torch_compile", "torch_onednn", "onnxruntime", "openvino")
-"""Implementations that are not ours. torch_onednn calls PyTorch's oneDNN operator directly, in
+PEERS += SHIPPED_FORM
+"""Implementations that are not ours. torch_onednn calls PyTorch's oneDNN operators directly, in
 forward passes: for a single clip PyTorch itself chooses a slower convolution."""
 OURS = ("jaxpose", "jaxpose_program", "jax_conv3d")
 """Our implementations. jaxpose_program is a net recorded once and run without XLA, as prediction
@@ -31,8 +35,8 @@ WORKERS = {
     "jax": ("jaxpose", "jax_conv3d"),
     "programs": ("jaxpose_program",),
     "torch": ("torch_eager", "torch_compile", "torch_onednn"),
-    "onnxruntime": ("onnxruntime",),
-    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnxruntime_shipped"),
+    "openvino": ("openvino", "openvino_shipped"),
 }
 """Kind of process -> the implementations that run in it."""
 NETS = (*STAGES, "pipeline", "decoding", "input")
@@ -46,6 +50,8 @@ PEER_PRECISIONS = {
     "torch_onednn": ("float32", "bfloat16"),
     "onnxruntime": ("float32",),
     "openvino": ("float32", "bfloat16"),
+    "onnxruntime_shipped": ("float32",),
+    "openvino_shipped": ("float32", "bfloat16"),
 }
 """Peer -> the precisions in which it is timed. ONNX Runtime has no convolution in bfloat16 for
 CPUs."""
@@ -189,8 +195,15 @@ def _peers(task: Case, choice: Choice) -> Iterator[Case]:
 
 
 def _rest(size: Size, choice: Choice) -> Iterator[Case]:
-    """Yields the cases of both nets in a row, of decoding and of input, without peers."""
+    """Yields the cases of both nets in a row, of decoding and of input.
+
+    The peers that have both nets in a row are those that run the file that jaxpose writes.
+    """
     for variant in COMPARED:
+        for peer in SHIPPED_FORM:
+            for dtype in choice.precisions:
+                if dtype in PEER_PRECISIONS[peer]:
+                    yield Case("pipeline", variant, "forward", 1, peer, "", dtype)
         for lowering in choice.lowerings:
             ours = _implementation(lowering)
             for dtype in choice.precisions:

@@ -1,15 +1,14 @@
 """Timed cases -> the pairs that are compared, and the ratios of their times.
 
-Where the opponent is the better of several cases, the ratio is the smallest of the ratios over each
-of them, with its own interval. To choose the opponent by its median over all blocks, and then
-compare within blocks, would mix two statistics.
+Where one side is the fastest of several cases, both are chosen in other blocks than those in which
+they are compared: see `jaxpose.cost.ratios.compare_best`.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from experiments.bench.cases import PEERS, Case
-from jaxpose.cost.ratios import compare_with_better
+from jaxpose.cost.ratios import compare_best
 from jaxpose.cost.timing import Visit
 
 REFERENCES = ("full", "thin")
@@ -26,30 +25,33 @@ Visits = Mapping[str, Sequence[Visit]]
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A comparison of the case `of` with the better of the cases `over`."""
+    """A comparison of the fastest of the cases `of` with the fastest of the cases `over`."""
 
-    of: Case
+    of: tuple[Case, ...]
     over: tuple[Case, ...]
 
 
 def ratio(comparison: Comparison, visits: Visits) -> dict | None:
-    """Returns an entry of the result's `ratios`; None if no block has both sides.
+    """Returns an entry of the result's `ratios`; None if no block can be compared.
 
-    Its `among` names all opponents where there are several.
+    Where a side has several cases, its `candidates` or `among` name them, and `chosen` has the pair
+    that was chosen in even blocks and compared in odd ones, and the reverse.
     """
-    names = [case.name for case in comparison.over]
-    compared = compare_with_better(
-        _untwinned(visits[comparison.of.name]), {name: _untwinned(visits[name]) for name in names}
+    of, over = (
+        {case.name: _untwinned(visits[case.name]) for case in side}
+        for side in (comparison.of, comparison.over)
     )
-    if compared is None:
+    contest = compare_best(of, over)
+    if contest is None:
         return None
-    over, values = compared
     rounded = {
         key: [round(x, 4) for x in value] if isinstance(value, tuple) else value and round(value, 4)
-        for key, value in values._asdict().items()
+        for key, value in contest.ratio._asdict().items()
     }
-    among = {"among": names} if len(names) > 1 else {}
-    return {"of": comparison.of.name, "over": over, **among, **rounded}
+    several = {"candidates": [*of]} if len(of) > 1 else {}
+    several |= {"among": [*over]} if len(over) > 1 else {}
+    chosen = {"chosen": [list(pair) for pair in contest.chosen]} if contest.chosen else {}
+    return {"of": contest.of, "over": contest.over, **several, **chosen, **rounded}
 
 
 def _untwinned(visits: Sequence[Visit]) -> list[Visit]:
@@ -57,13 +59,14 @@ def _untwinned(visits: Sequence[Visit]) -> list[Visit]:
     return [visit for visit in visits if not visit.twin]
 
 
-def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[Comparison]:
+def comparisons(cases: Sequence[Case]) -> list[Comparison]:
     """Returns all comparisons of the report, each once.
 
     They are: every variant with `REFERENCES`, within a lowering and a type, and the best of one
     with the best of the other; our lowerings with JAX's own convolution; types within a lowering,
     and the best of one with the best of the other; a recorded program with the jitted net; our
-    fastest of every type with every peer, and with the better of PyTorch's two usual modes.
+    fastest of every type with every peer, with the better of PyTorch's two usual modes, and with
+    the best of all peers.
     """
     by_task: dict[tuple, list[Case]] = {}
     for case in cases:
@@ -72,60 +75,55 @@ def comparisons(cases: Sequence[Case], median_ms: Mapping[str, float]) -> list[C
     for (net, variant, what, batch), same in by_task.items():
         for reference in REFERENCES:
             if variant not in ("", "full", reference):
-                theirs = by_task.get((net, reference, what, batch), [])
-                pairs += _of_variants(same, theirs, median_ms)
+                pairs += _of_variants(same, by_task.get((net, reference, what, batch), []))
         pairs += _of_lowerings(same)
-        pairs += _of_types(same, median_ms)
+        pairs += _of_types(same)
         for dtype in dict.fromkeys(case.dtype for case in ours(same)):
-            pairs += _with_peers(same, dtype, median_ms)
+            pairs += _with_peers(same, dtype)
     return list(dict.fromkeys(pairs))
 
 
-def _of_variants(
-    same: list[Case], theirs: list[Case], median_ms: Mapping[str, float]
-) -> Iterator[Comparison]:
+def _of_variants(same: list[Case], theirs: list[Case]) -> Iterator[Comparison]:
     for case in same:
         yield from (
-            Comparison(case, (other,))
+            Comparison((case,), (other,))
             for other in theirs
             if computed_by(case) == computed_by(other)
         )
     for dtype in dict.fromkeys(case.dtype for case in ours(same)):
-        opponents = tuple(case for case in ours(theirs) if case.dtype == dtype)
-        if opponents:
-            yield Comparison(best(ours(same), dtype, median_ms), opponents)
+        if opponents := of_type(ours(theirs), dtype):
+            yield Comparison(of_type(ours(same), dtype), opponents)
 
 
 def _of_lowerings(same: list[Case]) -> Iterator[Comparison]:
     for case in ours(same):
         for other in ours(same):
             if other.lowering == "conv3d" != case.lowering and case.dtype == other.dtype:
-                yield Comparison(case, (other,))
+                yield Comparison((case,), (other,))
             alike = dataclasses.replace(case, dtype=other.dtype) == other
             if alike and (case.dtype, other.dtype) in FASTER:
-                yield Comparison(case, (other,))
+                yield Comparison((case,), (other,))
             jitted = dataclasses.replace(case, implementation="jaxpose")
             if case.implementation == "jaxpose_program" and other == jitted:
-                yield Comparison(case, (other,))
+                yield Comparison((case,), (other,))
 
 
-def _of_types(same: list[Case], median_ms: Mapping[str, float]) -> Iterator[Comparison]:
+def _of_types(same: list[Case]) -> Iterator[Comparison]:
     dtypes = {case.dtype for case in ours(same)}
-    for dtype, other in FASTER:
-        if {dtype, other} <= dtypes:
-            fastest, over = (best(ours(same), name, median_ms) for name in (dtype, other))
-            yield Comparison(fastest, (over,))
+    for pair in FASTER:
+        if {*pair} <= dtypes:
+            yield Comparison(*(of_type(ours(same), dtype) for dtype in pair))
 
 
-def _with_peers(
-    same: list[Case], dtype: str, median_ms: Mapping[str, float]
-) -> Iterator[Comparison]:
-    fastest = best(ours(same), dtype, median_ms)
-    peers = [case for case in same if case.implementation in PEERS and case.dtype == dtype]
+def _with_peers(same: list[Case], dtype: str) -> Iterator[Comparison]:
+    fastest = candidates(same, dtype)
+    peers = of_type((case for case in same if case.implementation in PEERS), dtype)
     yield from (Comparison(fastest, (peer,)) for peer in peers)
     pytorch = tuple(peer for peer in peers if peer.implementation in PYTORCH)
     if len(pytorch) > 1:
         yield Comparison(fastest, pytorch)
+    if len(peers) > 1:
+        yield Comparison(fastest, peers)
 
 
 def computed_by(case: Case) -> tuple[str, str, str]:
@@ -138,6 +136,15 @@ def ours(cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if case.implementation not in PEERS]
 
 
-def best(cases: Sequence[Case], dtype: str, median_ms: Mapping[str, float]) -> Case:
-    """Returns the case of a type with the lowest median."""
-    return min((c for c in cases if c.dtype == dtype), key=lambda case: median_ms[case.name])
+def candidates(cases: Sequence[Case], dtype: str) -> tuple[Case, ...]:
+    """Returns our cases of a type that compete with peers.
+
+    JAX's own 3-D convolution is among them only where nothing else of ours was timed.
+    """
+    every = of_type(ours(cases), dtype)
+    return tuple(case for case in every if case.implementation != "jax_conv3d") or every
+
+
+def of_type(cases: Iterable[Case], dtype: str) -> tuple[Case, ...]:
+    """Returns the cases of a type."""
+    return tuple(case for case in cases if case.dtype == dtype)

@@ -17,7 +17,7 @@ class Bar:
       over: implementations; the better one is the opponent. `OURS`: our fastest case.
       dtype: our type.
       over_dtype: the opponents' type.
-      isa: instruction set without which the target does not exist; None: any.
+      isa: beginning of the names of the instruction sets with which the target exists; "": any.
     """
 
     task: tuple[str, str, str, int]
@@ -26,9 +26,38 @@ class Bar:
     over: tuple[str, ...] = PYTORCH
     dtype: str = "float32"
     over_dtype: str = "float32"
-    isa: str | None = None
+    isa: str = ""
+
+    def exists(self, isa: str | None) -> bool:
+        """Tells whether there is a target on a CPU with this instruction set; None: unknown."""
+        return (isa or "").startswith(self.isa)
 
 
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """A target for the median time of our fastest case.
+
+    Attributes:
+      task: (net, variant, what, batch).
+      dtype: its type.
+      must_ms: longest time that is acceptable.
+      aim_ms: time that is aimed at.
+      isa: as in `Bar`.
+    """
+
+    task: tuple[str, str, str, int]
+    dtype: str
+    must_ms: float
+    aim_ms: float
+    isa: str = ""
+
+    def exists(self, isa: str | None) -> bool:
+        """Tells whether there is a target on a CPU with this instruction set; None: unknown."""
+        return (isa or "").startswith(self.isa)
+
+
+AMX = "AVX-512 AMX"
+"""Beginning of the names of the instruction sets with matrix units."""
 NETS = (("regression", "asy"), ("regression", "full"), ("regression", "thin"), ("detection", ""))
 
 
@@ -45,7 +74,7 @@ def _bars(batches: tuple[int, ...], steps: dict[str, int]) -> tuple[Bar, ...]:
         *(Bar(task, 0.95, 1.2, PEERS, half, half) for task in forward),
         *(Bar(task, 1.0, 1.3) for task in train),
         *(
-            Bar(task, 1.3 if task[0] == "detection" else 1.8, 3.0, OURS, half, isa="AVX-512 AMX")
+            Bar(task, 1.3 if task[0] == "detection" else 1.8, 3.0, OURS, half, isa=AMX)
             for task in train
         ),
     )
@@ -55,7 +84,15 @@ BARS = {
     "paper": _bars((1, 4), {"detection": 2, "regression": 2}),
     "default": _bars((1, 16), {"detection": 16, "regression": 8}),
 }
-"""Name of a size -> its targets."""
+"""Name of a size -> its targets as ratios."""
+CAMERA = ("pipeline", "asy", "camera_to_pose", 1)
+LIMITS = {
+    # The paper needed a graphics card for 50 ms.
+    "paper": (Limit(("pipeline", "asy", "forward", 1), "bfloat16", 80.0, 50.0, AMX),),
+    "default": (Limit(CAMERA, "float32", 16.0, 12.4), Limit(CAMERA, "bfloat16", 9.0, 5.0)),
+}
+"""Name of a size -> its targets in ms: both nets in a row, and from a camera's images to the pose.
+12.4 ms is RTMPose-t's whole pipeline on eight cores."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +208,8 @@ PREDICTIONS = (
     ),
     _over_full(
         "asy over full, training step, TF32",
-        1.2,
-        {"what": "train_step", "dtype": "tf32", "batch": 16},
+        1.2,  # whatever the batch: the roofline is that of a clip
+        {"what": "train_step", "dtype": "tf32", "batch": 2},
         platform="gpu",
     ),
 )

@@ -14,6 +14,8 @@ from jaxpose.lowering import instruction_set
 
 LOADED = 0.25
 """Number of cores in use by other programs above which a result is marked."""
+STOLEN = 0.1
+"""Number of cores taken away by the host of a virtual machine above which a result is marked."""
 PACKAGES = ("jaxpose", "jax", "jaxlib", "flax", "numpy", "onednn-cpu-gomp", "torch", "onnxruntime")
 PACKAGES += ("openvino",)
 """Packages whose versions a result records."""
@@ -35,27 +37,43 @@ def cores() -> int:
     return len(machines.cores())
 
 
-def load(seconds: float = 2.0) -> dict[str, float]:
-    """Sleeps for some seconds and observes what other programs use meanwhile.
+class Watch:
+    """Observes what other programs use from its creation on."""
 
-    Returns the number of busy cores, of cores that the host took away, and the load of the last
-    minute.
-    """
-    before = _ticks()
+    def __init__(self):
+        self.machine, self.own = _ticks(), _own_ticks()
+
+    def load(self) -> dict[str, float]:
+        """Returns means since the creation, and the load of the last minute.
+
+        `busy_cores` is the number of cores in use by others than this process and its descendants,
+        `stolen_cores` that of cores which the host took away.
+        """
+        now, own = _ticks(), _own_ticks()
+        minute = round(os.getloadavg()[0], 2)
+        if self.machine is None or now is None:
+            return {"busy_cores": minute, "stolen_cores": 0.0, "load_1min": minute}
+        spent = [after - before for before, after in zip(self.machine, now, strict=True)]
+        idle, stolen = spent[3] + spent[4], spent[7]
+        scale = (os.cpu_count() or 1) / max(1, sum(spent))
+        busy = sum(spent) - idle - stolen - (own - self.own)
+        return {
+            "busy_cores": round(max(0.0, busy * scale), 2),
+            "stolen_cores": round(stolen * scale, 2),
+            "load_1min": minute,
+        }
+
+
+def load(seconds: float = 2.0) -> dict[str, float]:
+    """Sleeps for some seconds and observes what other programs use meanwhile: see `Watch.load`."""
+    watch = Watch()
     time.sleep(seconds)
-    after = _ticks()
-    minute = round(os.getloadavg()[0], 2)
-    if before is None or after is None:
-        return {"busy_cores": minute, "stolen_cores": 0.0, "load_1min": minute}
-    spent = [b - a for a, b in zip(before, after, strict=True)]
-    idle, stolen = spent[3] + spent[4], spent[7]
-    scale = (os.cpu_count() or 1) / max(1, sum(spent))
-    busy = (sum(spent) - idle - stolen) * scale
-    return {
-        "busy_cores": round(busy, 2),
-        "stolen_cores": round(stolen * scale, 2),
-        "load_1min": minute,
-    }
+    return watch.load()
+
+
+def loaded(load: dict[str, float]) -> bool:
+    """Tells whether times are not to be relied on under a load."""
+    return load["busy_cores"] > LOADED or load["stolen_cores"] > STOLEN
 
 
 def _ticks() -> list[int] | None:
@@ -64,6 +82,31 @@ def _ticks() -> list[int] | None:
     if not stat.exists():
         return None
     return [int(n) for n in stat.read_text().split("\n", 1)[0].split()[1:9]]
+
+
+def _own_ticks() -> int:
+    """Returns the ticks that this process, its descendants and those of them that ended have used.
+
+    0 where the system does not tell.
+    """
+    parents, used = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name of the program, in brackets, may have spaces: state and parent follow.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        pid = int(stat.parent.name)
+        parents[pid] = int(fields[1])
+        used[pid] = sum(map(int, fields[11:15]))  # user and system, its own and of ended children
+    return sum(used[pid] for pid in used if _descends(pid, parents))
+
+
+def _descends(pid: int, parents: dict[int, int]) -> bool:
+    """Tells whether a process is this one or descends from it."""
+    while pid in parents and pid != os.getpid():
+        pid = parents[pid]
+    return pid == os.getpid()
 
 
 def settings() -> dict[str, str]:

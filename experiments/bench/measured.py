@@ -40,7 +40,7 @@ class Measured:
       deaths: workers that ended early.
       products: type -> library -> highest rate of a product, FLOP/s.
       bytes_per_s: highest rate of a copy, bytes read and written.
-      loads: load of other programs before each process, and after the last.
+      loads: load of other programs during each set of fresh processes, from their start on.
       device: JAX's device: its kind and its platform.
       settings: kind of worker -> its environment, and the options of malloc.
       processes: number of finished processes.

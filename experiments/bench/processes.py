@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.bench.cases import Case
 from experiments.bench.client import Refused, Worker, WorkerDied, start_worker
-from experiments.bench.machine import load
+from experiments.bench.machine import Watch
 from experiments.bench.measured import Death, Measured
 from experiments.bench.protocol import Plan, Protocol
 from experiments.bench.references import write_references
@@ -36,7 +36,7 @@ def measure(plan: Plan, *, say: Say, on_process: Callable[[Measured], None]) -> 
     with tempfile.TemporaryDirectory() as folder:
         write_references(plan, Path(folder), measured, say)
         for number in range(protocol.processes):
-            measured.loads.append(load(protocol.load_s))
+            watch = Watch()
             cases = [case for case in plan.cases if case.name not in measured.notes]
             if number:
                 cases = without_slow(cases, measured, protocol)
@@ -47,11 +47,11 @@ def measure(plan: Plan, *, say: Say, on_process: Callable[[Measured], None]) -> 
                 process.prepare()
                 process.settings()
                 process.blocks(rng, deadline)
+                measured.loads.append(watch.load())
             finally:
                 process.end()
             measured.processes = number + 1
             on_process(measured)
-        measured.loads.append(load(protocol.load_s))
     return measured
 
 
@@ -81,6 +81,7 @@ class _Process:
       workers: kind -> its worker, while that is alive.
       call_s: name of a case that is ready -> approximate seconds of a call.
       kind_of: name of a prepared case -> kind of its worker.
+      case_of: name of a case -> the case.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class _Process:
         self.workers: dict[str, Worker] = {}
         self.call_s: dict[str, float] = {}
         self.kind_of: dict[str, str] = {}
+        self.case_of = {case.name: case for case in cases}
         self._say = say
 
     def say(self, text: str) -> None:
@@ -165,11 +167,10 @@ class _Process:
             alive = [name for name in controls.values() if name in self.call_s]
             visits = run_block(
                 self.visit,
-                dict(self.call_s),
+                {name: protocol.calls(self.case_of[name], s) for name, s in self.call_s.items()},
                 alive,
                 process=self.number,
                 block=block,
-                pace=protocol.pace,
                 rng=rng,
             )
             total = len(self.call_s) + len(alive)

@@ -5,6 +5,10 @@ import dataclasses
 from experiments.bench.cases import Case, Size
 from jaxpose.cost.timing import Pace
 
+STEP_CALLS = 3
+"""Least number of timed training steps in a visit: a single step was sometimes two or three times
+as slow as the others."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -15,21 +19,22 @@ class Protocol:
     minutes: float
     """Duration of the whole benchmark, which is filled with blocks."""
     least_blocks: int
-    """Smallest number of blocks per process."""
+    """Smallest number of blocks per process; that many are timed, however long they take."""
     most_blocks: int
     """Largest number of blocks per process."""
     warm_s: float
-    """Longest warm-up per case and process, in seconds."""
+    """Longest warm-up per case and process, in seconds; a slow case has `WARM_CALLS` calls all the
+    same."""
     pace: Pace
     """Number of calls in a visit."""
     slow_once_s: float
     """A lowering of ours is timed in the first process alone if its call takes longer than this,
     in seconds, and longer than 1.3 times the call of the fastest lowering."""
 
-    @property
-    def load_s(self) -> float:
-        """Seconds for which the load of other programs is observed."""
-        return 0.1 if self.minutes <= 1 else 2.0
+    def calls(self, case: Case, call_s: float) -> int:
+        """Returns the number of timed calls in a visit of a case."""
+        least = STEP_CALLS if case.what == "train_step" else 1
+        return self.pace.calls(call_s, least=least)
 
 
 PROTOCOLS = {

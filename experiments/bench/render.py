@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from experiments.table1 import table
 
@@ -51,10 +51,16 @@ def as_markdown(result: dict) -> str:
     parts.append(table(RATIOS, [ratio_line(ratio) for ratio in result["ratios"]]))
     if result["bars"]:
         lines = [
-            [b["of"], opponent(b), speedup(b), interval(b), f"{b['must']}", f"{b['aim']}", b["met"]]
+            [ours(b), opponent(b), speedup(b), interval(b), f"{b['must']}", f"{b['aim']}", b["met"]]
             for b in result["bars"]
         ]
         parts.append(table(["of", "over", "speed-up", "95 %", "must", "aim", "met"], lines))
+    if result["limits"]:
+        lines = [
+            [x["of"], ms(x["median_ms"]), f"{x['must_ms']:g}", f"{x['aim_ms']:g}", x["met"]]
+            for x in result["limits"]
+        ]
+        parts.append(table(["of", "median ms", "must", "aim", "met"], lines))
     if result["predictions"]:
         lines = [prediction_line(prediction) for prediction in result["predictions"]]
         parts.append(table(["prediction", "value", "measured", "off by"], lines))
@@ -84,11 +90,13 @@ def machine(result: dict) -> str:
         ceilings += f"{rates['bfloat16']:.0f} GFLOP/s (bfloat16 product), "
     isa = f" ({result['isa']})" if result["isa"] else ""
     date = f"{result['date']}, " if result["date"] else ""
+    again = result.get("derived_again")
+    again = f" Ratios were derived again from the stored calls on {again}." if again else ""
     commit = f"commit {result['commit']}" if result["commit"] else "no commit"
     return (
         f"{result['cpu']}{isa}, {result['cores']} cores, {result['device']}; ceilings {ceilings}"
         f"{rates['bytes']:.1f} GB/s (copy). {date}{commit}, {result['processes']} fresh processes, "
-        f"{result['seconds'] / 60:.1f} minutes.\n"
+        f"{result['seconds'] / 60:.1f} minutes.{again}\n"
     )
 
 
@@ -109,7 +117,7 @@ def case_line(row: dict) -> list[str]:
 def ratio_line(ratio: dict) -> list[str]:
     """Returns the cells of one ratio, under `RATIOS`."""
     return [
-        ratio["of"],
+        ours(ratio),
         opponent(ratio),
         speedup(ratio),
         interval(ratio),
@@ -128,10 +136,18 @@ def prediction_line(prediction: dict) -> list[str]:
     ]
 
 
+def ours(ratio: dict) -> str:
+    """Names the first side of a ratio; of several, the fastest by all blocks."""
+    return _of_several(ratio["of"], ratio.get("candidates", ()))
+
+
+def _of_several(name: str, names: Sequence[str]) -> str:
+    return f"{name}, the best of {len(names)}" if names else name
+
+
 def opponent(ratio: dict) -> str:
-    """Names the opponent in a ratio; of several, the one with the smallest ratio."""
-    count = len(ratio.get("among", ()))
-    return f"{ratio['over']}, the better of {count}" if count else ratio["over"]
+    """Names the opponent in a ratio; of several, the fastest by all blocks."""
+    return _of_several(ratio["over"], ratio.get("among", ()))
 
 
 def speedup(ratio: dict) -> str:
@@ -140,9 +156,9 @@ def speedup(ratio: dict) -> str:
 
 
 def interval(ratio: dict) -> str:
-    """Formats the 95 % interval of a ratio; without one, says that one process was timed."""
+    """Formats the 95 % interval of a ratio; without one, says what there was too little of."""
     if ratio["interval"] is None:
-        return "one process"
+        return "one process" if ratio["processes"] == 1 else f"{ratio['blocks']} blocks"
     return "{:.2f} to {:.2f}".format(*ratio["interval"])
 
 

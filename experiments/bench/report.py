@@ -4,11 +4,12 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from experiments.bench.cases import OURS, Case, Size
-from experiments.bench.comparisons import Comparison, Visits, best, comparisons, ours, ratio
-from experiments.bench.expected import BARS, PREDICTIONS, Prediction
-from experiments.bench.machine import LOADED, cores, environment
+from experiments.bench.cases import Case, Size
+from experiments.bench.comparisons import Comparison, Visits, comparisons, ratio
+from experiments.bench.expected import PREDICTIONS, Prediction
+from experiments.bench.machine import cores, environment, loaded
 from experiments.bench.measured import Measured
+from experiments.bench.targets import bars, limits
 from experiments.bench.weights import layers_of
 from experiments.recipe import STAGES
 from jaxpose.cost.accounting import net_cost
@@ -16,8 +17,13 @@ from jaxpose.cost.ratios import control_spread, summarise
 from jaxpose.cost.roofline import Ceilings, least_seconds
 from jaxpose.cost.timing import Visit
 
-SCHEMA = 2
-"""Version of the form of a result. Version 1 had no such number (see `stored`)."""
+SCHEMA = 3
+"""Version of the form of a result, and of its statistic (see `stored`)."""
+STATISTIC = (
+    "a ratio is the median over blocks; of several cases the fastest is chosen in even blocks and "
+    "compared in odd ones, and the reverse"
+)
+"""How the ratios of a result follow from its calls."""
 MISS = 0.2
 """Relative error from which on a prediction counts as missed."""
 FACTS = (
@@ -61,6 +67,7 @@ def result(
     platform = measured.device.get("platform")
     return {
         "schema": SCHEMA,
+        "statistic": STATISTIC,
         **{name: value for name, value in facts.items() if name != "load_before"},
         "clip": list(size.clip),
         "width": size.width,
@@ -68,8 +75,8 @@ def result(
         "platform": platform,
         **machine,
         "settings": measured.settings,
-        "load": {"before": facts["load_before"], "between_processes": measured.loads},
-        "loaded": max(load["busy_cores"] for load in loads) > LOADED,
+        "load": {"before": facts["load_before"], "during": measured.loads},
+        "loaded": any(map(loaded, loads)),
         "ceilings": measured.ceilings,
         "products": measured.products,
         "rows": rows,
@@ -99,13 +106,13 @@ def compared(
     isa: str | None,
 ) -> dict:
     """Returns the parts of a result that compare: A/A controls, ratios, targets, predictions."""
-    median_ms = {case.name: row["median_ms"] for case, row in zip(cases, rows, strict=True)}
     spreads = {name: control_spread(values) for name, values in visits.items()}
-    ratios = [ratio(comparison, visits) for comparison in comparisons(cases, median_ms)]
+    ratios = [ratio(comparison, visits) for comparison in comparisons(cases)]
     return {
         "control_spread": {name: round(s, 6) for name, s in spreads.items() if s is not None},
         "ratios": [r for r in ratios if r is not None],
-        "bars": bars(cases, median_ms, visits, size, isa) if platform == "cpu" else [],
+        "bars": bars(cases, visits, size, isa) if platform == "cpu" else [],
+        "limits": limits(rows, size, isa) if platform == "cpu" else [],
         "predictions": predictions(cases, visits, size, platform),
     }
 
@@ -172,36 +179,6 @@ def least_s(case: Case, size: Size, ceilings: dict[str, float]) -> float:
     )
 
 
-def bars(
-    cases: Sequence[Case],
-    median_ms: Mapping[str, float],
-    visits: Visits,
-    size: str,
-    isa: str | None,
-) -> list[dict]:
-    """Returns the targets of the study, each with the ratio that was reached.
-
-    That is of our fastest lowering over the better of the opponents.
-    """
-    entries = []
-    for bar in BARS.get(size, ()):
-        same = [c for c in cases if c.task == bar.task]
-        candidates = [c for c in ours(same) if c.lowering != "conv3d" and c.dtype == bar.dtype]
-        opponents = [c for c in same if c.implementation in bar.over and c.dtype == bar.over_dtype]
-        if not candidates or not opponents or bar.isa not in (None, isa):
-            continue
-        if bar.over == OURS:
-            opponents = [best(opponents, bar.over_dtype, median_ms)]
-        fastest = best(candidates, bar.dtype, median_ms)
-        reached = ratio(Comparison(fastest, tuple(opponents)), visits)
-        if reached is not None:
-            upper = (reached["interval"] or [reached["speedup"]])[-1]
-            met = "aim" if reached["speedup"] >= bar.aim else "must"
-            met = met if upper >= bar.must else "missed"
-            entries.append({"must": bar.must, "aim": bar.aim, "met": met, **reached})
-    return entries
-
-
 def predictions(
     cases: Sequence[Case], visits: Visits, size: str, platform: str | None
 ) -> list[dict]:
@@ -240,5 +217,5 @@ def _measured(
         return None
     if over is None:
         return 1e3 * statistics.median(s for v in visits[of.name] for s in v.seconds)
-    reached = ratio(Comparison(of, (over,)), visits)
+    reached = ratio(Comparison((of,), (over,)), visits)
     return reached and reached["speedup"]

@@ -7,18 +7,28 @@ DEVICE is cpu and its instruction set, or the name of a GPU and gpu.
     .md     its tables
     .png    time against MACs, and the roofline
 
-The last three are rendered from the first, whose comparisons are derived from its calls again.
+    python -m experiments.bench.stored FILE.json ...    derives a result's comparisons again
+
+The last three are rendered from the first, whose comparisons are derived from its calls. Results of
+schema 2 had the geometric mean over blocks, and the fastest of several was chosen in the blocks in
+which it was compared. They are brought to the present statistic by the command above, which leaves
+calls, machine, versions, date and commit as they are.
 """
 
 import json
+import sys
+from datetime import date
 from pathlib import Path
 
 from experiments.bench import plots, render
 from experiments.bench.cases import Case
-from experiments.bench.report import SCHEMA, compared
+from experiments.bench.report import SCHEMA, STATISTIC, compared
 from experiments.config import ConfigError
 from jaxpose.cost.timing import Visit
 from jaxpose.files import write_json, write_text
+
+OLDER = 2
+"""Schema whose calls are of the present form, but not its comparisons."""
 
 
 def load(path: Path) -> dict:
@@ -27,6 +37,17 @@ def load(path: Path) -> dict:
     Raises:
       ConfigError: the file is damaged, or of a schema that this version does not know.
     """
+    result = _read(path)
+    if result["schema"] == OLDER:
+        raise ConfigError(
+            f"{path}: its ratios are of an older statistic (schema {OLDER}, expected {SCHEMA}); "
+            f"derive them again: python -m experiments.bench.stored {path}"
+        )
+    return result
+
+
+def _read(path: Path) -> dict:
+    """Reads a result whose comparisons may be of the older statistic."""
     try:
         result = json.loads(path.read_text())
         schema = result["schema"]
@@ -35,7 +56,7 @@ def load(path: Path) -> dict:
             f"{path}: is no result of experiments.bench ({type(error).__name__}: {error}); "
             "restore the file, or run the benchmark again"
         ) from None
-    if schema != SCHEMA:
+    if schema not in (OLDER, SCHEMA):
         raise ConfigError(
             f"{path}: has schema {schema}, expected {SCHEMA}; run the benchmark again, or update "
             "jaxpose"
@@ -65,11 +86,22 @@ def save(result: dict, folder: Path) -> Path:
 
 
 def render_file(path: Path) -> list[Path]:
-    """Derives a stored result's comparisons again, and renders it; returns the files' paths."""
-    result = load(path)
+    """Derives a stored result's comparisons again, and renders it; returns the files' paths.
+
+    `derived_again` is the date on which comparisons of another statistic were replaced.
+    """
+    result = _read(path)
+    if result["schema"] == OLDER:
+        first = {"schema": SCHEMA, "statistic": STATISTIC}
+        result = first | {"derived_again": date.today().isoformat()} | result | first
     result |= derived(result)
     write_json(path, result)
     write_text(path.with_suffix(".csv"), render.as_csv(result["rows"]))
     write_text(path.with_suffix(".md"), render.as_markdown(result))
     plots.draw(result, path.with_suffix(".png"))
     return [path.with_suffix(suffix) for suffix in (".json", ".csv", ".md", ".png")]
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        render_file(Path(name))

@@ -107,11 +107,8 @@ class _Worker:
             raise ValueError(f"{name} {CPU_ALONE}")
         prepared = self.side.prepare(Case(**case))
         timed = Timed(prepared.call)
-        # A slow case was warmed up by the call that was checked.
-        first = prepared.facts.pop("checked_s", 0.0)
-        if first <= warm_s:
-            first = timed.visit(1)[0]
-        call_s = warm_up(timed.visit, most_s=warm_s) if first < warm_s else first
+        first = timed.visit(1)[0]
+        call_s = warm_up(timed.visit, most_s=warm_s)
         self.timed[Case(**case).name] = timed
         return {"facts": {**prepared.facts, "first_call_s": first}, "call_s": call_s}
 

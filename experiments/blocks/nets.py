@@ -39,7 +39,7 @@ def nets(sources: Sequence[Source]) -> str:
 def _lines(result: dict) -> Iterator[list[str]]:
     """Yields the cells of every row of one result."""
     times = {Case.of_row(row).name: row["median_ms"] for row in result["rows"]}
-    ratios = {(one["of"], one["over"]): one for one in result["ratios"] if "among" not in one}
+    ratios = {(one["of"], one["over"]): one for one in result["ratios"] if "chosen" not in one}
     for row in result["rows"]:
         if row["net"] != "regression" or row["variant"] != "asy":
             continue

@@ -37,14 +37,25 @@ def _machine(machine: dict) -> Iterator[list[str]]:
             continue
         busy = ", while the machine was busy" if measured["loaded"] else ""
         for net in timing.NETS:
-            yield [f"{setting.name} ({measured['isa']}{busy}): {net}", *_cells(measured, net)]
+            yield [f"{setting.name} ({measured['isa']}{busy}): {net}",
+                   *_cells(measured, "regression", net)]  # fmt: skip
+        yield ["detection", *_cells(measured, "detection", "")]
+        for net in timing.NETS:
+            yield [f"detection + {net}", *_cells(measured, "pipeline", net)]
 
 
-def _cells(measured: dict, net: str) -> list[str]:
-    """Returns the cells of one net in one setting."""
-    rows = {(row["what"], row["batch"]): row for row in measured["rows"] if row["variant"] == net}
-    step = next((row for (what, _), row in rows.items() if what == "train_step"), {})
-    forward = [rows.get(("forward", batch), {}).get("median_ms") for batch in (1, 16)]
+def _cells(measured: dict, net: str, variant: str) -> list[str]:
+    """Returns the cells of one net, or of both in a row, in one setting.
+
+    A forward pass has the time of the faster of the jitted net and the recorded program.
+    """
+    rows = [row for row in measured["rows"] if (row["net"], row["variant"]) == (net, variant)]
+    step = next((row for row in rows if row["what"] == "train_step"), {})
+    passes = [row for row in rows if row["what"] == "forward"]
+    forward = [
+        min((row["median_ms"] for row in passes if row["batch"] == batch), default=None)
+        for batch in (1, 16)
+    ]
     step_ms = step.get("median_ms")
     return [
         *(ms(value) for value in forward),
@@ -82,5 +93,6 @@ def _steps_ms(arms) -> dict[str, float]:
         name = next(names, "")
         if machine["cpu"] == cpu and name in machine["settings"]:
             rows = machine["settings"][name]["rows"]
-            return {r["variant"]: r["median_ms"] for r in rows if r["what"] == "train_step"}
+            steps = [r for r in rows if (r["net"], r["what"]) == ("regression", "train_step")]
+            return {r["variant"]: r["median_ms"] for r in steps}
     return {}

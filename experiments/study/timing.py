@@ -3,13 +3,14 @@
     python -m experiments.study.timing --dry_run      # the settings, and which ones are measured
     python -m experiments.study.timing                # on an idle machine: about 45 minutes
 
-Each setting is a run of `experiments.bench` with the nets full, asy and thin. The file is
+Each setting is a run of `experiments.bench` with both nets, alone and in a row. The file is
 experiments/results/times-CPU.json; it is written after every setting, and the same command goes on
 with those that it lacks.
 """
 
 import dataclasses
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -28,8 +29,18 @@ NETS = ("full", "asy", "thin")
 """The regression nets that are timed."""
 SHARED = ("commit", "dirty", "date", "isa", "loaded", "clip", "width", "versions", "ceilings")
 """Keys of a benchmark's result that a setting keeps."""
-COLUMNS = ("variant", "what", "batch", "dtype", "lowering", "threads", "median_ms", "iqr_ms")
-COLUMNS += ("p90_ms", "n", "blocks", "processes", "compile_s", "first_call_s")
+COLUMNS = ("net", "variant", "what", "batch", "dtype", "implementation", "lowering")
+COLUMNS += ("threads",)
+COLUMNS += (
+    "median_ms",
+    "iqr_ms",
+    "p90_ms",
+    "n",
+    "blocks",
+    "processes",
+    "compile_s",
+    "first_call_s",
+)
 COLUMNS += ("xla_temporary_mb", "gflop_per_s", "roofline_share", "epoch_s")
 """Keys of a benchmark's row that a setting keeps."""
 
@@ -42,7 +53,8 @@ class Setting:
       name: what differs from the default size.
       arguments: options of `experiments.bench`.
       threads: number of cores; None: all.
-      isa: highest instruction set that oneDNN may use; None: all of the machine.
+      isa: highest instruction set that oneDNN and XLA may use, a key of `ISAS`; None: all of the
+        machine.
     """
 
     name: str
@@ -51,6 +63,8 @@ class Setting:
     isa: str | None = None
 
 
+ISAS = {"AVX2": "AVX2", "AVX512_CORE": "AVX512"}
+"""Instruction set by oneDNN's name -> by XLA's. The peers' libraries are not limited."""
 SETTINGS = (
     Setting("default: 3 frames of 64x48, width 1/4, float32"),
     Setting("5 frames", ("--clip=5,48,64",)),
@@ -60,8 +74,8 @@ SETTINGS = (
     Setting("width 1/2", ("--width=0.5",)),
     Setting("1 thread", threads=1),
     Setting("bfloat16", ("--precisions=bfloat16",)),
-    Setting("oneDNN limited to AVX2", isa="AVX2"),
-    Setting("oneDNN limited to AVX-512", isa="AVX512_CORE"),
+    Setting("oneDNN and XLA limited to AVX2", isa="AVX2"),
+    Setting("oneDNN and XLA limited to AVX-512", isa="AVX512_CORE"),
     Setting("paper: 3 frames of 128x96, width 1", ("--size=paper", "--batches=1,16")),
 )
 """What is timed; each but the last changes one thing."""
@@ -113,9 +127,18 @@ def load(path: Path) -> dict:
 def command(setting: Setting, options: Options, folder: Path) -> list[str]:
     """Returns the command line of a setting's benchmark."""
     words = [sys.executable, "-m", "experiments.bench", f"--out={folder}"]
-    words += [f"--minutes={options.minutes:g}", "--nets=regression", f"--variants={','.join(NETS)}"]
-    words += ["--implementations=jaxpose", "--lowerings=onednn", "--whats=forward,train_step"]
+    words += [f"--minutes={options.minutes:g}", "--nets=detection,regression,pipeline"]
+    words += [f"--variants={','.join(NETS)}", "--implementations=jaxpose,jaxpose_program"]
+    words += ["--lowerings=onednn", "--whats=forward,train_step"]
     return [*words, *setting.arguments, *(["--dirty"] if options.dirty else [])]
+
+
+def limited(isa: str | None) -> dict[str, str]:
+    """Returns the environment variables that limit the instruction set of oneDNN and of XLA."""
+    if isa is None:
+        return {}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_max_isa={ISAS[isa]}".strip()
+    return {"ONEDNN_MAX_CPU_ISA": isa, "XLA_FLAGS": flags}
 
 
 def measure(setting: Setting, options: Options) -> dict:
@@ -126,8 +149,9 @@ def measure(setting: Setting, options: Options) -> dict:
     """
     folder = options.runs_dir / re.sub(r"[^a-z0-9]+", "-", setting.name.lower())
     cores = machines.cores()
-    limit = {"ONEDNN_MAX_CPU_ISA": setting.isa} if setting.isa else {}
-    process = workers.start(command(setting, options, folder), cores[: setting.threads], **limit)
+    process = workers.start(
+        command(setting, options, folder), cores[: setting.threads], **limited(setting.isa)
+    )
     try:
         process.communicate()
     except BaseException:

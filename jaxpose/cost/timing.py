@@ -20,6 +20,8 @@ import numpy as np
 
 POOL = 8
 """Number of inputs that the calls use in turn, so that an input is no longer in the cache."""
+WARM_CALLS = 4
+"""Least number of calls before a subject is timed."""
 
 
 class Timed:
@@ -74,9 +76,12 @@ class Pace:
     """A visit has as many calls as fit into this time."""
     most_calls: int = 10
 
-    def calls(self, call_s: float) -> int:
-        """Returns the number of calls in a visit of a subject whose call takes `call_s` seconds."""
-        return int(min(self.most_calls, max(1, self.visit_s // max(call_s, 1e-9))))
+    def calls(self, call_s: float, *, least: int = 1) -> int:
+        """Returns the number of calls in a visit of a subject whose call takes `call_s` seconds.
+
+        There are at least `least`, however long they take.
+        """
+        return int(min(self.most_calls, max(least, self.visit_s // max(call_s, 1e-9))))
 
 
 def warm_up(
@@ -85,42 +90,43 @@ def warm_up(
     most_s: float,
     agree: float = 0.02,
     calls: int = 3,
+    least: int = WARM_CALLS,
 ) -> float:
     """Calls a subject until its times are steady; returns the seconds of a call at the end.
 
     Times are steady when three successive medians of `calls` calls agree within the share `agree`.
-    The subject is called at least once, and for at most about `most_s` seconds.
+    The subject is called for at most about `most_s` seconds, but at least `least` times: the first
+    calls of a slow one are slow, too.
     """
-    medians, spent = [], 0.0
+    medians, spent, made = [], 0.0, 0
     while True:
         # A slow subject makes one call at a time.
         seconds = visit(1 if not medians or medians[-1] * calls > most_s - spent else calls)
         spent += sum(seconds)
+        made += len(seconds)
         medians.append(statistics.median(seconds))
         last = medians[-3:]
-        if len(last) == 3 and max(last) <= (1 + agree) * min(last):
-            return medians[-1]
-        if spent + medians[-1] > most_s:
+        steady = len(last) == 3 and max(last) <= (1 + agree) * min(last)
+        if made >= least and (steady or spent + medians[-1] > most_s):
             return medians[-1]
 
 
 def run_block(
     visit: Visitor,
-    call_s: dict[str, float],
+    calls: dict[str, int],
     controls: Sequence[str],
     *,
     process: int,
     block: int,
-    pace: Pace,
     rng: np.random.Generator,
 ) -> Iterator[Visit]:
     """Visits every subject once, and every control once more, in random order.
 
-    `call_s` maps a subject to the approximate seconds of a call; `process` and `block` number the
-    visits.
+    `calls` maps a subject to the number of timed calls in a visit, before which there is one after
+    the pause; `process` and `block` number the visits.
     """
-    todo = [(name, False) for name in call_s] + [(name, True) for name in controls]
+    todo = [(name, False) for name in calls] + [(name, True) for name in controls]
     for position, chosen in enumerate(rng.permutation(len(todo))):
         name, twin = todo[chosen]
-        first, *seconds = visit(name, 1 + pace.calls(call_s[name])) or [math.nan]
+        first, *seconds = visit(name, 1 + calls[name]) or [math.nan]
         yield Visit(name, process, block, position, twin, tuple(seconds), first)
