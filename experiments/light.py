@@ -5,7 +5,8 @@
 The first model is what the others are compared with, infant by infant. The camera's frames are
 those of the sample that jaxpose ships, 640x480, forwards and backwards, in memory. A time is that
 of all work between a frame's arrival and the pose that it completes: the grid, both nets, decoding,
-confidence. The models take turns. Run it on a machine that does nothing else.
+confidence. The models take turns on all cores that this process may use, whose number is in the
+result (`taskset` limits them). A result is marked if other programs used the machine.
 """
 
 import dataclasses
@@ -22,7 +23,8 @@ from jaxtyping import UInt16
 
 from data_pipeline.outputs import written_too
 from experiments import machines, paired
-from experiments.bench.machine import environment, load
+from experiments.bench.__main__ import warn
+from experiments.bench.machine import LOADED, environment, load, settings
 from experiments.config import ConfigError
 from jaxpose import demo
 from jaxpose.commands import run_command
@@ -96,12 +98,20 @@ def measure(options: Options) -> dict:
         raise ConfigError(f"--frames={options.frames}: expected {VISIT} or more")
     models = [load_model(path) for path in options.models]
     rows = accuracies(models, options)
-    before = load()
+    warn(before := load())
     for row, seconds in zip(rows, paces(models, options), strict=True):
         ms = 1e3 * np.array(seconds)
         row["frame_ms"] = {"median": float(np.median(ms)), "n": len(ms)}
         row["frame_ms"] |= {f"p{p}": float(np.percentile(ms, p)) for p in (90, 99)}
-    return {"rows": rows, "load": before, **machines.described(), **environment()}
+    warn(after := load())
+    return {
+        "rows": rows,
+        "load": {"before": before, "after": after},
+        "loaded": max(each["busy_cores"] for each in (before, after)) > LOADED,
+        "settings": settings(),
+        **machines.described(),
+        **environment(),
+    }
 
 
 def accuracies(models: list[Model], options: Options) -> list[dict]:

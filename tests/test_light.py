@@ -9,7 +9,7 @@ from models import SPECIFICATION, make_model
 from test_resume import made_up
 
 from data_pipeline.examples.frames import save
-from experiments import light, paired
+from experiments import light, machines, paired
 from experiments.blocks.light import light as block
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
@@ -37,11 +37,17 @@ def test_models_are_compared_with_the_first_on_the_same_infants_and_timed(
     models, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(light, "VISIT", 4)
+    idle = {"busy_cores": 0.1, "stolen_cores": 0.0, "load_1min": 0.2}
+    loads = iter([idle, idle, idle, idle | {"busy_cores": 1.5}])
+    monkeypatch.setattr(light, "load", lambda: next(loads))
     out = tmp_path / "light.json"
     data = f"--data_dir={tmp_path / 'frames.npz'}"
     assert light.main([*map(str, models), data, "--frames=10", f"--out={out}"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    printed = capsys.readouterr()
+    result = json.loads(printed.out.splitlines()[-1])
     assert result == json.loads(out.read_text())
+    assert result["load"] == {"before": idle, "after": idle} and result["loaded"] is False
+    assert result["cores"] == len(machines.cores()) and "machine is busy" not in printed.err
     clips, single = result["rows"]
     assert clips["change"] == {"mean": 0.0, "interval": [0.0, 0.0]}
     means = [row["rmsd_fallback_px"]["all"]["mean"] for row in result["rows"]]
@@ -54,7 +60,12 @@ def test_models_are_compared_with_the_first_on_the_same_infants_and_timed(
         assert times["n"] == 10 and 0 < times["median"] <= times["p90"] <= times["p99"]
     text = block([Source((out,))])
     assert "| asy 0.03125, asy 0.0625 | " in text and "| planar 0.03125, planar 0.0625 | " in text
-    assert text.count("nothing") == 1
+    assert text.count("nothing") == 1 and "busy" not in text
+    # other programs that begin while the models are timed
+    assert light.main([str(models[1]), data, "--frames=4", f"--out={out}"]) == 0
+    assert "warning: the machine is busy: others use 1.5 cores" in capsys.readouterr().err
+    assert json.loads(out.read_text())["loaded"] is True
+    assert ", while the machine was busy." in " ".join(block([Source((out,))]).split())
 
 
 def test_the_time_of_a_frame_is_that_of_its_own_pose_alone(models, monkeypatch):

@@ -39,6 +39,7 @@ def _of(result: dict) -> str:
             ]
         )
     first = result["rows"][0]
+    busy = ", while the machine was busy" if result["loaded"] else ""
     rows_cols = first["grid"]
     return table(header, rows) + wrapped(
         f"One training each, equal steps; {first['infants']} simulated infants that none has "
@@ -46,5 +47,5 @@ def _of(result: dict) -> str:
         "missing joints at their fallback; the interval is about other infants, not about other "
         f"trainings. Times: {first['frame_ms']['n']} frames of 640x480 in memory to their poses, "
         f"{result['cores']} cores ({result['cpu']}, {result['instruction_set']}), float32, "
-        f"commit {result['commit']}."
+        f"commit {result['commit']}{busy}."
     )
