@@ -53,6 +53,9 @@ class Options:
     """Seed of the order of turns."""
     cache_dir: Path = Path("data/cache")
     """Folder for frames on the grid."""
+    choose_within: float | None = None
+    """Longest time of a frame at the 99th percentile, in ms. The result then names the choice: of
+    the models that keep to it, the first one aside, that with the lowest mean error."""
     out: Path | None = None
     """File to which the result is also written, FILE.json."""
 
@@ -96,6 +99,8 @@ def measure(options: Options) -> dict:
     """
     if options.frames < VISIT:
         raise ConfigError(f"--frames={options.frames}: expected {VISIT} or more")
+    if options.choose_within is not None and len(options.models) < 2:
+        raise ConfigError(f"--choose_within={options.choose_within:g}: expected two or more models")
     models = [load_model(path) for path in options.models]
     rows = accuracies(models, options)
     warn(before := load())
@@ -104,14 +109,27 @@ def measure(options: Options) -> dict:
         row["frame_ms"] = {"median": float(np.median(ms)), "n": len(ms)}
         row["frame_ms"] |= {f"p{p}": float(np.percentile(ms, p)) for p in (90, 99)}
     warn(after := load())
+    within = options.choose_within
     return {
         "rows": rows,
+        "choice": None if within is None else {"within_ms": within, "model": chosen(rows, within)},
         "load": {"before": before, "after": after},
         "loaded": max(each["busy_cores"] for each in (before, after)) > LOADED,
         "settings": settings(),
         **machines.described(),
         **environment(),
     }
+
+
+def chosen(rows: list[dict], within_ms: float) -> str | None:
+    """Returns the digest of the model with the lowest mean error of those that are fast enough.
+
+    The first row is what the others are compared with, and is no candidate. None: no model has its
+    99th percentile within `within_ms`.
+    """
+    fast = [row for row in rows[1:] if row["frame_ms"]["p99"] <= within_ms]
+    best = min(fast, key=lambda row: row["rmsd_fallback_px"]["all"]["mean"], default=None)
+    return best and best["model"]
 
 
 def accuracies(models: list[Model], options: Options) -> list[dict]:
