@@ -9,7 +9,7 @@ from experiments.config import Config, ConfigError, Machine
 from experiments.data import is_prepared
 from experiments.recipe import Recipe
 from jaxpose.cost import memory
-from jaxpose.lowering import fastest, lowering_named
+from jaxpose.lowering import fastest, lowering_named, missing_instructions
 from jaxpose.nets.layers import Net
 from jaxpose.specification import both_nets
 
@@ -57,10 +57,13 @@ def resolve(config: Config, stored: dict) -> Config:
     `stored` is the machine part of the config.json of an earlier start, or {}.
 
     Raises:
-      ConfigError: the lowering cannot be used here, or a batch does not fit into memory.
+      ConfigError: the lowering cannot be used here, the CPU lacks the precision and no lowering
+        that emulates it is named, or a batch does not fit into memory.
     """
     machine, precision = config.machine, config.recipe.precision
     if machine.lowering == "auto":
+        if reason := missing_instructions(precision):
+            raise ConfigError(f"--precision={precision}: {reason}, in a run with another --name")
         lowering = stored.get("lowering", fastest(precision).name)
         machine = dataclasses.replace(machine, lowering=lowering)
     if machine.feed == "auto":

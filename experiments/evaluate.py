@@ -30,7 +30,7 @@ from experiments.config import Config, ConfigError, Place
 from experiments.data import read_frames
 from experiments.recipe import Recipe
 from jaxpose.commands import print_table, run_command
-from jaxpose.lowering import LOWERINGS, fastest, lowering_named
+from jaxpose.lowering import LOWERINGS, lowering_named
 from jaxpose.model import Model
 from jaxpose.options import parse_options
 from jaxpose.specification import Linking, Maps
@@ -145,11 +145,10 @@ def load(options: Options) -> Model:
       ConfigError: the lowering is unknown, or cannot be used here.
       ModelError: the model file cannot be used.
     """
+    if options.lowering == "auto":
+        return Model.load(options.model, precision=options.precision)
     try:
-        if options.lowering == "auto":
-            lowering = fastest(options.precision)
-        else:
-            lowering = lowering_named(options.lowering)
+        lowering = lowering_named(options.lowering)
     except ValueError as error:
         raise ConfigError(f"--lowering: {error}") from None
     if reason := lowering.unavailable(options.precision):

@@ -5,7 +5,8 @@
 The first model is what the others are compared with, infant by infant. The camera's frames are
 those of the sample that jaxpose ships, 640x480, forwards and backwards, in memory. A time is that
 of all work between a frame's arrival and the pose that it completes: the grid, both nets, decoding,
-confidence. The models take turns. Run it on a machine that does nothing else.
+confidence. The models take turns on all cores that this process may use, whose number is in the
+result (`taskset` limits them). A result is marked if other programs used the machine.
 """
 
 import dataclasses
@@ -22,7 +23,8 @@ from jaxtyping import UInt16
 
 from data_pipeline.outputs import written_too
 from experiments import machines, paired
-from experiments.bench.machine import environment, load
+from experiments.bench.__main__ import warn
+from experiments.bench.machine import LOADED, environment, load, settings
 from experiments.config import ConfigError
 from jaxpose import demo
 from jaxpose.commands import run_command
@@ -51,6 +53,9 @@ class Options:
     """Seed of the order of turns."""
     cache_dir: Path = Path("data/cache")
     """Folder for frames on the grid."""
+    choose_within: float | None = None
+    """Longest time of a frame at the 99th percentile, in ms. The result then names the choice: of
+    the models that keep to it, the first one aside, that with the lowest mean error."""
     out: Path | None = None
     """File to which the result is also written, FILE.json."""
 
@@ -94,14 +99,37 @@ def measure(options: Options) -> dict:
     """
     if options.frames < VISIT:
         raise ConfigError(f"--frames={options.frames}: expected {VISIT} or more")
+    if options.choose_within is not None and len(options.models) < 2:
+        raise ConfigError(f"--choose_within={options.choose_within:g}: expected two or more models")
     models = [load_model(path) for path in options.models]
     rows = accuracies(models, options)
-    before = load()
+    warn(before := load())
     for row, seconds in zip(rows, paces(models, options), strict=True):
         ms = 1e3 * np.array(seconds)
         row["frame_ms"] = {"median": float(np.median(ms)), "n": len(ms)}
         row["frame_ms"] |= {f"p{p}": float(np.percentile(ms, p)) for p in (90, 99)}
-    return {"rows": rows, "load": before, **machines.described(), **environment()}
+    warn(after := load())
+    within = options.choose_within
+    return {
+        "rows": rows,
+        "choice": None if within is None else {"within_ms": within, "model": chosen(rows, within)},
+        "load": {"before": before, "after": after},
+        "loaded": max(each["busy_cores"] for each in (before, after)) > LOADED,
+        "settings": settings(),
+        **machines.described(),
+        **environment(),
+    }
+
+
+def chosen(rows: list[dict], within_ms: float) -> str | None:
+    """Returns the digest of the model with the lowest mean error of those that are fast enough.
+
+    The first row is what the others are compared with, and is no candidate. None: no model has its
+    99th percentile within `within_ms`.
+    """
+    fast = [row for row in rows[1:] if row["frame_ms"]["p99"] <= within_ms]
+    best = min(fast, key=lambda row: row["rmsd_fallback_px"]["all"]["mean"], default=None)
+    return best and best["model"]
 
 
 def accuracies(models: list[Model], options: Options) -> list[dict]:

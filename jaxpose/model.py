@@ -19,7 +19,7 @@ from jaxpose.body import geometry
 from jaxpose.decoding.combine import combine
 from jaxpose.decoding.linking import LINKERS, Poses, poses
 from jaxpose.errors import ModelError
-from jaxpose.lowering import Lowering, fastest, lowering_named
+from jaxpose.lowering import Lowering, fastest, lowering_named, missing_instructions
 from jaxpose.model_file import NetWeights
 from jaxpose.nets.compute import Computation, check_batch_size, fill_up, fold_net
 from jaxpose.nets.predictor import predictor
@@ -64,16 +64,19 @@ class Model:
     ):
         """Creates a model from its parts.
 
-        `lowering` is an object or its name, by default the fastest that is available.
+        `lowering` is an object or its name, by default the fastest that is available. By default a
+        CPU without bfloat16 is refused; a lowering that is named may emulate it, slowly.
 
         Raises:
-          ModelError: the specification is invalid, the weights do not fit it, or the lowering
-            cannot be used here.
+          ModelError: the specification is invalid, the weights do not fit it, or the lowering or
+            the precision cannot be used here.
         """
         specification.check()
         if precision not in PRECISIONS:
             raise ModelError(f"precision={precision!r}: expected one of: {', '.join(PRECISIONS)}")
         lowering = lowering_named(lowering) if isinstance(lowering, str) else lowering
+        if lowering is None and (reason := missing_instructions(precision)):
+            raise ModelError(reason)
         if lowering is not None and (reason := lowering.unavailable(precision)):
             raise ModelError(f"lowering {lowering.name}, {precision}: {reason}")
         self.specification, self.weights = specification, weights
@@ -154,11 +157,7 @@ class Model:
           ValueError: there is no clip, or clips have another shape; or `batch_size` is below 1.
         """
         check_batch_size(batch_size)
-        expected = (self.specification.clip_frames, *self.specification.grid, 1)
-        if not len(clips) or clips.shape[1:] != expected:
-            raise ValueError(
-                f"clips are {[*clips.shape]}; expected 1 or more of {[*expected]}, as from `clips`"
-            )
+        self.check_clips(clips)
         parts = []
         for first in range(0, len(clips), batch_size):
             batch = clips[first : first + batch_size]
@@ -166,6 +165,14 @@ class Model:
             detection, regression = self._predict(fill_up(batch, batch_size))
             parts.append((detection[:size], regression[:size]))
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def check_clips(self, clips: Float[np.ndarray, "b t h w 1"]) -> None:
+        """Raises `ValueError` if there is no clip, or clips have another shape than the nets'."""
+        expected = (self.specification.clip_frames, *self.specification.grid, 1)
+        if not len(clips) or clips.shape[1:] != expected:
+            raise ValueError(
+                f"clips are {[*clips.shape]}; expected 1 or more of {[*expected]}, as from `clips`"
+            )
 
     def decoded_maps(self, maps: Maps) -> Float[np.ndarray, "*n h w maps"]:
         """Returns the maps that are decoded: the regression net's, or both nets' combined."""

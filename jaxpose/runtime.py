@@ -71,6 +71,12 @@ def load_model(
     """
     if runtime not in RUNTIMES:
         raise UserError(f"unknown runtime {runtime!r}; one of: {', '.join(RUNTIMES)}")
+    if precision == "int8":
+        raise UserError(
+            "int8 is the precision of a file, which computes in it without being asked to: create "
+            "one with `jaxpose export MODEL --format=onnx --precision=int8 --calibration RECORDING "
+            f"...`, and load it with the runtime {' or '.join(ENGINES)}"
+        )
     exported = Path(path).suffix == ONNX
     if runtime == "jax":
         if exported:
@@ -121,8 +127,10 @@ def to_int8(model: Model, clips: Float[np.ndarray, "b t h w 1"]) -> bytes:
     """Returns a model as an ONNX file that computes in int8; `clips` calibrate its ranges.
 
     Raises:
+      ValueError: there is no clip, or clips have another shape than those of `Model.maps`.
       UserError: ONNX or ONNX Runtime is not installed.
     """
+    model.check_clips(clips)
     from jaxpose.formats.int8 import quantised
 
     entry = header(model.specification, model.digest, "int8")

@@ -11,6 +11,7 @@ from experiments.options import parse
 from experiments.recipe import default_name
 from jaxpose.cost import memory
 from jaxpose.lowering import LOWERINGS
+from jaxpose.lowering.onednn import library
 from jaxpose.lowering.onednn import lowering as onednn
 
 GIB = 2**30
@@ -67,9 +68,21 @@ def test_mirror_images_are_trained_on_unless_asked_otherwise():
 
 
 @pytest.mark.parametrize("precision, chosen", [("float32", "onednn"), ("bfloat16", "folded")])
-def test_a_cpu_without_bfloat16_for_onednn_folds_what_is_in_bfloat16(precision, chosen, cpu):
+def test_where_onednn_cannot_do_it_a_cpu_with_bfloat16_folds(precision, chosen, cpu, monkeypatch):
+    monkeypatch.setattr(library, "has_bfloat16", lambda: True)
     config = choices.resolve(parse([f"--precision={precision}"]), {})
     assert config.machine.lowering == chosen
+
+
+def test_a_cpu_without_bfloat16_emulates_it_only_by_a_lowering_that_is_named(cpu, monkeypatch):
+    monkeypatch.setattr(library, "has_bfloat16", lambda: False)
+    words = "--precision=bfloat16: this CPU .*needs AVX-512 BF16 or AMX; use float32"
+    for stored in ({}, {"lowering": "folded"}):
+        with pytest.raises(ConfigError, match=words):
+            choices.resolve(parse(["--precision=bfloat16"]), stored)
+    named = choices.resolve(parse(["--precision=bfloat16", "--lowering=folded"]), {})
+    assert named.machine.lowering == "folded"
+    assert choices.resolve(parse([]), {}).machine.lowering == "onednn"
 
 
 def test_onednn_is_refused_where_it_cannot_be_used_with_the_reason(cpu):

@@ -252,6 +252,19 @@ def test_files_that_no_runtime_can_use_are_refused_by_name(model, path, tmp_path
         load_model(path, runtime="onnxruntime", precision="bfloat16")
 
 
+@pytest.mark.parametrize("name", ["jax", "onnxruntime", "openvino"])
+def test_int8_as_an_option_says_how_to_make_a_file_that_has_it(path, name):
+    words = "`jaxpose export MODEL --format=onnx --precision=int8 --calibration RECORDING"
+    with pytest.raises(ValueError, match="int8 is the precision of a file") as error:
+        load_model(path, runtime=name, precision="int8")
+    assert words in str(error.value) and "runtime onnxruntime or openvino" in str(error.value)
+
+
+def test_int8_without_a_clip_to_calibrate_it_is_refused(model):
+    with pytest.raises(ValueError, match=r"clips are \[0, 3, .*expected 1 or more"):
+        to_int8(model, clips()[:0])
+
+
 def test_openvino_computes_in_bfloat16_only_if_asked_to(model, path):
     installed("onnx", "openvino")
     if reason := LOWERINGS["onednn"].unavailable("bfloat16"):

@@ -9,7 +9,7 @@ from models import SPECIFICATION, make_model
 from test_resume import made_up
 
 from data_pipeline.examples.frames import save
-from experiments import light, paired
+from experiments import light, machines, paired
 from experiments.blocks.light import light as block
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
@@ -37,11 +37,17 @@ def test_models_are_compared_with_the_first_on_the_same_infants_and_timed(
     models, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(light, "VISIT", 4)
+    idle = {"busy_cores": 0.1, "stolen_cores": 0.0, "load_1min": 0.2}
+    loads = iter([idle, idle, idle, idle | {"busy_cores": 1.5}])
+    monkeypatch.setattr(light, "load", lambda: next(loads))
     out = tmp_path / "light.json"
     data = f"--data_dir={tmp_path / 'frames.npz'}"
     assert light.main([*map(str, models), data, "--frames=10", f"--out={out}"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    printed = capsys.readouterr()
+    result = json.loads(printed.out.splitlines()[-1])
     assert result == json.loads(out.read_text())
+    assert result["load"] == {"before": idle, "after": idle} and result["loaded"] is False
+    assert result["cores"] == len(machines.cores()) and "machine is busy" not in printed.err
     clips, single = result["rows"]
     assert clips["change"] == {"mean": 0.0, "interval": [0.0, 0.0]}
     means = [row["rmsd_fallback_px"]["all"]["mean"] for row in result["rows"]]
@@ -54,7 +60,42 @@ def test_models_are_compared_with_the_first_on_the_same_infants_and_timed(
         assert times["n"] == 10 and 0 < times["median"] <= times["p90"] <= times["p99"]
     text = block([Source((out,))])
     assert "| asy 0.03125, asy 0.0625 | " in text and "| planar 0.03125, planar 0.0625 | " in text
-    assert text.count("nothing") == 1
+    assert text.count("nothing") == 1 and "busy" not in text and "hosen" not in text
+    # other programs that begin while the models are timed
+    assert light.main([str(models[1]), data, "--frames=4", f"--out={out}"]) == 0
+    assert "warning: the machine is busy: others use 1.5 cores" in capsys.readouterr().err
+    assert json.loads(out.read_text())["loaded"] is True
+    assert ", while the machine was busy." in " ".join(block([Source((out,))]).split())
+
+
+def test_the_choice_is_the_most_accurate_of_the_models_that_are_fast_enough():
+    rows = [
+        {"model": model, "frame_ms": {"p99": p99}, "rmsd_fallback_px": {"all": {"mean": mean}}}
+        for model, p99, mean in (("clips", 9.0, 1.0), ("a", 8.0, 3.0), ("b", 20.0, 2.0))
+    ]
+    # never the first one, which the others are compared with
+    assert [light.chosen(rows, within) for within in (7.9, 8.0, 19.9, 20.0)] == [
+        None, "a", "a", "b",
+    ]  # fmt: skip
+
+
+def test_the_choice_is_named_in_the_result_and_bold_in_the_table(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(light, "VISIT", 2)
+    out, data = tmp_path / "light.json", f"--data_dir={tmp_path / 'frames.npz'}"
+    command = [*map(str, models), data, "--frames=2", f"--out={out}"]
+    assert light.main([*command, "--choose_within=1e9"]) == 0
+    result = json.loads(out.read_text())
+    assert result["choice"] == {"within_ms": 1e9, "model": result["rows"][1]["model"]}
+    text = " ".join(block([Source((out,))]).split())
+    assert "| **planar 0.03125, planar 0.0625** |" in text and "Chosen, in bold:" in text
+    assert light.main([*command, "--choose_within=0"]) == 0
+    assert "no net is chosen" in " ".join(block([Source((out,))]).split())
+
+
+def test_a_choice_takes_two_models_or_more(models, tmp_path, capsys):
+    arguments = [str(models[0]), f"--data_dir={tmp_path}", "--choose_within=20"]
+    assert light.main(arguments) == 2
+    assert "--choose_within=20: expected two or more models" in capsys.readouterr().err
 
 
 def test_the_time_of_a_frame_is_that_of_its_own_pose_alone(models, monkeypatch):

@@ -13,6 +13,7 @@ from experiments import precisions
 from experiments.blocks.precisions import precisions as block
 from experiments.blocks.source import Source
 from experiments.config import ConfigError
+from jaxpose.lowering.onednn import library
 
 
 def test_every_precision_is_tested_on_the_same_infants_and_compared_infant_by_infant(
@@ -20,7 +21,9 @@ def test_every_precision_is_tested_on_the_same_infants_and_compared_infant_by_in
 ):
     for name in ("onnx", "onnxruntime"):
         pytest.importorskip(name)
-    settings = (("jax", "float32"), ("onnxruntime", "float32"), ("onnxruntime", "int8"))
+    monkeypatch.setattr(library, "has_bfloat16", lambda: False)
+    settings = (("jax", "float32"), ("jax", "bfloat16"))
+    settings += (("onnxruntime", "float32"), ("onnxruntime", "int8"))
     monkeypatch.setattr(precisions, "SETTINGS", (*settings, ("onnxruntime", "bfloat16")))
     frames = made_up()
     save(frames, tmp_path / "frames.npz")
@@ -44,6 +47,7 @@ def test_every_precision_is_tested_on_the_same_infants_and_compared_infant_by_in
     low, high = int8["change_px"]["interval"]
     assert low < int8["change_px"]["mean"] < high
     assert "does not compute in bfloat16" in result["left_out"]["onnxruntime bfloat16"]
+    assert "needs AVX-512 BF16 or AMX; use float32" in result["left_out"]["jax bfloat16"]
     text = block([Source((out,))])
     assert "| onnxruntime, int8 | " in text and "6 simulated infants" in text
     assert precisions.main(options) == 0

@@ -14,7 +14,8 @@ import pytest
 from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
-from lowerings import CONV3D, NEEDS_ONEDNN, ONEDNN
+from lowerings import CONV3D, FOLDED, NEEDS_ONEDNN, ONEDNN
+from models import SPECIFICATION, make_model
 
 from experiments.bench.weights import draw
 from jaxpose.lowering.onednn.program import Lifetime, place
@@ -23,6 +24,7 @@ from jaxpose.nets.compute import Computation, apply_folded, fold_net, record_fol
 from jaxpose.nets.factorise import VARIANTS
 from jaxpose.nets.layers import Net
 from jaxpose.nets.modules import ConvNet
+from jaxpose.nets.predictor import predictor
 from jaxpose.training.step import run_net, split_net
 
 pytestmark = NEEDS_ONEDNN
@@ -180,6 +182,47 @@ def test_arrays_of_other_shapes_are_an_error_that_names_both():
     program = record(net, draw(net.layers), [x.shape for x in inputs], "float32")
     with pytest.raises(ValueError, match=r"\(1, 3, 4, 5, 20\).*expected.*\(1, 3, 4, 4, 20\)"):
         program(*arrays("full", (1, 3, 4, 5)))
+
+
+@pytest.fixture(scope="module")
+def predictors():
+    """Both nets by `folded` and by `onednn`, float32, with the same weights."""
+    weights = {name: fold_net(layers, EPSILON) for name, layers in make_model().weights.items()}
+    return [
+        predictor(SPECIFICATION.nets(), weights, Computation(lowering))
+        for lowering in (FOLDED, ONEDNN)
+    ]
+
+
+def clips_of(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(*shape, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ((1, 3, 15, 17), "(3, 15, 17) (t, y, x): expected sizes divisible by (1, 2, 2)"),
+        ((1, 3, 8, 8), "(3, 1, 1) (t, y, x): expected sizes divisible by (1, 2, 2)"),
+        ((1, 3, 20, 20), "(3, 5, 5) (t, y, x): expected sizes divisible by (1, 2, 2)"),
+        ((0, 3, 16, 16), "x (0, 3, 16, 16, 1): expected [clips frames rows columns channels]"),
+        ((1, 0, 16, 16), "x (1, 0, 16, 16, 1): expected [clips frames rows columns channels]"),
+    ],
+)
+def test_clips_that_the_nets_cannot_compute_are_refused_alike(predictors, shape, words):
+    messages = []
+    for predict in predictors:
+        with pytest.raises(ValueError) as error:
+            predict(clips_of(shape))
+        messages.append(str(error.value))
+    assert messages[0] == messages[1] and messages[0].startswith(words)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 16, 16), (2, 3, 16, 32), (1, 9, 16, 16)])
+def test_any_number_of_clips_and_frames_is_computed_alike(predictors, shape):
+    expected, actual = (predict(clips_of(shape)) for predict in predictors)
+    for one, other in zip(expected, actual, strict=True):
+        assert other.shape == (*shape, 20)
+        assert_close(other, one, 1e-5)
 
 
 def test_arrays_of_other_types_and_strides_are_converted():

@@ -19,7 +19,6 @@ from jaxpose.training.loop import (
     Objective,
     Optimisation,
     fit,
-    mean_over_clips,
 )
 from jaxpose.training.stages import regression_objective
 from jaxpose.training.step import Weights, initial_state, split_net
@@ -247,21 +246,6 @@ def test_a_resumed_training_goes_on_bit_for_bit(tmp_path, optimiser):
     for rows in (rows_a, rows_b):
         assert [row.pop("seconds") > 0 for row in rows] == [True] * 4
     assert rows_a == rows_b
-
-
-def test_every_clip_counts_once_where_the_last_batch_is_smaller():
-    sizes = []
-
-    def score(weights, frozen, batch):
-        sizes.append(len(batch["depth"]))
-        return {"value": batch["depth"][:, 0], "square": batch["depth"][:, 0] ** 2}
-
-    clips = np.array([[1], [2], [3], [4], [10]], np.float32)
-    batches = iter([{"depth": clips[:2]}, {"depth": clips[2:4]}, {"depth": clips[4:]}])
-    actual = mean_over_clips(score, START, None, batches)
-    # the mean of the batches' means would be (1.5 + 3.5 + 10) / 3 = 5
-    assert actual == {"value": 4.0, "square": (1 + 4 + 9 + 16 + 100) / 5}
-    assert sizes == [2, 2, 2]  # one shape, one compilation
 
 
 def test_fill_up_repeats_the_last_clip():

@@ -13,6 +13,7 @@ import importlib
 import sys
 
 from jaxpose.lowering import conv3d, folded
+from jaxpose.lowering.instructions import missing_instructions
 from jaxpose.lowering.lowering import (
     Lowering,
     ProgramRecorder,
@@ -35,6 +36,7 @@ __all__ = [
     "fastest",
     "instruction_set",
     "lowering_named",
+    "missing_instructions",
     "platform",
     "upsample",
 ]

@@ -114,27 +114,10 @@ def convolve(
       ModuleNotFoundError: the lowering's library is not installed.
       NotImplementedError: the lowering cannot compute x's type on this CPU.
     """
-    _check_arrays(x, kernel, bias)
-    extent, (per_group, cout), cin = kernel.shape[:3], kernel.shape[3:], x.shape[4]
-    if stride == (1, 1, 1):
-        if not all(size % 2 for size in extent):
-            raise ValueError(f"kernel {extent}: expected odd extents, which have a centre")
-        if any(k > 2 * size + 1 for k, size in zip(extent, x.shape[1:4], strict=True)):
-            raise ValueError(
-                f"kernel {extent}: expected at most 2 n + 1 along an axis of n, here of "
-                f"{x.shape[1:4]} (t, y, x)"
-            )
-    elif extent != stride or stride[0] != 1:
-        raise ValueError(f"kernel {extent}, stride {stride}: expected a kernel equal to (1, s, s)")
-    if any(size % step for size, step in zip(x.shape[1:4], stride, strict=True)):
-        raise ValueError(f"{x.shape[1:4]} (t, y, x): expected sizes divisible by {stride}")
-    if groups < 1 or cin != groups * per_group or cout % groups:
-        raise ValueError(
-            f"kernel {kernel.shape}, groups={groups}: expected x of {groups * per_group} channels, "
-            f"not {x.shape}, and outputs divisible by the groups"
-        )
-    if bias is not None and bias.shape != (cout,):
-        raise ValueError(f"bias {bias.shape}: expected ({cout},)")
+    check_convolution(x.shape, kernel.shape, stride, groups)
+    if bias is not None and bias.shape != kernel.shape[4:]:
+        raise ValueError(f"bias {bias.shape}: expected {kernel.shape[4:]}")
+    _check_types(x=x, kernel=kernel, bias=bias)
     return lowering.convolve(x, kernel, bias, stride, groups, relu)
 
 
@@ -146,11 +129,8 @@ def upsample(
     Every pixel becomes a tile of kh x kw pixels; the kernel's tap (y, x) gives the tile's pixel
     (y, x), as in Keras and PyTorch. Errors as in `convolve`.
     """
-    _check_arrays(x, kernel)
-    if kernel.shape[0] != 1 or kernel.shape[3] != x.shape[4]:
-        raise ValueError(
-            f"kernel {kernel.shape}: expected (1, rows, columns, {x.shape[4]}, channels)"
-        )
+    check_upsampling(x.shape, kernel.shape)
+    _check_types(x=x, kernel=kernel)
     return lowering.upsample(x, kernel)
 
 
@@ -161,16 +141,58 @@ def add_bias(
     return y if bias is None else y + bias[None, None, None, None]
 
 
-def _check_arrays(x: Array, kernel: Array, bias: Array | None = None) -> None:
-    """Raises `ValueError` for other than five axes, `TypeError` for other than one float type."""
-    for name, array, axes in (
+# ---- checks ----
+
+
+def check_convolution(
+    x: tuple[int, ...], kernel: tuple[int, ...], stride: Extent, groups: int
+) -> None:
+    """Checks the shapes of a convolution; recorders check those of their nodes here, too.
+
+    Raises:
+      ValueError: shapes, groups or strides do not fit together.
+    """
+    _check_axes(x, kernel)
+    size, extent, (per_group, cout) = x[1:4], kernel[:3], kernel[3:]
+    if stride == (1, 1, 1):
+        if not all(taps % 2 for taps in extent):
+            raise ValueError(f"kernel {extent}: expected odd extents, which have a centre")
+        if any(k > 2 * n + 1 for k, n in zip(extent, size, strict=True)):
+            raise ValueError(
+                f"kernel {extent}: expected at most 2 n + 1 along an axis of n, here of "
+                f"{size} (t, y, x)"
+            )
+    elif extent != stride or stride[0] != 1:
+        raise ValueError(f"kernel {extent}, stride {stride}: expected a kernel equal to (1, s, s)")
+    if any(n % step for n, step in zip(size, stride, strict=True)):
+        raise ValueError(f"{size} (t, y, x): expected sizes divisible by {stride}")
+    if groups < 1 or x[4] != groups * per_group or cout % groups:
+        raise ValueError(
+            f"kernel {kernel}, groups={groups}: expected x of {groups * per_group} channels, "
+            f"not {x}, and outputs divisible by the groups"
+        )
+
+
+def check_upsampling(x: tuple[int, ...], kernel: tuple[int, ...]) -> None:
+    """Checks the shapes of a transposed convolution; as `check_convolution`."""
+    _check_axes(x, kernel)
+    if kernel[0] != 1 or kernel[3] != x[4]:
+        raise ValueError(f"kernel {kernel}: expected (1, rows, columns, {x[4]}, channels)")
+
+
+def _check_axes(x: tuple[int, ...], kernel: tuple[int, ...]) -> None:
+    """Raises `ValueError` for other than five axes, or an empty one."""
+    for name, shape, axes in (
         ("x", x, "[clips frames rows columns channels]"),
         ("kernel", kernel, "[frames rows columns channels channels]"),
     ):
-        if array.ndim != 5 or not array.size:
-            raise ValueError(f"{name} {array.shape}: expected {axes}, none of them empty")
-    arrays = {"x": x, "kernel": kernel} | ({} if bias is None else {"bias": bias})
-    types = {name: array.dtype for name, array in arrays.items()}
-    if len(set(types.values())) > 1 or not jnp.issubdtype(x.dtype, jnp.floating):
+        if len(shape) != 5 or 0 in shape:
+            raise ValueError(f"{name} {shape}: expected {axes}, none of them empty")
+
+
+def _check_types(**arrays: Array | None) -> None:
+    """Raises `TypeError` for other than one floating-point type; None has none."""
+    types = {name: array.dtype for name, array in arrays.items() if array is not None}
+    if len(set(types.values())) > 1 or not jnp.issubdtype(types["x"], jnp.floating):
         listed = ", ".join(f"{name} {dtype}" for name, dtype in types.items())
         raise TypeError(f"{listed}: expected one floating-point type; convert with .astype")

@@ -19,7 +19,7 @@ Weights = Mapping[str, Mapping[str, Folded]]
 Predict = Callable[[Float[np.ndarray, "b t h w 1"]], tuple[np.ndarray, np.ndarray]]
 """depth -> probabilities and confidence maps, float32 [b t h w 20]."""
 
-SHAPES = 4
+SHAPES = 2  # a recording's batches and a live camera's single clips; each has its own kernels
 """Number of shapes of clips for which a recorded program is kept; the least recently used one is
 dropped first."""
 

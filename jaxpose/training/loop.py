@@ -16,7 +16,6 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from jaxpose.nets.compute import fill_up
 from jaxpose.training.checkpoints import Checkpoints
 from jaxpose.training.step import (
     Batch,
@@ -27,6 +26,7 @@ from jaxpose.training.step import (
     initial_state,
     make_step,
 )
+from jaxpose.training.validation import Validation, mean_over_clips
 
 
 class DivergedError(ArithmeticError):
@@ -88,6 +88,9 @@ class Objective:
     probe: Callable[[Weights, Any, Batch], dict[str, jax.Array]] | None = None
     """(weights, frozen, batch) -> further measures after every epoch, of the first validation batch
     alone; None for none."""
+    prepare: Callable[[Any, Batch], Batch] | None = None
+    """(frozen, batch) -> the batch that `score` takes, with what no epoch changes; it is computed
+    once per validation batch. None: the batch as it is."""
 
 
 class Batches(NamedTuple):
@@ -131,6 +134,7 @@ def fit(
     step = make_step(objective.loss, transform, micro_batches)
     score, norm_of = jax.jit(objective.score), jax.jit(optax.tree.norm)
     probe = jax.jit(objective.probe) if objective.probe else None
+    validation = _validation(objective, batches)
 
     # ---- where an earlier process stopped ----
     done, history = 0, []
@@ -145,9 +149,9 @@ def fit(
 
             # ---- validate, save ----
             now = Weights(state.params, state.stats)
-            measures = mean_over_clips(score, now, objective.frozen, batches.validation())
+            measures = mean_over_clips(score, now, objective.frozen, validation)
             if probe:
-                probed = probe(now, objective.frozen, next(iter(batches.validation())))
+                probed = probe(now, objective.frozen, validation.first())
                 measures |= {name: float(value) for name, value in probed.items()}
             # The last update may destroy the weights after a good loss.
             norm = {"weights' norm": norm_of(state.params)}
@@ -191,6 +195,14 @@ def _first_state(weights: Weights, transform: optax.GradientTransformation) -> T
     return jax.device_put(state, jax.config.jax_default_device or jax.devices()[0])
 
 
+def _validation(objective: Objective, batches: Batches) -> Validation:
+    """Returns the validation batches, prepared as the objective asks for."""
+    if objective.prepare is None:
+        return Validation(batches.validation)
+    prepare = jax.jit(objective.prepare)
+    return Validation(batches.validation, lambda batch: prepare(objective.frozen, batch))
+
+
 def _progress(
     objective: Objective, optimisation: Optimisation, batches: Batches, done: int
 ) -> tqdm:
@@ -216,19 +228,3 @@ def _check_finite(
             f"{objective.name}: {', '.join(bad)} at epoch {epoch + 1}, step {step} of it; "
             f"{stored}; try a lower learning rate"
         )
-
-
-def mean_over_clips(score, weights: Weights, frozen, batches: Iterator[Batch]) -> dict[str, float]:
-    """Returns each measure's mean over all clips of the batches.
-
-    A smaller last batch is filled up, so that one shape is compiled; what fills it does not count.
-    """
-    values, size = [], 0
-    for batch in batches:
-        count = len(batch["depth"])
-        size = max(size, count)
-        filled = {name: fill_up(array, size) for name, array in batch.items()}
-        scores = score(weights, frozen, filled)
-        values.append({name: np.asarray(value)[:count] for name, value in scores.items()})
-    joined = {name: np.concatenate([v[name] for v in values]) for name in values[0]}
-    return {name: float(np.mean(value, dtype=np.float64)) for name, value in joined.items()}

@@ -83,12 +83,18 @@ def regression_objective(
 
     It minimises the squared error against Gaussian masks times `scale`. The best epoch has the
     lowest absolute error; validation measures are in units of a peak of 1. `graph` is the net's,
-    from `split_net`; `frozen` are the detection net's folded weights. With `fed` the net's input
-    are true masks of that size, which replace the detection net's maps.
+    from `split_net`; `frozen` are the detection net's folded weights, whose maps of a validation
+    batch are computed once. With `fed` the net's input are true masks of that size, which replace
+    the detection net's maps.
     """
 
+    def prepare(frozen: Any, batch: Batch) -> Batch:
+        return batch | {"maps": detect(frozen, batch["depth"])}
+
     def forward(weights: Weights, frozen: Any, batch: Batch, train: bool):
-        if fed is None:
+        if "maps" in batch:
+            maps = batch["maps"]
+        elif fed is None:
             maps = jax.lax.stop_gradient(detect(frozen, batch["depth"]))
         else:
             maps = fed.draw(jnp, batch["xy"], batch["visible"], batch["depth"].shape[2:4])
@@ -109,4 +115,12 @@ def regression_objective(
             "val_unexplained": residual / power,
         }
 
-    return Objective("regression", loss, score, "val_error", highest=False, frozen=frozen)
+    return Objective(
+        "regression",
+        loss,
+        score,
+        "val_error",
+        highest=False,
+        frozen=frozen,
+        prepare=prepare if fed is None else None,
+    )

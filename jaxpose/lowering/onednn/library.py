@@ -28,6 +28,8 @@ _INSTRUCTION_SETS = {
     0xFEF: "AVX-512 AMX",
     0x1FEF: "AVX-512 AMX FP16",
 }
+_BFLOAT16 = 0x80
+"""The bit of AVX-512 BF16, which all newer instruction sets have, too."""
 
 
 @functools.cache
@@ -101,3 +103,11 @@ def instruction_set() -> str | None:
         return None
     isa = library().dnnl_get_effective_cpu_isa()
     return _INSTRUCTION_SETS.get(isa, f"instruction set 0x{isa:x}")
+
+
+def has_bfloat16() -> bool | None:
+    """Returns whether these instructions multiply in bfloat16; None without the library.
+
+    With AVX-512 but without them, the library emulates bfloat16.
+    """
+    return None if missing() else bool(library().dnnl_get_effective_cpu_isa() & _BFLOAT16)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpose.lowering.instructions import missing_instructions
 from jaxpose.lowering.lowering import Lowering, platform
 from jaxpose.lowering.onednn import convolution, library, norm
 from jaxpose.lowering.onednn.primitives import (
@@ -23,14 +24,14 @@ _REMEDY = "choose the lowering `folded`"
 def unavailable(dtype: str) -> str | None:
     """Returns why the library cannot be used for this type on this machine, and what to do.
 
-    The result is None if it can be used: it is installed, has all operations for this CPU, and XLA
-    accepts its functions.
+    The result is None if it can be used: it is installed, has all operations for this CPU and need
+    not emulate the type, and XLA accepts its functions.
     """
     if platform() != "cpu":
         return f"it needs a CPU; {_REMEDY}"
     if reason := library.missing():
         return f"{reason}, or {_REMEDY}"
-    if reason := _unsupported(dtype):
+    if reason := missing_instructions(dtype) or _unsupported(dtype):
         return reason
     reason = failure()
     return None if reason is None else f"{reason}; {_REMEDY}"
@@ -44,10 +45,7 @@ def _unsupported(dtype: str) -> str | None:
             prepared(operation, dtype, shape, kernel, shape, False)
         norm.prepared(dtype, shape, 1e-3, True)
     except NotImplementedError:
-        return (
-            f"it cannot compute {dtype} on this CPU ({library.instruction_set()}), which takes "
-            f"AVX-512 or newer; choose float32, or {_REMEDY}"
-        )
+        return f"it cannot compute {dtype} on this CPU ({library.instruction_set()}); {_REMEDY}"
     except RuntimeError as error:
         return f"it fails on this machine ({error}); {_REMEDY}"
     return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxpose.lowering.lowering import check_convolution, check_upsampling
 from jaxpose.lowering.onednn.graph import Concatenation, Convolution, Node, Shape, Sigmoid
 from jaxpose.lowering.onednn.program import Program
 
@@ -31,7 +32,15 @@ class Recorder:
         relu: bool,
         transposed: bool,
     ) -> Node:
-        """Records a convolution, or a transposed one, with bias and ReLU."""
+        """Records a convolution, or a transposed one, with bias and ReLU.
+
+        Raises:
+          ValueError: shapes, groups or strides do not fit together.
+        """
+        if transposed:
+            check_upsampling(x.shape, kernel.shape)
+        else:
+            check_convolution(x.shape, kernel.shape, stride, groups)
         b, *size, _ = x.shape
         scaled = (n * s if transposed else n // s for n, s in zip(size, stride, strict=True))
         shape = (b, *scaled, kernel.shape[4])
