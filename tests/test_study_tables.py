@@ -708,19 +708,19 @@ def test_the_brief_table_has_a_verdict_and_a_clause_for_every_claim():
     assert all(re.search(r"\*\*[a-z ]+\*\*", line) for line in lines)
 
 
-def test_a_span_of_savings_is_between_the_outermost_ends_of_intervals():
+def test_a_span_of_savings_has_its_medians_and_the_outermost_ends_of_intervals():
     savings = [
         speeds_of.Saving("cpu", "here", 0.30, (0.2, 0.4), "f"),
         speeds_of.Saving("cpu", "there", 0.5, (0.45, 0.6), "f"),
         speeds_of.Saving("cpu", "no interval", 0.9, None, "f"),
     ]
     assert speeds_of.span(savings) == (
-        "between -20 and -60 % (minus: less time; outermost ends of the 95 % intervals, n = 2)"
+        "between -30 and -50 % (medians, minus: less time; 95 % intervals reach from -20 to -60, n = 2)"
     )
     assert speeds_of.span(savings[2:]) == "not measured"
-    slower = dataclasses.replace(savings[0], interval=(-0.4, -0.1))
-    unclear = dataclasses.replace(savings[0], interval=(-0.1, 0.1))
+    slower = dataclasses.replace(savings[0], reduction=-0.2, interval=(-0.4, -0.1))
+    unclear = dataclasses.replace(savings[0], reduction=0.0, interval=(-0.1, 0.1))
     assert speeds_of.tally([*savings, slower, unclear], "asy") == (
         "asy took longer in 1, less time in 2, undecided in 1 of 4 runtimes, types and sizes, "
-        "between +40 and -60 % (minus: less time; outermost ends of the 95 % intervals)"
+        "between +20 and -50 % (medians, minus: less time; 95 % intervals reach from +40 to -60)"
     )

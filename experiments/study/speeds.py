@@ -108,17 +108,18 @@ def sentence(found: Iterable[Saving]) -> str:
 
 
 def span(found: Iterable[Saving]) -> str:
-    """Says how much time is saved in a clause: between which ends of intervals."""
-    known = [one.interval for one in found if one.interval is not None]
+    """Says how much time is saved in a clause: medians and intervals, from the least to the most."""
+    known = [one for one in found if one.interval is not None]
     return f"{_ends(known)}, n = {len(known)})" if known else "not measured"
 
 
-def _ends(intervals: Sequence[tuple[float, float]]) -> str:
-    """Says between which ends the intervals of savings are; a bracket is left open."""
-    least, most = min(low for low, _ in intervals), max(high for _, high in intervals)
+def _ends(known: Sequence[Saving]) -> str:
+    """Says between which ends savings with intervals are; a bracket is left open."""
+    medians = [one.reduction for one in known]
+    lows, highs = zip(*(one.interval for one in known), strict=True)
     return (
-        f"between {-100 * least:+.0f} and {-100 * most:+.0f} % (minus: less time; outermost ends "
-        "of the 95 % intervals"
+        f"between {-100 * min(medians):+.0f} and {-100 * max(medians):+.0f} % (medians, minus: "
+        f"less time; 95 % intervals reach from {-100 * min(lows):+.0f} to {-100 * max(highs):+.0f}"
     )
 
 
@@ -128,11 +129,11 @@ def tally(found: Iterable[Saving], name: str) -> str:
     `name` is that of the net whose time is compared.
     """
     found = list(found)
-    known = [one.interval for one in found if one.interval is not None]
+    known = [one for one in found if one.interval is not None]
     if not known:
         return sentence(found)
-    less = sum(low > 0 for low, _ in known)
-    more = sum(high < 0 for _, high in known)
+    less = sum(one.interval[0] > 0 for one in known)
+    more = sum(one.interval[1] < 0 for one in known)
     return (
         f"{name} took longer in {more}, less time in {less}, undecided in "
         f"{len(known) - less - more} of {len(known)} runtimes, types and sizes, {_ends(known)})"
