@@ -715,12 +715,14 @@ def test_a_span_of_savings_has_its_medians_and_the_outermost_ends_of_intervals()
         speeds_of.Saving("cpu", "no interval", 0.9, None, "f"),
     ]
     assert speeds_of.span(savings) == (
-        "between -30 and -50 % (medians, minus: less time; 95 % intervals reach from -20 to -60, n = 2)"
+        "between -30 and -50 % (medians, minus: less time; 95 % intervals reach from -20 to -60, "
+        "n = 2)"
     )
     assert speeds_of.span(savings[2:]) == "not measured"
     slower = dataclasses.replace(savings[0], reduction=-0.2, interval=(-0.4, -0.1))
     unclear = dataclasses.replace(savings[0], reduction=0.0, interval=(-0.1, 0.1))
     assert speeds_of.tally([*savings, slower, unclear], "asy") == (
         "asy took longer in 1, less time in 2, undecided in 1 of 4 runtimes, types and sizes, "
-        "between +20 and -50 % (medians, minus: less time; 95 % intervals reach from +40 to -60)"
+        "between +20 and -50 % (medians, minus: less time; 95 % intervals reach from +40 to "
+        "-60)"
     )

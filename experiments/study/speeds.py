@@ -108,7 +108,7 @@ def sentence(found: Iterable[Saving]) -> str:
 
 
 def span(found: Iterable[Saving]) -> str:
-    """Says how much time is saved in a clause: medians and intervals, from the least to the most."""
+    """Says how much time is saved in a clause: medians and intervals, least to most."""
     known = [one for one in found if one.interval is not None]
     return f"{_ends(known)}, n = {len(known)})" if known else "not measured"
 
