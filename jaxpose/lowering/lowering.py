@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 
 Extent = tuple[int, int, int]
 """(t, y, x) in frames, pixels, pixels."""
+Shape = tuple[Any, ...]
+"""Sizes of an array. They are integers, except for those that an export leaves open."""
 
 
 def platform() -> str:
@@ -144,9 +146,7 @@ def add_bias(
 # ---- checks ----
 
 
-def check_convolution(
-    x: tuple[int, ...], kernel: tuple[int, ...], stride: Extent, groups: int
-) -> None:
+def check_convolution(x: Shape, kernel: Shape, stride: Extent, groups: int) -> None:
     """Checks the shapes of a convolution; recorders check those of their nodes here, too.
 
     Raises:
@@ -173,14 +173,14 @@ def check_convolution(
         )
 
 
-def check_upsampling(x: tuple[int, ...], kernel: tuple[int, ...]) -> None:
+def check_upsampling(x: Shape, kernel: Shape) -> None:
     """Checks the shapes of a transposed convolution; as `check_convolution`."""
     _check_axes(x, kernel)
     if kernel[0] != 1 or kernel[3] != x[4]:
         raise ValueError(f"kernel {kernel}: expected (1, rows, columns, {x[4]}, channels)")
 
 
-def _check_axes(x: tuple[int, ...], kernel: tuple[int, ...]) -> None:
+def _check_axes(x: Shape, kernel: Shape) -> None:
     """Raises `ValueError` for other than five axes, or an empty one."""
     for name, shape, axes in (
         ("x", x, "[clips frames rows columns channels]"),
