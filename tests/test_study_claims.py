@@ -194,7 +194,7 @@ def set_histories(folder: Path, deep: float, gaps, first: float) -> None:
                 "detection_asy": ([0.4, deep], [0.5, deep + gaps[fold]], [first] * 2, [1.0] * 2),
             }
             for arm, values in columns.items():
-                history = {"detection": dict(zip(NAMES, values, strict=True))}
+                history = {"detection": dict(zip(NAMES, values, strict=True)), "regression": {}}
                 changed(folder, f"{arm}-seed{seed}-fold{fold}", history=history)
 
 
@@ -236,7 +236,7 @@ def test_gaps_are_compared_at_equal_training_loss_and_gradients_over_all_epochs(
         "detection_asy": ([0.6, 0.4, 0.2], [0.6, 0.5, 0.1], [1.0, 0.01, 1.0], [10.0, 1.0, 1.0]),
     }
     for arm, columns in histories.items():
-        history = {"detection": dict(zip(NAMES, columns, strict=True))}
+        history = {"detection": dict(zip(NAMES, columns, strict=True)), "regression": {}}
         changed(study, f"{arm}-seed0-fold0", history=history)
     measured = deeper.compare(gather(study).groups["simulated", ""], "detection_asy", "asy")
     assert list(measured.deep) == [(0, 0)]  # the others have no history
