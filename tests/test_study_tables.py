@@ -12,6 +12,7 @@ from experiments import readme
 from experiments.config import ConfigError
 from experiments.machines import ROOT
 from experiments.numerics import NUMERICS
+from experiments.recipe import short_hash
 from experiments.study import (
     claims,
     claims_of_cost,
@@ -367,19 +368,34 @@ def test_a_file_that_contradicts_the_plan_is_named_and_not_used(study, change, w
     results.write(path, value)
     found = gather(study)
     (problem,) = found.problems
-    assert problem.startswith("a-simulated-thin-seed1-fold2of3: not of this plan and version: ")
+    assert problem.startswith("a-simulated-thin-seed1-fold2of3: not of this plan: ")
     assert words.replace("(dwsep", "(['dwsep']" if change == ("own_options",) else "(dwsep") in (
         problem
     )
     assert found.comparison("asy", "thin", "simulated").pairs == 5
 
 
-def test_results_of_another_recipe_than_the_plan_s_are_refused_even_if_all_have_it(study):
-    for path in (study / "study").glob("*.json"):
+def change_all(folder: Path, change):
+    """Applies `change` to every result, and gathers them."""
+    for path in (folder / "study").glob("*.json"):
         value = json.loads(path.read_text())
-        value["recipe"]["regression"]["epochs"] = 7
+        change(value)
+        value["recipe_hash"] = short_hash(value["recipe"])
         results.write(path, value)
-    found = gather(study)
+    return gather(folder)
+
+
+def test_results_of_earlier_numerics_stay_and_those_before_an_option_have_its_default(study):
+    def age(value):
+        value["numerics"] = NUMERICS - 1
+        del value["recipe"]["min_score"]
+
+    found = change_all(study, age)
+    assert found.problems == [] and found.comparison("asy", "thin", "simulated").pairs == 6
+
+
+def test_results_of_another_recipe_than_the_plan_s_are_refused_even_if_all_have_it(study):
+    found = change_all(study, lambda value: value["recipe"]["regression"].update(epochs=7))
     assert len(found.problems) == 24 and found.compared == []
     assert all("another regression.epochs (7 instead of 40)" in text for text in found.problems)
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from experiments.numerics import NUMERICS
-from experiments.recipe import flat_options
+from experiments.recipe import Recipe, flat_options, short_hash
 from experiments.study.jobs import Job
 from jaxpose.body.skeleton import LIMBS
 
@@ -58,8 +57,7 @@ def group(jobs: Iterable[Job], results: Iterable[dict]) -> tuple[dict[Key, Group
     """Groups results as the plan's jobs.
 
     Returns the groups, and a message for each result that is not used: it is not of the plan, has
-    another recipe or version of the numerics, or differs from most others of its group in what a
-    table must not mix.
+    another recipe, or differs from most others of its group in what a table must not mix.
     """
     by_name = {result["job"]: result for result in results}
     keys: dict[Key, list[Job]] = {}
@@ -78,14 +76,13 @@ def _group(jobs: list[Job], results: Mapping[str, dict], problems: list[str]) ->
         if (result := results.get(job.name)) is None:
             continue
         if why := _contradiction(job, result):
-            problems.append(f"{job.name}: not of this plan and version: {why}")
+            problems.append(f"{job.name}: not of this plan: {why}")
         else:
             used.append((job, result))
+    used = _agreeing(used, "NUMERICS", _any, lambda one: str(one["numerics"]), problems)
     # The hash of the data is also of the order of its frames, which the builder decides.
     used = _agreeing(used, "data", _builder, lambda one: str(one["data_hash"]), problems)
-    used = _agreeing(
-        used, "lowering", lambda job: (), lambda one: str(one.get("lowering")), problems
-    )
+    used = _agreeing(used, "lowering", _any, lambda one: str(one.get("lowering")), problems)
     used = _agreeing(used, "infants or frames", _tested, _infants, problems)
     arms: dict[str, dict[Training, dict]] = {}
     expected: dict[str, tuple[Training, ...]] = {}
@@ -97,16 +94,23 @@ def _group(jobs: list[Job], results: Mapping[str, dict], problems: list[str]) ->
 
 
 def _contradiction(job: Job, result: dict) -> str | None:
-    """Says in what a result differs from its job, and from the code; None if in nothing."""
-    expected = job.facts() | {"recipe_hash": job.recipe.hash, "NUMERICS": NUMERICS}
-    actual = result | {"NUMERICS": result["numerics"]}
-    wrong = _other(flat_options(job.recipe.as_json()), flat_options(result["recipe"]))
-    wrong += [text for name in expected for text in _other(*_only(name, expected, actual))]
+    """Says in what a result differs from its job; None if in nothing.
+
+    An option that its recipe lacks is newer than the result, which had the default.
+    """
+    expected = job.facts() | {"recipe_hash": short_hash(result["recipe"])}
+    recipe = flat_options(Recipe().as_json()) | flat_options(result["recipe"])
+    wrong = _other(flat_options(job.recipe.as_json()), recipe)
+    wrong += [text for name in expected for text in _other(*_only(name, expected, result))]
     return "; ".join(wrong) or None
 
 
 def _only(name: str, *values: dict) -> list[dict]:
     return [{name: value.get(name)} for value in values]
+
+
+def _any(job: Job) -> None:
+    """Returns what all jobs have in common."""
 
 
 def _builder(job: Job) -> str | None:
